@@ -1,0 +1,1 @@
+"""How evidence becomes verdicts. One method a file; each ends in :mod:`.verdict`."""

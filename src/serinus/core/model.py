@@ -1,0 +1,266 @@
+"""The nouns: services, versions, deployments, steps. Frozen values, changed by ``replace``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from math import isfinite
+
+from serinus.core.analysis.checks import Policy
+from serinus.core.analysis.verdict import Verdict
+from serinus.core.breaker import CLOSED_BREAKER, Breaker
+from serinus.core.bucketing import BUCKETS
+from serinus.core.errors import InvalidInput
+
+__all__ = [
+    "CanaryConfig",
+    "CompensationStrategy",
+    "Deployment",
+    "Mode",
+    "Role",
+    "Service",
+    "ServiceKind",
+    "Status",
+    "Step",
+    "Stickiness",
+    "Strategy",
+    "TargetFilter",
+    "Upstream",
+    "Waiting",
+    "parse_percentage",
+    "percent",
+]
+
+
+class ServiceKind(StrEnum):
+    """What receives the requests."""
+
+    APPLICATION = "application"  #: behind a proxy
+    FEATURE = "feature"  #: endpoints or code paths inside an application
+    RULESET = "ruleset"  #: versioned rules that Serinus executes
+
+
+class Status(StrEnum):
+    """Where a deployment stands (contract 1)."""
+
+    DRAFT = "draft"  #: made, no traffic yet
+    CANARY = "canary"  #: rolling out
+    ACTIVE = "active"  #: promoted: everyone is on it
+    ROLLED_BACK = "rolled_back"  #: ended, everyone is on stable
+    DEPRECATED = "deprecated"  #: a newer version took over
+
+
+class Mode(StrEnum):
+    """Who walks the steps."""
+
+    AUTO = "auto"  #: Serinus walks them by itself
+    MANUAL = "manual"  #: it waits for traffic and promote calls
+
+
+class Stickiness(StrEnum):
+    """What happens to a unit on the canary when the percentage shrinks."""
+
+    PERSISTENT = "persistent"  #: it stays until rollback or promotion
+    HASH = "hash"  #: the hash alone decides
+
+
+class Waiting(StrEnum):
+    """What a deployment waits for."""
+
+    NOTHING = ""  #: it goes on by itself, or its mode is manual
+    APPROVAL = "approval"  #: somebody has to pass a step's gate
+    PROMOTION = "promotion"  #: every step passed; somebody has to promote
+
+
+class CompensationStrategy(StrEnum):
+    """What a rollback does beside moving traffic (contract 1)."""
+
+    ROLLBACK_ONLY = "rollback_only"  #: no data touched
+    NOTIFY_AND_ROLLBACK = "notify_and_rollback"  #: and tell the team at once
+    MANUAL = "manual"  #: and open a task that someone must complete
+
+
+class Role(StrEnum):
+    """What a token may do. SDK tokens read snapshots and send measurements, nothing else."""
+
+    SDK = "sdk"
+    VIEWER = "viewer"
+    APPROVER = "approver"
+    ADMIN = "admin"
+
+    def reaches(self, needed: Role) -> bool:
+        """Tell whether this role includes ``needed``: admin ⊃ approver ⊃ viewer; sdk stands alone."""
+        if self is Role.SDK or needed is Role.SDK:
+            return self is needed or (needed is Role.SDK and self is Role.ADMIN)
+        order = (Role.VIEWER, Role.APPROVER, Role.ADMIN)
+        return order.index(self) >= order.index(needed)
+
+
+def parse_percentage(value: object, where: str = "traffic_percentage") -> int:
+    """Return basis points (0 to 10,000) for a percentage from 0 to 100 in steps of 0.01.
+
+    Raises:
+        InvalidInput: Not a number, NaN, outside 0 to 100, or finer than 0.01.
+    """
+    help_ = "Give a number from 0 to 100, with at most two decimals."
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise InvalidInput(f"{where} is {value!r}, which is no percentage.", field=where, next_step=help_)
+    if not 0 <= value <= 100:
+        raise InvalidInput(f"{where} is {value}, outside 0 to 100.", field=where, next_step=help_)
+    bp = round(value * 100)
+    if abs(bp - value * 100) > 1e-6:
+        raise InvalidInput(f"{where} is {value}, finer than 0.01.", field=where, next_step=help_)
+    return bp
+
+
+def percent(bp: int) -> str:
+    """Return basis points as people read them: ``"5 %"``, ``"0.25 %"``."""
+    return f"{bp / 100:g} %"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Upstream:
+    """Where a version answers: ``host:port`` addresses; none for an in-process version."""
+
+    version: str
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    """A thing that has versions and receives requests."""
+
+    id: str
+    tenant_id: str
+    name: str
+    kind: ServiceKind = ServiceKind.APPLICATION
+    stable_version: str = ""
+    #: Traffic driver by catalogue name, and its settings (no secrets).
+    driver: str = "in-process"
+    driver_config: dict[str, object] = field(default_factory=dict)
+    #: version → addresses
+    upstreams: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One traffic percentage held for a time."""
+
+    traffic_bp: int
+    #: Seconds of acknowledged, observed traffic before the step may end.
+    hold_seconds: float
+    #: Wait for a person after this step passed.
+    gate: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CanaryConfig:
+    """Contract 1's ``canary_config`` with its defaults."""
+
+    initial_traffic_percentage: float = 10
+    increment: float = 10
+    duration_minutes: float = 60
+    success_threshold: float = 0.95
+    error_threshold: float = 0.05
+
+    def steps(self) -> tuple[Step, ...]:
+        """Return the steps: the initial percentage, then increments up to 100, each held equally long."""
+        at, by = parse_percentage(self.initial_traffic_percentage), parse_percentage(self.increment)
+        if by == 0:
+            raise InvalidInput(
+                "increment is 0: the rollout would never grow.",
+                field="canary_config.increment",
+                next_step="Give at least 0.01, or explicit steps in `strategy`.",
+            )
+        hold = self.duration_minutes * 60
+        levels = [*range(at or by, BUCKETS, by), BUCKETS]
+        return tuple(Step(traffic_bp=level, hold_seconds=hold) for level in levels)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Strategy:
+    """How a deployment moves."""
+
+    mode: Mode = Mode.MANUAL
+    steps: tuple[Step, ...] = ()
+    stickiness: Stickiness = Stickiness.PERSISTENT
+    #: Promote by itself once every step has passed; otherwise wait for a person.
+    auto_promote: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TargetFilter:
+    """Units named by hand. They are on the canary whatever the percentage."""
+
+    user_ids: tuple[str, ...] = ()
+    workflow_ids: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Tell whether it names anybody."""
+        return bool(self.user_ids or self.workflow_ids)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deployment:
+    """One rollout of one version of one service: everything that a decision reads or changes."""
+
+    id: str
+    tenant_id: str
+    service_id: str
+    service: str
+    version: str
+    stable_version: str
+    status: Status = Status.DRAFT
+    changelog: str = ""
+    config: CanaryConfig = CanaryConfig()
+    strategy: Strategy = Strategy()
+    policy: Policy = Policy()
+    compensation_strategy: CompensationStrategy = CompensationStrategy.ROLLBACK_ONLY
+    salt: str = ""
+    #: Wanted share of units on the canary, in basis points.
+    traffic_bp: int = 0
+    #: Highest share so far; units between it and the wanted share may stay (persistent).
+    peak_bp: int = 0
+    target_filter: TargetFilter = TargetFilter()
+    #: Only the named units, nobody by hash (until the percentage is changed).
+    filter_only: bool = False
+    step_index: int = 0
+    #: Seconds of this step during which the monitor looked and the proxy carried the split.
+    observed_seconds: float = 0.0
+    #: Seconds of this step without a usable measurement.
+    blind_seconds: float = 0.0
+    #: Seconds at 50 % or more so far: one of the promotion gate's conditions.
+    majority_seconds: float = 0.0
+    step_started_at: datetime | None = None
+    last_tick_at: datetime | None = None
+    paused: bool = False
+    waiting: Waiting = Waiting.NOTHING
+    approved: bool = False
+    breaker: Breaker = CLOSED_BREAKER
+    verdicts: tuple[Verdict, ...] = ()
+    #: One sentence: what it does now and why.
+    sentence: str = ""
+    revision: int = 0
+    created_at: datetime | None = None
+    created_by: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    end_reason: str = ""
+
+    @property
+    def weight_bp(self) -> int:
+        """The share that the hash decides: nothing unless it is rolling out or active."""
+        if self.status is Status.ACTIVE:
+            return BUCKETS
+        if self.status is not Status.CANARY or self.filter_only:
+            return 0
+        return self.traffic_bp
+
+    @property
+    def step(self) -> Step | None:
+        """The current step, or ``None`` in manual mode and after the last one."""
+        if self.strategy.mode is Mode.AUTO and self.step_index < len(self.strategy.steps):
+            return self.strategy.steps[self.step_index]
+        return None
