@@ -9,7 +9,7 @@ from math import isfinite
 
 from serinus.core.analysis.checks import Policy
 from serinus.core.analysis.verdict import Verdict
-from serinus.core.breaker import CLOSED_BREAKER, Breaker
+from serinus.core.breaker import CLOSED_BREAKER, OPEN, Breaker
 from serinus.core.bucketing import BUCKETS
 from serinus.core.errors import InvalidInput
 
@@ -240,6 +240,8 @@ class Deployment:
     approved: bool = False
     breaker: Breaker = CLOSED_BREAKER
     verdicts: tuple[Verdict, ...] = ()
+    #: What it is at, for telling a change from a repetition: ``observing``, ``holding:no-data``, …
+    phase: str = "observing"
     #: One sentence: what it does now and why.
     sentence: str = ""
     revision: int = 0
@@ -254,7 +256,7 @@ class Deployment:
         """The share that the hash decides: nothing unless it is rolling out or active."""
         if self.status is Status.ACTIVE:
             return BUCKETS
-        if self.status is not Status.CANARY or self.filter_only:
+        if self.status is not Status.CANARY or self.filter_only or self.breaker.state == OPEN:
             return 0
         return self.traffic_bp
 

@@ -84,8 +84,8 @@ class Policy:
     checks: tuple[Check, ...] = ()
     #: What must hold to promote; shown by, and refused without force by, ``promote``.
     gate: tuple[Check, ...] = ()
-    #: Seconds at 50 % or more that the gate asks for.
-    gate_majority_seconds: float = 0
+    #: Seconds at 50 % or more that the gate asks for; ``None``: one step's configured duration.
+    gate_majority_seconds: float | None = 0
     #: Roll back at once when a breaker opens.
     breaker: bool = True
     on_no_data: OnNoData = OnNoData.HOLD
@@ -107,7 +107,7 @@ class Policy:
             self,
             checks=tuple(shrink(c) for c in self.checks),
             gate=tuple(shrink(c) for c in self.gate),
-            gate_majority_seconds=self.gate_majority_seconds / factor,
+            gate_majority_seconds=self.gate_majority_seconds and self.gate_majority_seconds / factor,
             no_data_deadline_seconds=self.no_data_deadline_seconds / factor,
         )
 

@@ -14,6 +14,7 @@ FEW = 20
 
 RULESETS = Policy(
     name="rulesets",
+    gate_majority_seconds=None,
     checks=(
         Check(name="error rate", measure=Measure.ERROR_RATE, limit=0.05, min_requests=FEW),
         Check(

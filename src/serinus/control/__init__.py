@@ -1,0 +1,1 @@
+"""The imperative shell: commands, the monitor, the outbox, and the views that screens share."""

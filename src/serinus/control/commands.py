@@ -1,0 +1,388 @@
+"""What people ask of deployments and services. Each call is one transaction (:mod:`.unit`)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from serinus.control import views
+from serinus.control.context import Context, new_id
+from serinus.control.evidence import gather
+from serinus.control.record import write_decision, write_event
+from serinus.control.traffic import TrafficPool
+from serinus.control.unit import Answer, Call, execute
+from serinus.core.analysis.gate import promotion_gate
+from serinus.core.codec import from_json
+from serinus.core.decision import Decision
+from serinus.core.errors import Conflict, InvalidInput, NotFound, StaleRevision
+from serinus.core.lifecycle import moves
+from serinus.core.lifecycle.transitions import Action, follow
+from serinus.core.model import (
+    CanaryConfig,
+    CompensationStrategy,
+    Deployment,
+    Service,
+    ServiceKind,
+    TargetFilter,
+    parse_percentage,
+)
+from serinus.core.policy.parse import policy_from, salt_from, strategy_from
+from serinus.ports.store import Transaction
+from serinus.ports.traffic import Capability
+
+__all__ = ["Commands", "NewDeployment", "NewService"]
+
+#: How often a rollback tries again when the monitor changed the deployment at the same moment.
+ROLLBACK_TRIES = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewService:
+    """What a service is made from."""
+
+    name: str
+    kind: ServiceKind = ServiceKind.APPLICATION
+    stable_version: str = ""
+    driver: str = "in-process"
+    driver_config: Mapping[str, Any] | None = None
+    upstreams: Mapping[str, tuple[str, ...]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewDeployment:
+    """What a draft is made from; ``service`` is an id or a name."""
+
+    service: str
+    version: str
+    changelog: str = ""
+    canary_config: Mapping[str, Any] | None = None
+    compensation_strategy: CompensationStrategy = CompensationStrategy.ROLLBACK_ONLY
+    strategy: Mapping[str, Any] | None = None
+    analysis: Mapping[str, Any] | None = None
+    #: Where the new version answers, for services behind a proxy.
+    addresses: tuple[str, ...] = ()
+
+
+class Commands:
+    """The calls that change something."""
+
+    def __init__(self, context: Context, traffic: TrafficPool) -> None:
+        """Keep what the calls share."""
+        self._context = context
+        self._traffic = traffic
+
+    # -- services -----------------------------------------------------------------------------
+
+    async def create_service(self, call: Call, new: NewService) -> Answer:
+        """Make a service; its driver's settings are checked now, not when a rollout needs them."""
+
+        async def work(tx: Transaction) -> tuple[int, Any]:
+            service = Service(
+                id=new_id("svc"),
+                tenant_id=call.caller.tenant_id,
+                name=new.name,
+                kind=new.kind,
+                stable_version=new.stable_version,
+                driver=new.driver,
+                driver_config=dict(new.driver_config or {}),
+                upstreams={v: tuple(a) for v, a in (new.upstreams or {}).items()},
+                created_at=self._context.clock.now(),
+            )
+            self._traffic.of(service)
+            await tx.services.add(service)
+            await tx.leases.wake(service.id, self._context.clock.now())
+            return 201, views.service_view(service)
+
+        return await execute(self._context, call, work)
+
+    async def update_service(self, call: Call, id_or_name: str, changes: Mapping[str, Any]) -> Answer:
+        """Change a service's stable version, upstreams or driver settings while nothing rolls out."""
+
+        async def work(tx: Transaction) -> tuple[int, Any]:
+            service = await find_service(tx, call, id_or_name)
+            running = [
+                d for d in await tx.deployments.current(service.tenant_id, service.id) if d.ended_at is None
+            ]
+            if running and set(changes) - {"upstreams"}:
+                raise Conflict(
+                    f"{service.name} is rolling out {running[0].version} ({running[0].id}).",
+                    next_step="Promote it or roll it back first; `upstreams` may be added at any time.",
+                )
+            changed = replace(service, **changes)
+            self._traffic.of(changed)
+            await tx.services.save(changed)
+            await tx.leases.wake(service.id, self._context.clock.now())
+            return 200, views.service_view(changed)
+
+        return await execute(self._context, call, work)
+
+    # -- drafts -------------------------------------------------------------------------------
+
+    async def create(self, call: Call, new: NewDeployment) -> Answer:
+        """Make a draft."""
+
+        async def work(tx: Transaction) -> tuple[int, Any]:
+            service = await find_service(tx, call, new.service)
+            if new.addresses:
+                service = replace(service, upstreams={**service.upstreams, new.version: new.addresses})
+                await tx.services.save(service)
+            draft = self._draft(call, service, new)
+            await tx.deployments.add(draft)
+            message = f"Draft of {service.name} {new.version} made."
+            await write_event(tx, self._context, draft, "created", message, call.caller.name)
+            return 201, views.deployment_view(draft)
+
+        return await execute(self._context, call, work)
+
+    def _draft(self, call: Call, service: Service, new: NewDeployment) -> Deployment:
+        if new.version == service.stable_version:
+            raise InvalidInput(
+                f"{new.version} is {service.name}'s stable version already.",
+                field="version",
+                next_step="Give the new version a name of its own.",
+            )
+        identity = new_id("dep")
+        return self._configured(
+            Deployment(
+                id=identity,
+                tenant_id=service.tenant_id,
+                service_id=service.id,
+                service=service.name,
+                version=new.version,
+                stable_version=service.stable_version,
+                changelog=new.changelog,
+                compensation_strategy=new.compensation_strategy,
+                salt=salt_from(new.strategy, identity),
+                created_at=self._context.clock.now(),
+                created_by=call.caller.name,
+            ),
+            new.canary_config,
+            new.strategy,
+            new.analysis,
+        )
+
+    @staticmethod
+    def _configured(
+        d: Deployment,
+        config: Mapping[str, Any] | None,
+        strategy: Mapping[str, Any] | None,
+        analysis: Mapping[str, Any] | None,
+    ) -> Deployment:
+        settled = from_json(CanaryConfig, config or {}, "canary_config")
+        parse_percentage(settled.initial_traffic_percentage, "canary_config.initial_traffic_percentage")
+        parse_percentage(settled.increment, "canary_config.increment")
+        for name in ("success_threshold", "error_threshold"):
+            if not 0 <= getattr(settled, name) <= 1:
+                raise InvalidInput(
+                    f"{name} is {getattr(settled, name):g}, outside 0 to 1.",
+                    field=f"canary_config.{name}",
+                    next_step="0.05 means 5 %.",
+                )
+        if settled.duration_minutes < 0:
+            raise InvalidInput(
+                "duration_minutes is negative.",
+                field="canary_config.duration_minutes",
+                next_step="Give the minutes that a step lasts.",
+            )
+        return replace(
+            d,
+            config=settled,
+            strategy=strategy_from(strategy, settled),
+            policy=policy_from(analysis, settled),
+        )
+
+    async def update(self, call: Call, deployment_id: str, changes: Mapping[str, Any]) -> Answer:
+        """Change a draft: changelog, canary_config, strategy, analysis, compensation_strategy."""
+
+        async def work(tx: Transaction) -> tuple[int, Any]:
+            d = await find_deployment(tx, call, deployment_id)
+            follow(d.status, Action.UPDATE)
+            plain = {k: v for k, v in changes.items() if k in ("changelog", "compensation_strategy")}
+            d = replace(d, **plain)
+            given = {k: changes.get(k) for k in ("canary_config", "strategy", "analysis")}
+            if any(v is not None for v in given.values()):
+                d = self._configured(d, given["canary_config"], given["strategy"], given["analysis"])
+                d = replace(d, salt=salt_from(given["strategy"], d.salt))
+            saved = await tx.deployments.save(d)
+            await write_event(tx, self._context, saved, "updated", "Draft changed.", call.caller.name)
+            return 200, views.deployment_view(saved)
+
+        return await execute(self._context, call, work)
+
+    async def delete(self, call: Call, deployment_id: str) -> Answer:
+        """Delete a draft and what hangs on it."""
+
+        async def work(tx: Transaction) -> tuple[int, Any]:
+            d = await find_deployment(tx, call, deployment_id)
+            follow(d.status, Action.DELETE)
+            await tx.deployments.delete(d.tenant_id, d.id)
+            return 204, None
+
+        return await execute(self._context, call, work)
+
+    # -- moves --------------------------------------------------------------------------------
+
+    async def start(
+        self, call: Call, deployment_id: str, percentage: object = None, target: TargetFilter | None = None
+    ) -> Answer:
+        """Put the canary under traffic, after everything that could refuse it was asked."""
+        bp = None if percentage is None else parse_percentage(percentage, "canary_pct")
+
+        async def decide(tx: Transaction, service: Service, d: Deployment) -> Decision:
+            follow(d.status, Action.START)
+            await self._may_start(tx, service, d, target)
+            fresh = replace(d, stable_version=service.stable_version)
+            return moves.start(fresh, self._context.clock.now(), bp=bp, target=target)
+
+        return await self._move(call, deployment_id, decide)
+
+    async def _may_start(
+        self, tx: Transaction, service: Service, d: Deployment, target: TargetFilter | None
+    ) -> None:
+        for other in await tx.deployments.current(service.tenant_id, service.id):
+            if other.status.value == "canary":
+                raise InvalidInput(
+                    f"{service.name} already has an active canary: {other.version} ({other.id}).",
+                    next_step=f"Promote or roll back {other.id} first.",
+                    extra={"in_the_way": other.id, "kind": "already-has-active-canary"},
+                )
+        if not service.stable_version:
+            raise InvalidInput(
+                f"{service.name} has no stable version to compare with.",
+                field="stable_version",
+                next_step="Set `stable_version` on the service first.",
+            )
+        driver = self._traffic.of(service)
+        if target and Capability.TARGET_FILTER not in driver.capabilities:
+            raise InvalidInput(
+                f"The driver {service.driver} cannot pin named users.",
+                field="canary_target_filter",
+                next_step="Start with a percentage instead.",
+            )
+        if service.driver != "in-process":
+            missing = [v for v in (service.stable_version, d.version) if not service.upstreams.get(v)]
+            if missing:
+                raise InvalidInput(
+                    f"No address is known for {service.name} {' and '.join(missing)}.",
+                    field="upstreams",
+                    next_step="Give `addresses` with the deployment, or `upstreams` on the service.",
+                )
+
+    async def traffic(self, call: Call, deployment_id: str, percentage: object) -> Answer:
+        """Change the share, up or down."""
+        bp = parse_percentage(percentage)
+
+        async def decide(_: Transaction, service: Service, d: Deployment) -> Decision:
+            keeps = self._traffic.can(service, Capability.PERSISTENT)
+            return moves.shift(d, self._context.clock.now(), bp, keeps_units=keeps)
+
+        return await self._move(call, deployment_id, decide)
+
+    async def pause(self, call: Call, deployment_id: str) -> Answer:
+        """Hold the share where it is."""
+        return await self._simple(call, deployment_id, moves.pause)
+
+    async def resume(self, call: Call, deployment_id: str) -> Answer:
+        """Go on where it was paused."""
+        return await self._simple(call, deployment_id, moves.resume)
+
+    async def approve(self, call: Call, deployment_id: str) -> Answer:
+        """Pass the gate that the deployment waits at."""
+        return await self._simple(call, deployment_id, moves.approve)
+
+    async def deprecate(self, call: Call, deployment_id: str) -> Answer:
+        """Retire an active deployment by hand."""
+        return await self._simple(call, deployment_id, moves.deprecate)
+
+    async def _simple(
+        self, call: Call, deployment_id: str, move: Callable[[Deployment, Any], Decision]
+    ) -> Answer:
+        async def decide(_: Transaction, __: Service, d: Deployment) -> Decision:
+            return move(d, self._context.clock.now())
+
+        return await self._move(call, deployment_id, decide)
+
+    async def promote(self, call: Call, deployment_id: str, *, force: bool = False) -> Answer:
+        """Make the canary the version for everyone, if its gate is met or ``force`` is given."""
+
+        async def decide(tx: Transaction, _: Service, d: Deployment) -> Decision:
+            follow(d.status, Action.PROMOTE)
+            now = self._context.clock.now()
+            gate = promotion_gate(d, await gather(tx, d, now), now)
+            return moves.promote(d, now, gate, force=force)
+
+        return await self._move(call, deployment_id, decide)
+
+    async def roll_back(
+        self, call: Call, deployment_id: str, reason: str, *, compensate: bool = True
+    ) -> Answer:
+        """Put everyone on stable. The monitor's own writes never make it fail."""
+
+        async def decide(_: Transaction, __: Service, d: Deployment) -> Decision:
+            return moves.roll_back(d, self._context.clock.now(), reason, compensate=compensate)
+
+        for _ in range(ROLLBACK_TRIES - 1):
+            try:
+                return await self._move(call, deployment_id, decide)
+            except StaleRevision:
+                continue  # the table refuses it if somebody else has rolled back meanwhile
+        return await self._move(call, deployment_id, decide)
+
+    async def _move(
+        self,
+        call: Call,
+        deployment_id: str,
+        decide: Callable[[Transaction, Service, Deployment], Awaitable[Decision]],
+    ) -> Answer:
+        async def work(tx: Transaction) -> tuple[int, Any]:
+            d = await find_deployment(tx, call, deployment_id)
+            service = await find_service(tx, call, d.service_id)
+            _expect(call, d)
+            decision = await decide(tx, service, d)
+            saved = await write_decision(tx, self._context, service, decision, call.caller.name)
+            return 200, views.deployment_view(saved)
+
+        return await execute(self._context, call, work)
+
+
+def _expect(call: Call, d: Deployment) -> None:
+    """Refuse a call that was made looking at an older revision."""
+    expected = call.data.get("expected_revision")
+    if expected is not None and expected != d.revision:
+        raise StaleRevision(
+            f"You looked at revision {expected}; it is {d.revision} now: {d.sentence}",
+            next_step="Read the deployment again, then decide.",
+            extra={"revision": d.revision},
+        )
+
+
+async def find_deployment(tx: Transaction, call: Call, deployment_id: str) -> Deployment:
+    """Return a deployment of the caller's tenant.
+
+    Raises:
+        NotFound: The tenant has no such one.
+    """
+    d = await tx.deployments.get(call.caller.tenant_id, deployment_id)
+    if d is None:
+        raise NotFound(
+            f"There is no deployment {deployment_id[:80]!r}.",
+            next_step="GET /api/v1/deployments lists yours.",
+        )
+    return d
+
+
+async def find_service(tx: Transaction, call: Call, id_or_name: str) -> Service:
+    """Return a service of the caller's tenant by id or name.
+
+    Raises:
+        NotFound: The tenant has no such one.
+    """
+    service = await tx.services.get(call.caller.tenant_id, id_or_name)
+    if service is None:
+        raise NotFound(
+            f"There is no service {id_or_name[:80]!r}.",
+            field="service_id",
+            next_step="Make it with POST /api/v1/services, or `serinus service create`.",
+        )
+    return service

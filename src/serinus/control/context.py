@@ -1,0 +1,105 @@
+"""Who calls, and what everything in the control plane shares."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from serinus.core.errors import Forbidden
+from serinus.core.model import Role
+from serinus.ports.clock import Clock
+from serinus.ports.store import Store
+
+__all__ = ["Bell", "Caller", "Context", "new_id", "stamp"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """Who makes a call: a token, seen through its tenant and role."""
+
+    tenant_id: str
+    name: str
+    role: Role
+    token_id: str = ""
+    request_id: str = ""
+
+    def must_reach(self, needed: Role) -> None:
+        """Refuse a role that does not reach.
+
+        Raises:
+            Forbidden: The error names both roles.
+        """
+        if not self.role.reaches(needed):
+            raise Forbidden(
+                f"This needs the role {needed.value}; your token has {self.role.value}.",
+                next_step="Ask an admin for a token with that role.",
+                extra={"role": self.role.value, "needed": needed.value},
+            )
+
+
+def new_id(prefix: str) -> str:
+    """Return a fresh id like ``dep_3f9a61b2c04d``."""
+    return f"{prefix}_{secrets.token_hex(6)}"
+
+
+def stamp(moment: datetime | None) -> str | None:
+    """Return a time as the API writes it: RFC 3339 in UTC, or ``None``."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else None
+
+
+class Bell:
+    """Wakes whoever waits for a tenant's changes inside this process."""
+
+    def __init__(self) -> None:
+        """Start with nothing rung."""
+        self._counts: dict[str, int] = defaultdict(int)
+        self._events: dict[str, asyncio.Event] = {}
+
+    def ring(self, tenant_id: str) -> None:
+        """Tell everybody who waits that something of this tenant changed."""
+        self._counts[tenant_id] += 1
+        event = self._events.pop(tenant_id, None)
+        if event:
+            event.set()
+
+    def count(self, tenant_id: str) -> int:
+        """Return how often it rang."""
+        return self._counts[tenant_id]
+
+    async def wait(self, tenant_id: str, seen: int, timeout: float) -> int:
+        """Return the count as soon as it is above ``seen``, or after ``timeout`` seconds."""
+        if self._counts[tenant_id] <= seen:
+            event = self._events.setdefault(tenant_id, asyncio.Event())
+            try:
+                async with asyncio.timeout(timeout):
+                    await event.wait()
+            except TimeoutError:
+                pass  # other replicas ring elsewhere: the caller looks again
+        return self._counts[tenant_id]
+
+
+@dataclass(kw_only=True, slots=True)
+class Context:
+    """What commands, the monitor and the views share."""
+
+    store: Store
+    clock: Clock
+    bell: Bell = field(default_factory=Bell)
+    #: Set to make the monitor look at once.
+    poke: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Set to make the outbox relay look at once.
+    post: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Names of the notification channels that are configured.
+    channels: tuple[str, ...] = ()
+    #: Where people reach the dashboard, for links in messages; empty when unknown.
+    public_url: str = ""
+    #: Width of evidence windows in seconds.
+    window_seconds: int = 10
+    replica: str = "embedded"
+
+    def link(self, deployment_id: str) -> str:
+        """Return the page of a deployment, or nothing when our address is unknown."""
+        return f"{self.public_url.rstrip('/')}/deployments/{deployment_id}" if self.public_url else ""

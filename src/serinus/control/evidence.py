@@ -1,0 +1,112 @@
+"""Gathering what was measured for one deployment, and turning proxies' counters into windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from math import inf
+from typing import Any
+
+from serinus.core.analysis.evidence import Evidence, Side, TrafficState, Window
+from serinus.core.bucketing import BUCKETS
+from serinus.core.histogram import Histogram
+from serinus.core.model import Deployment, Status
+from serinus.ports.store import Transaction
+from serinus.ports.traffic import Counters
+
+__all__ = ["delta_windows", "gather", "remember"]
+
+#: How much of stable's history before it lost all traffic is its baseline, in check horizons.
+BASELINE_HORIZONS = 1.0
+
+
+async def gather(
+    tx: Transaction,
+    d: Deployment,
+    now: datetime,
+    *,
+    traffic: TrafficState | None = None,
+    fresh: tuple[int, int] = (0, 0),
+    open_breakers: tuple[str, ...] = (),
+) -> Evidence:
+    """Read everything that a decision about ``d`` needs. ``fresh`` is (errors, successes) since last."""
+    moment = now.timestamp()
+    horizon = d.policy.horizon_seconds
+    windows, samples = await tx.evidence.read(d.tenant_id, d.id, moment - horizon, moment + 60)
+    baseline: tuple[Window, ...] = ()
+    if d.status is Status.CANARY and d.traffic_bp >= BUCKETS and d.step_started_at:
+        lost = d.step_started_at.timestamp()
+        before, _ = await tx.evidence.read(d.tenant_id, d.id, lost - horizon * BASELINE_HORIZONS, lost)
+        baseline = tuple(w for w in before if w.side is Side.STABLE)
+    return Evidence(
+        windows=windows,
+        samples=samples,
+        baseline=baseline,
+        traffic=traffic or TrafficState(),
+        open_breakers=open_breakers,
+        fresh_errors=fresh[0],
+        fresh_successes=fresh[1],
+    )
+
+
+def delta_windows(
+    d: Deployment, counters: Iterable[Counters], last: Mapping[str, Any], now: float, width: int
+) -> list[Window]:
+    """Return what was counted since ``last`` as windows of the present moment.
+
+    An instance seen for the first time only sets its mark: what it counted before this deployment
+    is not this deployment's. A counter that went down was restarted and counts from zero.
+    """
+    start = int(now // width) * width
+    windows = []
+    for c in counters:
+        side = _side(d, c.version)
+        if side is None or c.instance not in {k.split("|")[0] for k in last}:
+            continue
+        window = _delta(c, last.get(_key(c), {}), side, start, width)
+        if window:
+            windows.append(window)
+    return windows
+
+
+def remember(counters: Iterable[Counters], last: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the marks to store after this reading; instances that did not answer keep theirs."""
+    marks = dict(last)
+    for c in counters:
+        marks[_key(c)] = {
+            "requests": c.requests,
+            "errors": c.errors,
+            "total_ms": c.latency_total_ms,
+            "buckets": {("inf" if edge == inf else repr(edge)): n for edge, n in c.buckets.items()},
+        }
+    return marks
+
+
+def _key(c: Counters) -> str:
+    return f"{c.instance}|{c.version}"
+
+
+def _side(d: Deployment, version: str) -> Side | None:
+    if version == d.version:
+        return Side.CANARY
+    return Side.STABLE if version == d.stable_version else None
+
+
+def _delta(c: Counters, mark: Mapping[str, Any], side: Side, start: int, width: int) -> Window | None:
+    restarted = c.requests < mark.get("requests", 0) or c.errors < mark.get("errors", 0)
+    mark = {} if restarted else mark
+    requests = c.requests - mark.get("requests", 0)
+    errors = c.errors - mark.get("errors", 0)
+    if requests <= 0 and errors <= 0:
+        return None
+    before = {float(edge): n for edge, n in mark.get("buckets", {}).items()}
+    buckets = {edge: max(0, n - before.get(edge, 0)) for edge, n in c.buckets.items()}
+    total = max(0.0, c.latency_total_ms - mark.get("total_ms", 0.0))
+    return Window(
+        side=side,
+        start=start,
+        seconds=width,
+        requests=max(requests, errors),
+        errors=errors,
+        latency=Histogram.from_cumulative(buckets, total),
+    )

@@ -1,0 +1,272 @@
+"""Taking measurements in: batches from SDK processes, committed in groups, each counted once.
+
+A batch is acknowledged after its commit, so what was accepted survives ``kill -9``; a batch that is
+sent again under the same number is not counted again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from serinus.control.context import Context, new_id
+from serinus.control.snapshot import Snapshots
+from serinus.core.analysis.evidence import Sample, SampleKind, Side, Window
+from serinus.core.bucketing import PRIORITIES
+from serinus.core.codec import from_json
+from serinus.core.errors import InvalidInput, SerinusError
+from serinus.core.histogram import Histogram
+from serinus.ports.store import Assignment, Transaction
+
+__all__ = ["Batch", "Ingest"]
+
+#: Batches wait at most this long for others to share their commit.
+FLUSH_SECONDS = 0.2
+#: Windows further in the future are put at the present (a sender's clock runs ahead).
+AHEAD_SECONDS = 30
+#: Windows older than this are refused as stale.
+STALE_SECONDS = 3600
+#: Different endpoints per deployment; the rest is counted under ``other``.
+MAX_ENDPOINTS = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Unit:
+    service: str
+    deployment: str
+    hash: str
+    priority: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _BreakerNews:
+    service: str
+    deployment: str
+    state: str
+    failures: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _WindowInput:
+    service: str
+    deployment: str
+    side: Side
+    start: int
+    requests: int
+    errors: int
+    latency: dict[str, Any] = field(default_factory=dict)
+    seconds: int = 10
+    version: str = ""
+    endpoint: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _SampleInput:
+    service: str
+    deployment: str
+    side: Side
+    name: str
+    start: int
+    value: float
+    kind: SampleKind = SampleKind.COUNTER
+    label: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """What one SDK process sends about once a second."""
+
+    source: str
+    seq: int
+    sdk: str = ""
+    snapshot_revision: str = ""
+    windows: tuple[_WindowInput, ...] = ()
+    samples: tuple[_SampleInput, ...] = ()
+    units: tuple[_Unit, ...] = ()
+    breakers: tuple[_BreakerNews, ...] = ()
+
+
+class Ingest:
+    """Collects batches and commits them together."""
+
+    def __init__(self, context: Context, snapshots: Snapshots) -> None:
+        """Start with nothing waiting."""
+        self._context = context
+        self._snapshots = snapshots
+        self._waiting: list[tuple[str, Batch, asyncio.Future[None]]] = []
+        self._flusher: asyncio.Task[None] | None = None
+        self._endpoints: dict[str, set[str]] = defaultdict(set)
+
+    async def submit(self, tenant_id: str, data: Any) -> None:
+        """Take a batch; return after it was committed.
+
+        Raises:
+            InvalidInput: The batch is malformed; nothing of it was taken.
+            Unavailable: The store does not answer; send the batch again.
+        """
+        batch = _checked(from_json(Batch, data, "batch"))
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((tenant_id, batch, done))
+        if self._flusher is None or self._flusher.done():
+            self._flusher = asyncio.create_task(self._flush_soon(urgent=bool(batch.breakers)))
+        await done
+
+    async def _flush_soon(self, *, urgent: bool) -> None:
+        if not urgent:
+            await asyncio.sleep(FLUSH_SECONDS)
+        while self._waiting:
+            group, self._waiting = self._waiting, []
+            await self._flush(group)
+
+    async def _flush(self, group: list[tuple[str, Batch, asyncio.Future[None]]]) -> None:
+        by_tenant: dict[str, list[Batch]] = defaultdict(list)
+        for tenant_id, batch, _ in group:
+            by_tenant[tenant_id].append(batch)
+        try:
+            woken = await self._commit(by_tenant)
+        except SerinusError as error:
+            for *_, done in group:
+                if not done.done():
+                    done.set_exception(error)
+            return
+        except Exception as error:
+            for *_, done in group:
+                if not done.done():
+                    done.set_exception(error)
+            raise
+        for *_, done in group:
+            if not done.done():
+                done.set_result(None)
+        if woken:
+            self._context.poke.set()
+
+    async def _commit(self, by_tenant: Mapping[str, list[Batch]]) -> bool:
+        """Store all batches in one transaction; tell whether a breaker opened."""
+        running = {t: (await self._snapshots.get(t)).running for t in by_tenant}
+        woken = False
+        async with self._context.store.begin() as tx:
+            for tenant_id, batches in by_tenant.items():
+                new = [b for b in batches if await self._is_new(tx, tenant_id, b)]
+                await self._merge(tx, tenant_id, new, running[tenant_id])
+                woken |= await self._breakers(tx, tenant_id, new, running[tenant_id])
+        return woken
+
+    async def _is_new(self, tx: Transaction, tenant_id: str, batch: Batch) -> bool:
+        now = self._context.clock.now()
+        return await tx.sources.advance(tenant_id, batch.source, batch.seq, now, batch.snapshot_revision)
+
+    async def _merge(
+        self, tx: Transaction, tenant_id: str, batches: list[Batch], running: Mapping[str, str]
+    ) -> None:
+        """Add everything up per deployment first, so that the store merges each window once."""
+        now = self._context.clock.now().timestamp()
+        windows: dict[str, dict[tuple[Any, ...], Window]] = defaultdict(dict)
+        samples: dict[str, list[Sample]] = defaultdict(list)
+        units: list[Assignment] = []
+        for batch in batches:
+            for given in batch.windows:
+                if given.deployment in running and given.start > now - STALE_SECONDS:
+                    _collect(windows[given.deployment], self._window(given, now))
+            for s in batch.samples:
+                if s.deployment in running:
+                    samples[s.deployment].append(_sample(s))
+            units += [self._unit(tenant_id, u) for u in batch.units if u.deployment in running]
+        for deployment in {*windows, *samples}:
+            taken = list(windows[deployment].values())
+            await tx.evidence.merge(tenant_id, deployment, taken, samples[deployment])
+        if units:
+            await tx.assignments.add(units)
+
+    def _window(self, given: _WindowInput, now: float) -> Window:
+        width = self._context.window_seconds
+        start = min(given.start, int(now) + AHEAD_SECONDS)
+        return Window(
+            side=given.side,
+            start=start // width * width,
+            seconds=width,
+            requests=given.requests,
+            errors=given.errors,
+            latency=Histogram.from_json(given.latency) if given.latency else Histogram(),
+            endpoint=self._bounded(given.deployment, given.endpoint),
+            label=given.label[:200],
+        )
+
+    def _bounded(self, deployment: str, endpoint: str) -> str:
+        known = self._endpoints[deployment]
+        if endpoint not in known:
+            if len(known) >= MAX_ENDPOINTS:
+                return "other"
+            known.add(endpoint)
+        return endpoint[:200]
+
+    def _unit(self, tenant_id: str, u: _Unit) -> Assignment:
+        return Assignment(
+            id=new_id("asg"),
+            tenant_id=tenant_id,
+            deployment_id=u.deployment,
+            unit_hash=u.hash,
+            version="",
+            priority=u.priority,
+            key=u.key[:256],
+            assigned_at=self._context.clock.now(),
+        )
+
+    async def _breakers(
+        self, tx: Transaction, tenant_id: str, batches: list[Batch], running: Mapping[str, str]
+    ) -> bool:
+        """Remember which processes' breakers are open, and have their services looked at at once."""
+        opened = False
+        for batch in batches:
+            for news in batch.breakers:
+                if news.deployment not in running:
+                    continue
+                key = f"breaker:{news.deployment}"
+                states = {**(await tx.sources.cursor(key) or {}), f"process {batch.source[:8]}": news.state}
+                await tx.sources.set_cursor(key, states)
+                service = await tx.services.get(tenant_id, running[news.deployment])
+                if service and news.state == "open":
+                    await tx.leases.wake(service.id, self._context.clock.now())
+                    opened = True
+        return opened
+
+
+def _checked(batch: Batch) -> Batch:
+    """Refuse numbers that cannot be."""
+    for at, w in enumerate(batch.windows):
+        where = f"batch.windows[{at}]"
+        if w.requests < 0 or w.errors < 0 or w.errors > w.requests:
+            raise InvalidInput(f"{where}: errors must be between 0 and requests.", field=where)
+        try:
+            if w.latency:
+                Histogram.from_json(w.latency)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InvalidInput(f"{where}.latency: {error}", field=f"{where}.latency") from error
+    for at, u in enumerate(batch.units):
+        if u.priority not in PRIORITIES or len(u.hash) != 16 or not _is_hex(u.hash):
+            raise InvalidInput(
+                "A unit needs a priority and a hash of 16 hex digits.", field=f"batch.units[{at}]"
+            )
+    return batch
+
+
+def _is_hex(text: str) -> bool:
+    return all(c in "0123456789abcdef" for c in text)
+
+
+def _sample(s: _SampleInput) -> Sample:
+    return Sample(side=s.side, name=s.name, start=s.start, value=s.value, kind=s.kind, label=s.label)
+
+
+def _collect(into: dict[tuple[Any, ...], Window], window: Window) -> None:
+    key = (window.side, window.endpoint, window.label, window.start)
+    known = into.get(key)
+    if known is None:
+        into[key] = window
+        return
+    known.latency.merge(window.latency)
+    into[key] = replace(known, requests=known.requests + window.requests, errors=known.errors + window.errors)

@@ -1,0 +1,291 @@
+"""The read side: lists, one deployment with everything around it, health, jobs, and ``/metrics``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from serinus.control import views
+from serinus.control.context import Caller, Context, stamp
+from serinus.control.evidence import gather
+from serinus.control.monitor import MONITOR
+from serinus.core.analysis.evidence import Side, Window
+from serinus.core.analysis.gate import promotion_gate
+from serinus.core.analysis.verdict import Outcome
+from serinus.core.breaker import CLOSED
+from serinus.core.errors import NotFound
+from serinus.core.model import Deployment, Role, Status
+from serinus.ports.store import Page, Transaction
+
+__all__ = ["Queries"]
+
+#: A job whose last beat is older than this many of its intervals does not run.
+MISSED_BEATS = 5
+#: The observed split is taken over this many evidence windows.
+OBSERVED_WINDOWS = 6
+#: The page's sparkline covers this many seconds.
+SPARK_SECONDS = 1800
+
+
+class Queries:
+    """Everything that is read. Each call is scoped to the caller's tenant and checks its role."""
+
+    def __init__(self, context: Context) -> None:
+        """Keep what the calls share."""
+        self._context = context
+
+    async def services(self, caller: Caller) -> dict[str, Any]:
+        """List the tenant's services."""
+        caller.must_reach(Role.VIEWER)
+        async with self._context.store.begin(write=False) as tx:
+            found = await tx.services.all(caller.tenant_id)
+        return {"services": [views.service_view(s) for s in found], "total": len(found)}
+
+    async def service(self, caller: Caller, id_or_name: str) -> dict[str, Any]:
+        """Return one service."""
+        caller.must_reach(Role.VIEWER)
+        async with self._context.store.begin(write=False) as tx:
+            found = await tx.services.get(caller.tenant_id, id_or_name)
+            if found is None:
+                raise NotFound(f"There is no service {id_or_name[:80]!r}.")
+            carried = await tx.sources.cursor(f"carried:{found.id}")
+        return {**views.service_view(found), "proxy": carried}
+
+    async def deployments(
+        self, caller: Caller, page: Page, service: str | None = None, status: Status | None = None
+    ) -> dict[str, Any]:
+        """List deployments, newest first; ``service`` is an id or a name."""
+        caller.must_reach(Role.VIEWER)
+        async with self._context.store.begin(write=False) as tx:
+            service_id = service
+            if service:
+                known = await tx.services.get(caller.tenant_id, service)
+                service_id = known.id if known else service
+            found, total = await tx.deployments.page(
+                caller.tenant_id, page, service_id=service_id, status=status
+            )
+        items = [views.deployment_view(d) for d in found]
+        return {"deployments": items, "total": total, "page": page.number, "page_size": page.size}
+
+    async def deployment(self, caller: Caller, deployment_id: str) -> dict[str, Any]:
+        """Return one deployment with the split that the data plane carries."""
+        async with self._context.store.begin(write=False) as tx:
+            d = await self._find(tx, caller, deployment_id)
+            return {**views.deployment_view(d), **await self._around(tx, d)}
+
+    async def _around(self, tx: Transaction, d: Deployment) -> dict[str, Any]:
+        now = self._context.clock.now().timestamp()
+        span = OBSERVED_WINDOWS * self._context.window_seconds
+        windows, _ = await tx.evidence.read(d.tenant_id, d.id, now - span, now + 60)
+        stable = views.totals(windows, Side.STABLE).requests
+        canary = views.totals(windows, Side.CANARY).requests
+        observed = round(100 * canary / (stable + canary), 2) if stable + canary else None
+        return {
+            "observed_traffic_percentage": observed,
+            "proxy": await tx.sources.cursor(f"carried:{d.service_id}"),
+        }
+
+    async def metrics(self, caller: Caller, deployment_id: str) -> dict[str, Any]:
+        """Return contract 1's numbers of both versions, and the same per endpoint."""
+        async with self._context.store.begin(write=False) as tx:
+            d = await self._find(tx, caller, deployment_id)
+            windows = await tx.evidence.totals(d.tenant_id, d.id)
+        body = {"deployment_id": d.id, **_both(windows)}
+        if body["v2_metrics"] is None:
+            body["note"] = "Nobody was served by the canary yet: raise the percentage, or wait for traffic."
+        names = sorted({w.endpoint for w in windows if w.endpoint})
+        body["endpoints"] = {name: _both(windows, name) for name in names}
+        return body
+
+    async def comparison(self, caller: Caller, deployment_id: str) -> dict[str, Any]:
+        """Return contract 1's comparison and recommendation."""
+        async with self._context.store.begin(write=False) as tx:
+            d = await self._find(tx, caller, deployment_id)
+            windows = await tx.evidence.totals(d.tenant_id, d.id)
+            now = self._context.clock.now()
+            gate = promotion_gate(d, await gather(tx, d, now), now)
+        stable, canary = views.totals(windows, Side.STABLE), views.totals(windows, Side.CANARY)
+        view = views.comparison_view(d, stable, canary, gate)
+        return {**view, "gate": [views.verdict_view(v) for v in gate]}
+
+    async def health(self, caller: Caller, deployment_id: str) -> dict[str, Any]:
+        """Return contract 1's health with its warnings."""
+        async with self._context.store.begin(write=False) as tx:
+            d = await self._find(tx, caller, deployment_id)
+            now = self._context.clock.now().timestamp()
+            recent, _ = await tx.evidence.read(d.tenant_id, d.id, now - d.policy.horizon_seconds, now + 60)
+            proxy = await tx.sources.cursor(f"carried:{d.service_id}")
+        canary = views.totals(recent, Side.CANARY)
+        warnings = [v.message for v in d.verdicts if v.outcome is Outcome.FAIL]
+        bad = bool(warnings) or d.breaker.state != CLOSED or d.status is Status.ROLLED_BACK
+        if proxy and not proxy["acknowledged"]:
+            warnings += [f"{i['name']}: {i['problem']}" for i in proxy["instances"] if not i["ok"]]
+        if d.phase.startswith("holding"):
+            warnings.append(d.sentence)
+        if not await self._monitor_runs():
+            warnings.append("The monitor is not running: nothing is rolled back automatically.")
+        return {
+            "deployment_id": d.id,
+            "health_status": "unhealthy" if bad else "degraded" if warnings else "healthy",
+            "circuit_breaker_state": d.breaker.state.upper(),
+            "current_error_rate": canary.error_rate,
+            "current_success_rate": canary.success_rate,
+            "last_check_at": stamp(d.last_tick_at),
+            "warnings": warnings,
+        }
+
+    async def assignments(
+        self, caller: Caller, deployment_id: str, page: Page, priority: str = "", key: str = ""
+    ) -> dict[str, Any]:
+        """List units on the canary, oldest first."""
+        async with self._context.store.begin(write=False) as tx:
+            d = await self._find(tx, caller, deployment_id)
+            found, total = await tx.assignments.page(d.tenant_id, d.id, page, priority=priority, key=key)
+        items = [views.assignment_view(a, d.version) for a in found]
+        return {"assignments": items, "total": total, "page": page.number, "page_size": page.size}
+
+    async def events(
+        self, caller: Caller, deployment_id: str, after: int = 0, limit: int = 200
+    ) -> dict[str, Any]:
+        """Return the timeline from ``after`` on, oldest first."""
+        async with self._context.store.begin(write=False) as tx:
+            d = await self._find(tx, caller, deployment_id)
+            found = await tx.timeline.read(d.tenant_id, d.id, after=after, limit=limit)
+        return {"events": [views.event_view(e) for e in found], "deployment_id": d.id}
+
+    async def notifications(self, caller: Caller, deployment_id: str) -> dict[str, Any]:
+        """Return every notification of a deployment with its delivery."""
+        async with self._context.store.begin(write=False) as tx:
+            d = await self._find(tx, caller, deployment_id)
+            items = await tx.outbox.of(d.tenant_id, d.id)
+        return {"notifications": [views.notification_view(i) for i in items], "deployment_id": d.id}
+
+    async def page(self, caller: Caller, deployment_id: str) -> dict[str, Any]:
+        """Return the view model that the page and ``serinus watch`` share."""
+        deployment = await self.deployment(caller, deployment_id)
+        numbers = await self.metrics(caller, deployment_id)
+        async with self._context.store.begin(write=False) as tx:
+            newest = await tx.timeline.latest(caller.tenant_id, deployment_id, 100)
+            items = await tx.outbox.of(caller.tenant_id, deployment_id)
+            now = self._context.clock.now().timestamp()
+            windows, _ = await tx.evidence.read(
+                caller.tenant_id, deployment_id, now - SPARK_SECONDS, now + 60
+            )
+        return {
+            "deployment": deployment,
+            "metrics": numbers,
+            "health": await self.health(caller, deployment_id),
+            "events": [views.event_view(e) for e in newest],
+            "notifications": [views.notification_view(i) for i in items],
+            "series": _series(windows),
+            "may": {"act": caller.role.reaches(Role.APPROVER), "role": caller.role.value},
+        }
+
+    async def jobs(self, caller: Caller) -> dict[str, Any]:
+        """List the background jobs; the monitor is always among them."""
+        caller.must_reach(Role.VIEWER)
+        async with self._context.store.begin(write=False) as tx:
+            found = await tx.jobs.all()
+        now = self._context.clock.now()
+        jobs = []
+        for job in found:
+            late = timedelta(seconds=max(10.0, job.interval_seconds * MISSED_BEATS))
+            dead = job.last_run_at is None or now - job.last_run_at > late
+            jobs.append(
+                {
+                    "name": job.name,
+                    "replica": job.replica,
+                    "state": "not running" if dead else job.state,
+                    "interval_seconds": job.interval_seconds,
+                    "last_run_at": stamp(job.last_run_at),
+                    "next_run_at": stamp(job.next_run_at),
+                    "error": job.error,
+                }
+            )
+        if not any(j["name"] == MONITOR for j in jobs):
+            jobs.insert(0, _no_monitor())
+        return {"jobs": jobs}
+
+    async def _monitor_runs(self) -> bool:
+        system = Caller(tenant_id="", name="serinus", role=Role.VIEWER)
+        jobs = (await self.jobs(system))["jobs"]
+        return any(j["name"] == MONITOR and j["state"] == "running" for j in jobs)
+
+    async def audit(self, caller: Caller, page: Page) -> dict[str, Any]:
+        """Return who did what, newest first. Admins only."""
+        caller.must_reach(Role.ADMIN)
+        async with self._context.store.begin(write=False) as tx:
+            found, total = await tx.audit.page(caller.tenant_id, page)
+        entries = [
+            {
+                "audit_id": e.id,
+                "at": stamp(e.at),
+                "actor": e.actor,
+                "token_id": e.token_id,
+                "action": e.action,
+                "target": e.target,
+                "outcome": e.outcome,
+                "request_id": e.request_id,
+                "data": dict(e.data),
+            }
+            for e in found
+        ]
+        return {"audit": entries, "total": total, "page": page.number, "page_size": page.size}
+
+    async def running(self, caller: Caller) -> list[tuple[Deployment, tuple[Window, ...]]]:
+        """Return the newest deployments with their totals, for ``/metrics``."""
+        caller.must_reach(Role.VIEWER)
+        async with self._context.store.begin(write=False) as tx:
+            found, _ = await tx.deployments.page(caller.tenant_id, Page(size=200))
+            return [(d, await tx.evidence.totals(d.tenant_id, d.id)) for d in found]
+
+    @staticmethod
+    async def _find(tx: Transaction, caller: Caller, deployment_id: str) -> Deployment:
+        caller.must_reach(Role.VIEWER)
+        d = await tx.deployments.get(caller.tenant_id, deployment_id)
+        if d is None:
+            raise NotFound(
+                f"There is no deployment {deployment_id[:80]!r}.",
+                next_step="GET /api/v1/deployments lists yours.",
+            )
+        return d
+
+
+def _no_monitor() -> dict[str, Any]:
+    return {
+        "name": MONITOR,
+        "replica": "",
+        "state": "not running",
+        "interval_seconds": None,
+        "last_run_at": None,
+        "next_run_at": None,
+        "error": "It has never run against this database. Start `serinus up`.",
+    }
+
+
+def _both(windows: Iterable[Window], endpoint: str = "") -> dict[str, Any]:
+    taken = list(windows)
+    return {
+        "v1_metrics": views.arm_metrics(views.totals(taken, Side.STABLE, endpoint)),
+        "v2_metrics": views.arm_metrics(views.totals(taken, Side.CANARY, endpoint)),
+    }
+
+
+def _series(windows: Iterable[Window]) -> list[dict[str, Any]]:
+    """Return per window start both sides' requests, errors and p95, oldest first."""
+    by_start: dict[int, list[Window]] = {}
+    for window in windows:
+        by_start.setdefault(window.start, []).append(window)
+    series = []
+    for start in sorted(by_start):
+        row: dict[str, Any] = {"start": start}
+        for side in Side:
+            arm = views.totals(by_start[start], side)
+            row[side.value] = {
+                "requests": arm.requests,
+                "errors": arm.errors,
+                "p95_ms": arm.latency.quantile(0.95),
+            }
+        series.append(row)
+    return series

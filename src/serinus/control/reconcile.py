@@ -1,0 +1,230 @@
+"""One look at one service: carry the split, take the counters over, decide, write down, carry again.
+
+Level-triggered: nothing here assumes that an earlier look succeeded. A look that dies anywhere is
+repeated by the next one, here or on another replica.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from serinus.control.context import Context, stamp
+from serinus.control.evidence import delta_windows, gather, remember
+from serinus.control.record import write_decision, write_event
+from serinus.control.traffic import TrafficPool, desired_split
+from serinus.core.analysis.evidence import Evidence, Side, TrafficState, Window
+from serinus.core.decide import decide
+from serinus.core.decision import Decision
+from serinus.core.errors import InvalidInput, StaleRevision, Unavailable
+from serinus.core.model import Deployment, Service, Status
+from serinus.ports.store import Transaction
+from serinus.ports.traffic import Carried, Counters, DesiredSplit, InstanceState, TrafficDriver, TrafficError
+
+__all__ = ["Reconciler"]
+
+log = logging.getLogger("serinus.reconcile")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Look:
+    """What one look has found out about the data plane."""
+
+    desired: DesiredSplit
+    carried: Carried
+    counters: tuple[Counters, ...]
+    #: In words, when somebody else had changed the split.
+    drift: str = ""
+
+
+class Reconciler:
+    """Looks at services one at a time."""
+
+    def __init__(self, context: Context, traffic: TrafficPool, *, tick: float, idle: float = 30.0) -> None:
+        """``tick`` and ``idle``: seconds between looks while something rolls out, and otherwise."""
+        self._context = context
+        self._traffic = traffic
+        self._tick = tick
+        self._idle = idle
+        #: service id → the split that was last acknowledged here.
+        self._settled: dict[str, DesiredSplit] = {}
+
+    async def look(self, tenant_id: str, service_id: str) -> float:
+        """Reconcile a service; return the seconds until its next look."""
+        async with self._context.store.begin(write=False) as tx:
+            service = await tx.services.get(tenant_id, service_id)
+            running = await self._running(tx, tenant_id, service_id)
+        if service is None:
+            return self._idle
+        try:
+            driver = self._traffic.of(service)
+            desired = desired_split(service, running)
+        except (InvalidInput, Unavailable) as error:
+            await self._report(service, running, _broken(str(error)))
+            return self._tick if running else self._idle
+        look = await self._carry(driver, desired)
+        if running is None:
+            await self._report(service, None, look.carried)
+            return self._idle if look.carried.acknowledged else self._tick
+        return await self._decide(service, driver, running, look)
+
+    @staticmethod
+    async def _running(tx: Transaction, tenant_id: str, service_id: str) -> Deployment | None:
+        current = await tx.deployments.current(tenant_id, service_id)
+        return next((d for d in current if d.status is Status.CANARY), None)
+
+    async def _carry(self, driver: TrafficDriver, desired: DesiredSplit) -> _Look:
+        """Make the data plane carry ``desired``; find out whether somebody had changed it."""
+        drift = ""
+        try:
+            carried = await driver.read(desired)
+            if not carried.acknowledged:
+                if self._settled.get(desired.service_id) == desired:
+                    drift = _drift(carried)
+                carried = await driver.apply(desired)
+            counters = await driver.statistics(desired)
+        except TrafficError as error:
+            carried, counters = _broken(str(error)), ()
+        if carried.acknowledged:
+            self._settled[desired.service_id] = desired
+        return _Look(desired=desired, carried=carried, counters=counters, drift=drift)
+
+    async def _decide(
+        self, service: Service, driver: TrafficDriver, before: Deployment, look: _Look
+    ) -> float:
+        """Decide on fresh evidence and write it down; carry a changed split at once."""
+        try:
+            async with self._context.store.begin() as tx:
+                decision, after = await self._decide_within(tx, service, before, look)
+        except StaleRevision:
+            log.info("overtaken", extra={"action": "reconcile.overtaken", "deployment": before.id})
+            return 0.0  # a person changed it meanwhile: look again at once
+        if decision.reasons:
+            self._context.bell.ring(service.tenant_id)
+            self._context.post.set()
+        if look.desired == self._wanted(service, after):
+            return self._tick
+        await self._carry_decision(service, driver, after)
+        return self._tick
+
+    async def _decide_within(
+        self, tx: Transaction, service: Service, before: Deployment, look: _Look
+    ) -> tuple[Decision, Deployment]:
+        d = await tx.deployments.get(before.tenant_id, before.id)
+        if d is None or d.revision != before.revision:
+            raise StaleRevision
+        now = self._context.clock.now()
+        evidence = await self._evidence(tx, d, look, now)
+        if look.drift:
+            await write_event(tx, self._context, d, "drift", look.drift, "monitor")
+        decision = decide(d, evidence, now)
+        changed = bool(decision.reasons)
+        saved = await write_decision(tx, self._context, service, decision, "monitor", bump=changed)
+        await _store_carried(tx, service, look.carried, now)
+        return decision, saved
+
+    async def _evidence(self, tx: Transaction, d: Deployment, look: _Look, now: datetime) -> Evidence:
+        """Take the proxies' counters over and read everything back."""
+        key = f"proxy:{d.id}"
+        last = await tx.sources.cursor(key) or {}
+        width = self._context.window_seconds
+        fresh = delta_windows(d, look.counters, last, now.timestamp(), width)
+        if look.counters:
+            await tx.evidence.merge(d.tenant_id, d.id, fresh, ())
+            await tx.sources.set_cursor(key, remember(look.counters, last))
+        traffic = TrafficState(
+            acknowledged=look.carried.acknowledged,
+            carried_bp=look.carried.carried_bp,
+            problems=look.carried.problems,
+        )
+        return await gather(
+            tx,
+            d,
+            now,
+            traffic=traffic,
+            fresh=_outcomes(fresh),
+            open_breakers=await _open_breakers(tx, d, look.counters),
+        )
+
+    def _wanted(self, service: Service, after: Deployment) -> DesiredSplit | None:
+        if after.status is Status.ACTIVE:
+            return None  # the service's stable version has changed with it
+        return desired_split(service, after)
+
+    async def _carry_decision(self, service: Service, driver: TrafficDriver, after: Deployment) -> None:
+        """Carry what was just decided, and put on the timeline how long that took."""
+        began = self._context.clock.monotonic()
+        async with self._context.store.begin(write=False) as tx:
+            fresh = await tx.services.get(service.tenant_id, service.id) or service
+        look = await self._carry(driver, desired_split(fresh, after))
+        took = (self._context.clock.monotonic() - began) * 1000
+        async with self._context.store.begin() as tx:
+            await _store_carried(tx, fresh, look.carried, self._context.clock.now())
+            if look.carried.instances:
+                await write_event(tx, self._context, after, *_carried_words(look, took))
+        self._context.bell.ring(service.tenant_id)
+
+    async def _report(self, service: Service, d: Deployment | None, carried: Carried) -> None:
+        """Store what the data plane carries while nothing is decided."""
+        now = self._context.clock.now()
+        async with self._context.store.begin() as tx:
+            await _store_carried(tx, service, carried, now)
+            if d is not None and d.phase != "holding:not-carried":
+                evidence = Evidence(traffic=TrafficState(acknowledged=False, problems=carried.problems))
+                await write_decision(tx, self._context, service, decide(d, evidence, now), "monitor")
+
+
+async def _store_carried(tx: Transaction, service: Service, carried: Carried, now: datetime) -> None:
+    state: dict[str, Any] = {
+        "acknowledged": carried.acknowledged,
+        "carried_bp": carried.carried_bp,
+        "at": stamp(now),
+        "instances": [
+            {"name": i.name, "ok": i.ok, "carried_bp": i.carried_bp, "problem": i.problem}
+            for i in carried.instances
+        ],
+    }
+    await tx.sources.set_cursor(f"carried:{service.id}", state)
+
+
+async def _open_breakers(tx: Transaction, d: Deployment, counters: tuple[Counters, ...]) -> tuple[str, ...]:
+    """Name the breakers that are open: in SDK processes, and at proxies that took the canary out."""
+    reported = await tx.sources.cursor(f"breaker:{d.id}") or {}
+    sdk = tuple(sorted(name for name, state in reported.items() if state == "open"))
+    proxies = tuple(c.instance for c in counters if c.ejected and c.version == d.version)
+    return sdk + proxies
+
+
+def _outcomes(windows: list[Window]) -> tuple[int, int]:
+    canary = [w for w in windows if w.side is Side.CANARY]
+    errors = sum(w.errors for w in canary)
+    return errors, sum(w.requests for w in canary) - errors
+
+
+def _broken(why: str) -> Carried:
+    return Carried(instances=(InstanceState(name="configuration", ok=False, problem=why),))
+
+
+def _drift(carried: Carried) -> str:
+    found = [
+        f"{i.name} carried {i.carried_bp / 100:g} %" for i in carried.instances if i.carried_bp is not None
+    ]
+    if not found:
+        return ""  # it does not answer: that is no change behind our back
+    return f"The split was changed behind our back ({'; '.join(found)}); it is put right."
+
+
+def _carried_words(look: _Look, took_ms: float) -> tuple[str, str, str, dict[str, Any]]:
+    share = f"{look.desired.canary_bp / 100:g} %"
+    data = {"ms": round(took_ms, 1), "canary_bp": look.desired.canary_bp}
+    if look.carried.acknowledged:
+        return (
+            "carried",
+            f"Every proxy carries {share}, {took_ms:.0f} ms after the decision.",
+            "monitor",
+            data,
+        )
+    problems = "; ".join(look.carried.problems)
+    return "not_carried", f"{share} is not carried yet: {problems}.", "monitor", data

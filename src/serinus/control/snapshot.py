@@ -1,0 +1,102 @@
+"""The routing snapshot that SDKs follow: what each service of a tenant routes right now."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from serinus.control.context import Context
+from serinus.core.breaker import FAILURES, OPEN, OPEN_SECONDS
+from serinus.core.model import Deployment, Service, Status, Stickiness
+from serinus.ports.store import Transaction
+
+__all__ = ["Snapshot", "Snapshots"]
+
+#: A snapshot older than this is rebuilt even when nobody rang: another replica may have changed it.
+FRESH_SECONDS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """A tenant's routing, as sent. ``revision`` is a digest of the content, equal on all replicas."""
+
+    revision: str
+    body: str
+    #: ids of running deployments → the name of their service
+    running: dict[str, str]
+
+
+class Snapshots:
+    """The newest snapshot per tenant, built at most once per change."""
+
+    def __init__(self, context: Context) -> None:
+        """Start empty."""
+        self._context = context
+        self._kept: dict[str, tuple[Snapshot, int, float]] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def get(self, tenant_id: str) -> Snapshot:
+        """Return the tenant's snapshot, at most half a second old."""
+        fresh = self._fresh(tenant_id)
+        if fresh:
+            return fresh
+        async with self._locks.setdefault(tenant_id, asyncio.Lock()):
+            fresh = self._fresh(tenant_id)
+            if fresh:
+                return fresh
+            rung = self._context.bell.count(tenant_id)
+            async with self._context.store.begin(write=False) as tx:
+                snapshot = await _build(tx, tenant_id)
+            self._kept[tenant_id] = (snapshot, rung, self._context.clock.monotonic())
+            return snapshot
+
+    def _fresh(self, tenant_id: str) -> Snapshot | None:
+        snapshot, rung, at = self._kept.get(tenant_id, (None, -1, 0.0))
+        young = self._context.clock.monotonic() - at < FRESH_SECONDS
+        return snapshot if rung == self._context.bell.count(tenant_id) and young else None
+
+
+async def _build(tx: Transaction, tenant_id: str) -> Snapshot:
+    services: dict[str, Any] = {}
+    running: dict[str, str] = {}
+    for service in await tx.services.all(tenant_id):
+        current = await tx.deployments.current(tenant_id, service.id)
+        canary = next((d for d in current if d.status is Status.CANARY), None)
+        services[service.name] = await _entry(tx, service, canary)
+        if canary:
+            running[canary.id] = service.name
+    content = json.dumps({"schema": 1, "services": services}, sort_keys=True, separators=(",", ":"))
+    revision = hashlib.sha256(content.encode()).hexdigest()[:16]
+    body = json.dumps(
+        {"schema": 1, "revision": revision, "services": services}, sort_keys=True, separators=(",", ":")
+    )
+    return Snapshot(revision=revision, body=body, running=running)
+
+
+async def _entry(tx: Transaction, service: Service, d: Deployment | None) -> dict[str, Any]:
+    if d is None:
+        return {"stable": service.stable_version, "deployment": None}
+    sticky: list[str] = []
+    if d.strategy.stickiness is Stickiness.PERSISTENT and d.weight_bp < d.peak_bp and not d.filter_only:
+        sticky = sorted(await tx.assignments.hashes_from(d.id, d.weight_bp))
+    return {
+        "stable": service.stable_version,
+        "deployment": {
+            "id": d.id,
+            "version": d.version,
+            "salt": d.salt,
+            "weight_bp": d.weight_bp,
+            "stickiness": d.strategy.stickiness.value,
+            "sticky": sticky,
+            "user_ids": list(d.target_filter.user_ids),
+            "workflow_ids": list(d.target_filter.workflow_ids),
+            "breaker": {
+                "failures": FAILURES,
+                "open_seconds": OPEN_SECONDS,
+                "state": "open" if d.breaker.state == OPEN else "closed",
+            },
+        },
+    }

@@ -1,0 +1,1 @@
+"""Which states exist, what may follow what, and what each move does."""

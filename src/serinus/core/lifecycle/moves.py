@@ -1,0 +1,244 @@
+"""What each move does to a deployment. Pure: the caller stores the answer and carries it out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from serinus.core.analysis.verdict import Outcome, Verdict
+from serinus.core.bucketing import BUCKETS
+from serinus.core.decision import Decision, Intent, IntentKind, Reason
+from serinus.core.errors import Conflict, GateRefused, InvalidInput
+from serinus.core.lifecycle.transitions import Action, follow
+from serinus.core.model import (
+    CompensationStrategy,
+    Deployment,
+    Mode,
+    Status,
+    Stickiness,
+    TargetFilter,
+    Waiting,
+    percent,
+)
+
+__all__ = ["approve", "deprecate", "enter_step", "pause", "promote", "resume", "roll_back", "shift", "start"]
+
+SET_TRAFFIC = Intent(kind=IntentKind.SET_TRAFFIC)
+
+
+def start(
+    d: Deployment, now: datetime, *, bp: int | None = None, target: TargetFilter | None = None
+) -> Decision:
+    """Put the canary under traffic: the first step in auto mode, ``bp`` (default: configured) in manual."""
+    status = follow(d.status, Action.START)
+    begun = replace(
+        d,
+        status=status,
+        started_at=now,
+        last_tick_at=now,
+        step_started_at=now,
+        target_filter=target or TargetFilter(),
+    )
+    if d.strategy.mode is Mode.AUTO and d.strategy.steps:
+        share = d.strategy.steps[0].traffic_bp
+        begun = replace(enter_step(begun, 0, now), filter_only=False)
+    else:
+        share = round(d.config.initial_traffic_percentage * 100) if bp is None else bp
+        begun = replace(begun, traffic_bp=share, peak_bp=share, filter_only=bool(target))
+    who = f"{percent(share)} of units"
+    if begun.filter_only:
+        named = begun.target_filter
+        who = f"{len(named.user_ids)} named users and {len(named.workflow_ids)} named workflows"
+    sentence = f"{d.version} started with {who}; everyone else stays on {d.stable_version}."
+    return Decision(
+        next_state=replace(begun, sentence=sentence),
+        intents=(SET_TRAFFIC,),
+        reasons=(Reason(kind="started", message=sentence, data={"traffic_bp": share}),),
+    )
+
+
+def enter_step(d: Deployment, index: int, now: datetime) -> Deployment:
+    """Return ``d`` at the beginning of step ``index``."""
+    share = d.strategy.steps[index].traffic_bp
+    return replace(
+        d,
+        step_index=index,
+        traffic_bp=share,
+        peak_bp=max(d.peak_bp, share),
+        observed_seconds=0.0,
+        blind_seconds=0.0,
+        step_started_at=now,
+        waiting=Waiting.NOTHING,
+        approved=False,
+    )
+
+
+def shift(d: Deployment, now: datetime, bp: int, *, keeps_units: bool = True) -> Decision:
+    """Change the share up or down. ``keeps_units``: the data plane can hold units that are on the canary.
+
+    Raises:
+        Conflict: Persistent stickiness, a smaller share, and a data plane that cannot keep the units.
+    """
+    follow(d.status, Action.TRAFFIC)
+    stays = 0 < bp < d.traffic_bp and d.strategy.stickiness is Stickiness.PERSISTENT
+    if stays and not keeps_units:
+        raise Conflict(
+            "This proxy cannot keep units on the canary while its share shrinks from "
+            f"{percent(d.traffic_bp)} to {percent(bp)}, as `stickiness: persistent` asks.",
+            next_step="Roll back, or make the deployment with `stickiness: hash`.",
+        )
+    before = d.traffic_bp
+    message = f"Traffic {percent(before)} → {percent(bp)} by hand."
+    if stays:
+        message += " Units already on the canary stay there; only new ones see the new share."
+    moved = replace(
+        d,
+        traffic_bp=bp,
+        peak_bp=max(d.peak_bp, bp),
+        filter_only=False,
+        observed_seconds=0.0,
+        blind_seconds=0.0,
+        step_started_at=now,
+        waiting=Waiting.NOTHING,
+        sentence=message,
+    )
+    if d.strategy.mode is Mode.AUTO:
+        moved = replace(moved, step_index=_step_at(d, bp))
+    return Decision(
+        next_state=moved,
+        intents=(SET_TRAFFIC,),
+        reasons=(Reason(kind="traffic", message=message, data={"from_bp": before, "to_bp": bp}),),
+    )
+
+
+def _step_at(d: Deployment, bp: int) -> int:
+    """Return the last step that asks for no more than ``bp``, so that the walk goes on from there."""
+    reached = [i for i, step in enumerate(d.strategy.steps) if step.traffic_bp <= bp]
+    return reached[-1] if reached else 0
+
+
+def pause(d: Deployment, now: datetime) -> Decision:  # noqa: ARG001 - every move takes the moment
+    """Hold the share where it is. Automatic rollback stays on."""
+    follow(d.status, Action.PAUSE)
+    if d.paused:
+        raise Conflict("It is paused already.", next_step="Use resume to go on.")
+    message = f"Paused at {percent(d.traffic_bp)}. Automatic rollback stays on."
+    return _said(replace(d, paused=True, sentence=message), "paused", message)
+
+
+def resume(d: Deployment, now: datetime) -> Decision:  # noqa: ARG001
+    """Go on where it was paused."""
+    follow(d.status, Action.RESUME)
+    if not d.paused:
+        raise Conflict("It is not paused.", next_step="Use pause to hold it.")
+    message = f"Resumed at {percent(d.traffic_bp)}."
+    return _said(replace(d, paused=False, sentence=message), "resumed", message)
+
+
+def approve(d: Deployment, now: datetime) -> Decision:  # noqa: ARG001
+    """Pass the gate that the deployment waits at."""
+    follow(d.status, Action.APPROVE)
+    if d.waiting is Waiting.PROMOTION:
+        raise Conflict("Every step has passed; it waits for its promotion.", next_step="Use promote.")
+    if d.waiting is not Waiting.APPROVAL:
+        raise Conflict("It waits for no approval.", next_step="Nothing to do; watch it go on.")
+    message = f"Approved at {percent(d.traffic_bp)}."
+    return _said(replace(d, approved=True, waiting=Waiting.NOTHING, sentence=message), "approved", message)
+
+
+def promote(d: Deployment, now: datetime, gate: tuple[Verdict, ...] = (), *, force: bool = False) -> Decision:
+    """Make the canary the version for everyone.
+
+    Raises:
+        GateRefused: A condition of the gate is not met and ``force`` is not given.
+    """
+    status = follow(d.status, Action.PROMOTE)
+    unmet = [v for v in gate if v.outcome is not Outcome.PASS]
+    if unmet and not force:
+        raise GateRefused(
+            "The promotion gate is not met: " + "; ".join(v.message for v in unmet) + ".",
+            next_step="Wait until it is, roll back, or promote with `force`.",
+            extra={"gate": {v.check: v.message for v in gate}},
+        )
+    message = f"{d.version} promoted: everyone is on it."
+    if unmet:
+        message += " Forced past: " + "; ".join(v.message for v in unmet) + "."
+    done = replace(
+        d,
+        status=status,
+        traffic_bp=BUCKETS,
+        peak_bp=BUCKETS,
+        filter_only=False,
+        paused=False,
+        waiting=Waiting.NOTHING,
+        ended_at=now,
+        end_reason="promoted",
+        sentence=message,
+    )
+    return Decision(
+        next_state=done,
+        intents=(
+            SET_TRAFFIC,
+            Intent(kind=IntentKind.TAKE_OVER, data={"version": d.version}),
+            Intent(kind=IntentKind.CLEAR_ASSIGNMENTS),
+            Intent(kind=IntentKind.TELL, topic="promoted"),
+        ),
+        reasons=(Reason(kind="promoted", message=message, data={"forced": bool(unmet)}),),
+    )
+
+
+def roll_back(
+    d: Deployment,
+    now: datetime,
+    reason: str,
+    *,
+    compensate: bool = True,
+    automatic: bool = False,
+    data: dict[str, Any] | None = None,
+) -> Decision:
+    """Put everyone on stable. Wins in every state that has traffic.
+
+    Raises:
+        InvalidInput: No reason is given.
+    """
+    status = follow(d.status, Action.ROLLBACK)
+    if not reason.strip():
+        raise InvalidInput("A rollback needs a reason.", field="reason", next_step="Say why in one sentence.")
+    how = "Rolled back automatically" if automatic else "Rolled back"
+    message = f"{how} from {percent(d.traffic_bp)} to {d.stable_version}: {reason}"
+    done = replace(
+        d,
+        status=status,
+        traffic_bp=0,
+        filter_only=False,
+        paused=False,
+        waiting=Waiting.NOTHING,
+        ended_at=now,
+        end_reason=reason,
+        sentence=message,
+    )
+    intents = [SET_TRAFFIC, Intent(kind=IntentKind.CLEAR_ASSIGNMENTS)]
+    if d.status is Status.ACTIVE:
+        intents.append(Intent(kind=IntentKind.TAKE_OVER, data={"version": d.stable_version}))
+    if compensate and d.compensation_strategy is not CompensationStrategy.ROLLBACK_ONLY:
+        strategy = d.compensation_strategy.value
+        intents.append(Intent(kind=IntentKind.COMPENSATE, data={"strategy": strategy}))
+    intents.append(Intent(kind=IntentKind.TELL, topic="rollback", data={"reason": reason}))
+    shown = {"automatic": automatic, "from_bp": d.traffic_bp, **(data or {})}
+    return Decision(
+        next_state=done,
+        intents=tuple(intents),
+        reasons=(Reason(kind="rolled_back", message=message, data=shown),),
+    )
+
+
+def deprecate(d: Deployment, now: datetime) -> Decision:
+    """Retire an active deployment: a newer version took over."""
+    status = follow(d.status, Action.DEPRECATE)
+    message = f"{d.version} deprecated."
+    return _said(replace(d, status=status, ended_at=now, sentence=message), "deprecated", message)
+
+
+def _said(d: Deployment, kind: str, message: str) -> Decision:
+    return Decision(next_state=d, reasons=(Reason(kind=kind, message=message),))

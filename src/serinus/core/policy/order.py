@@ -1,0 +1,198 @@
+"""The rules that a tick runs through, in order: the first that answers decides.
+
+Safety comes first: what rolls back is asked before what holds, and what holds before what goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from serinus.core.analysis.checks import OnNoData
+from serinus.core.analysis.evidence import Evidence
+from serinus.core.analysis.gate import promotion_gate
+from serinus.core.analysis.verdict import Outcome, Verdict, blocking, failed
+from serinus.core.breaker import OPEN
+from serinus.core.codec import to_json
+from serinus.core.decision import Decision, Intent, IntentKind, Reason
+from serinus.core.lifecycle.moves import SET_TRAFFIC, enter_step, promote, roll_back
+from serinus.core.model import Deployment, Mode, Waiting, percent
+
+__all__ = ["ORDER", "Rule"]
+
+#: A rule looks at the measured deployment and either decides or passes (``None``).
+Rule = Callable[[Deployment, Evidence, datetime], Decision | None]
+
+
+def breaker_open(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:
+    """Roll back at once when the breaker is open."""
+    if not d.policy.breaker or d.breaker.state != OPEN:
+        return None
+    where = f" ({', '.join(evidence.open_breakers)})" if evidence.open_breakers else ""
+    reason = f"the circuit breaker opened after {max(d.breaker.consecutive, 1)} failures in a row{where}"
+    return roll_back(
+        d, now, reason, automatic=True, data={"rule": "breaker", "verdicts": to_json(d.verdicts)}
+    )
+
+
+def check_failed(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
+    """Roll back when a check that asks for it failed."""
+    bad = failed(d.verdicts, "rollback")
+    if not bad:
+        return None
+    reason = "; ".join(v.message for v in bad)
+    return roll_back(d, now, reason, automatic=True, data={"rule": "check", "verdicts": to_json(d.verdicts)})
+
+
+def blind_too_long(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
+    """Apply ``on_no_data`` when its deadline is over."""
+    policy = d.policy
+    if policy.on_no_data is not OnNoData.ROLLBACK or d.blind_seconds < policy.no_data_deadline_seconds:
+        return None
+    missing = "; ".join(v.message for v in blocking(d.verdicts))
+    reason = f"no usable measurement for {d.blind_seconds:.0f} s ({missing})"
+    return roll_back(d, now, reason, automatic=True, data={"rule": "no_data"})
+
+
+def not_carried(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
+    """Hold while the data plane does not carry the wanted split."""
+    if evidence.traffic.acknowledged:
+        return None
+    problems = "; ".join(evidence.traffic.problems) or "no acknowledgement yet"
+    return _hold(d, "not-carried", f"the split is not carried: {problems}", warn=True)
+
+
+def is_paused(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
+    """Hold while a person has paused it."""
+    return _hold(d, "paused", "paused by hand") if d.paused else None
+
+
+def hold_check_failed(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
+    """Hold while a check that asks for holding fails."""
+    bad = failed(d.verdicts, "hold")
+    return _hold(d, "check", "; ".join(v.message for v in bad), warn=True) if bad else None
+
+
+def manual_mode(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
+    """In manual mode a person moves it."""
+    if d.strategy.mode is not Mode.MANUAL and d.strategy.steps:
+        return None
+    return _stay(d, f"At {percent(d.traffic_bp)}, moved by hand: {_tally(d.verdicts)}.")
+
+
+def waits_for_person(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
+    """Hold at a gate until somebody passes it."""
+    if d.waiting is Waiting.PROMOTION:
+        return _stay(d, f"Every step passed. {d.version} waits at {percent(d.traffic_bp)} to be promoted.")
+    if d.waiting is Waiting.APPROVAL:
+        return _stay(d, f"Step passed. {d.version} waits at {percent(d.traffic_bp)} for an approval.")
+    return None
+
+
+def still_observing(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
+    """Observe until the step's time is over."""
+    step = d.step
+    if step is None or d.observed_seconds >= step.hold_seconds:
+        return None
+    left = step.hold_seconds - d.observed_seconds
+    return _stay(d, f"Observing at {percent(d.traffic_bp)}: {_tally(d.verdicts)}; {_span(left)} left.")
+
+
+def not_enough_measured(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
+    """Hold when a required check cannot say yet: missing data is never a pass."""
+    unknown = blocking(d.verdicts)
+    if not unknown:
+        return None
+    return _hold(d, "no-data", "not enough measured: " + "; ".join(v.message for v in unknown), warn=True)
+
+
+def step_passed(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:
+    """Go on: to the next step, to a gate, or to the end."""
+    step = d.step
+    if step is None:
+        return None
+    if step.gate and not d.approved:
+        return _wait(d, Waiting.APPROVAL, f"waits at {percent(d.traffic_bp)} for an approval")
+    index = d.step_index + 1
+    if index < len(d.strategy.steps):
+        return _advance(d, index, now)
+    gate = promotion_gate(d, evidence, now)
+    unmet = [v for v in gate if v.outcome is not Outcome.PASS]
+    if d.strategy.auto_promote and not unmet:
+        return promote(d, now, gate)
+    why = f" ({'; '.join(v.message for v in unmet)})" if unmet else ""
+    return _wait(d, Waiting.PROMOTION, f"waits at {percent(d.traffic_bp)} to be promoted{why}")
+
+
+#: Asked from the first to the last; the first answer decides.
+ORDER: tuple[Rule, ...] = (
+    breaker_open,
+    check_failed,
+    blind_too_long,
+    not_carried,
+    is_paused,
+    hold_check_failed,
+    waits_for_person,
+    manual_mode,
+    still_observing,
+    not_enough_measured,
+    step_passed,
+)
+
+
+def _advance(d: Deployment, index: int, now: datetime) -> Decision:
+    moved = enter_step(d, index, now)
+    message = f"{percent(d.traffic_bp)} passed: {_tally(d.verdicts)}. Traffic → {percent(moved.traffic_bp)}."
+    data = {"from_bp": d.traffic_bp, "to_bp": moved.traffic_bp, "verdicts": to_json(d.verdicts)}
+    return Decision(
+        next_state=replace(moved, sentence=message, phase="observing"),
+        intents=(SET_TRAFFIC,),
+        reasons=(Reason(kind="step_passed", message=message, data=data),),
+    )
+
+
+def _wait(d: Deployment, waiting: Waiting, what: str) -> Decision:
+    message = f"{percent(d.traffic_bp)} passed: {_tally(d.verdicts)}. {d.version} {what}."
+    return Decision(
+        next_state=replace(d, waiting=waiting, sentence=message, phase=f"waiting:{waiting.value}"),
+        intents=(Intent(kind=IntentKind.TELL, topic="waiting", data={"what": waiting.value}),),
+        reasons=(Reason(kind="step_passed", message=message, data={"verdicts": to_json(d.verdicts)}),),
+    )
+
+
+def _hold(d: Deployment, phase: str, why: str, *, warn: bool = False) -> Decision:
+    """Stay, and say so once: on the timeline, and to people when it needs them."""
+    message = f"Holding at {percent(d.traffic_bp)}: {why}."
+    held = replace(d, sentence=message, phase=f"holding:{phase}")
+    if d.phase == held.phase:
+        return Decision(next_state=held)
+    tell = Intent(kind=IntentKind.TELL, topic="warning", data={"warnings": [why]})
+    return Decision(
+        next_state=held,
+        intents=(tell,) if warn else (),
+        reasons=(Reason(kind="holding", message=message, data={"phase": phase}),),
+    )
+
+
+def _stay(d: Deployment, sentence: str) -> Decision:
+    """Stay without an event, or with one when a hold is over."""
+    calm = replace(d, sentence=sentence, phase=f"waiting:{d.waiting.value}" if d.waiting else "observing")
+    if not d.phase.startswith("holding"):
+        return Decision(next_state=calm)
+    message = f"Going on at {percent(d.traffic_bp)}: what held it is over."
+    return Decision(next_state=calm, reasons=(Reason(kind="going_on", message=message),))
+
+
+def _tally(verdicts: tuple[Verdict, ...]) -> str:
+    required = [v for v in verdicts if v.required]
+    if not required:
+        return "no checks"
+    good = sum(v.outcome is Outcome.PASS for v in required)
+    return f"{good} of {len(required)} checks pass"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,510 @@
+"""The store port: one transaction at a time, split by who calls what.
+
+Everything is tenant-scoped: a method that takes ``tenant_id`` neither sees nor changes another
+tenant's rows. Values go in and out as the core's frozen dataclasses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from serinus.core.analysis.evidence import Sample, Window
+from serinus.core.model import Deployment, Role, Service, Status
+from serinus.ports.traffic import Finding
+
+__all__ = [
+    "Assignment",
+    "Assignments",
+    "Audit",
+    "AuditEntry",
+    "Deployments",
+    "Event",
+    "EvidenceLog",
+    "Idempotency",
+    "Job",
+    "Jobs",
+    "Leases",
+    "Outbox",
+    "OutboxItem",
+    "OutboxState",
+    "Page",
+    "Services",
+    "Sessions",
+    "Sources",
+    "Store",
+    "StoredAnswer",
+    "Tenant",
+    "Tenants",
+    "Timeline",
+    "Token",
+    "Tokens",
+    "Transaction",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """A slice of a longer list: ``number`` counts from 1."""
+
+    number: int = 1
+    size: int = 50
+
+    @property
+    def offset(self) -> int:
+        """How many rows come before this page."""
+        return (self.number - 1) * self.size
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tenant:
+    """Whose rows these are."""
+
+    id: str
+    name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Token:
+    """An API token. Only the SHA-256 of its secret is kept."""
+
+    id: str
+    tenant_id: str
+    name: str
+    role: Role
+    #: Hex SHA-256 of the whole token.
+    digest: str
+    created_at: datetime
+    created_by: str = ""
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One line of a deployment's timeline. ``id`` is given by the store, ascending."""
+
+    tenant_id: str
+    deployment_id: str
+    at: datetime
+    kind: str
+    message: str
+    #: Who or what caused it: a token's name, or ``monitor``.
+    actor: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    id: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditEntry:
+    """Who did what. ``outcome`` is ``ok`` or the kind of the error that refused it."""
+
+    tenant_id: str
+    at: datetime
+    actor: str
+    token_id: str
+    action: str
+    target: str
+    outcome: str = "ok"
+    request_id: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    id: int = 0
+
+
+class OutboxState(StrEnum):
+    """Where a message stands."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    FAILED = "failed"  #: given up; the error says why
+    OFF = "off"  #: the channel is not configured
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutboxItem:
+    """One effect to be carried out after commit, once. ``id`` is also its idempotency key."""
+
+    id: str
+    tenant_id: str
+    deployment_id: str
+    #: ``notify`` or ``compensate``.
+    kind: str
+    #: Which notifier or hook.
+    channel: str
+    payload: Mapping[str, Any]
+    created_at: datetime
+    state: OutboxState = OutboxState.PENDING
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
+    error: str = ""
+    done_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assignment:
+    """The record that a unit is on the canary."""
+
+    id: str
+    tenant_id: str
+    deployment_id: str
+    #: 16 hex digits of the unit's salted hash.
+    unit_hash: str
+    version: str
+    priority: str
+    key: str
+    assigned_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """A background job as one replica runs it."""
+
+    name: str
+    replica: str
+    state: str
+    interval_seconds: float
+    last_run_at: datetime | None = None
+    next_run_at: datetime | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredAnswer:
+    """The answer to an earlier call with the same idempotency key."""
+
+    fingerprint: str
+    status: int
+    body: Any
+
+
+class Tenants(Protocol):
+    """Tenants."""
+
+    async def add(self, tenant: Tenant) -> None:
+        """Store a new tenant."""
+        ...
+
+    async def get(self, tenant_id: str) -> Tenant | None:
+        """Return a tenant by id."""
+        ...
+
+    async def all(self) -> Sequence[Tenant]:
+        """Return every tenant, by name."""
+        ...
+
+
+class Tokens(Protocol):
+    """API tokens."""
+
+    async def add(self, token: Token) -> None:
+        """Store a new token."""
+        ...
+
+    async def by_digest(self, digest: str) -> Token | None:
+        """Return the token with this digest, whatever its tenant: this is how a caller is found."""
+        ...
+
+    async def all(self, tenant_id: str) -> Sequence[Token]:
+        """Return a tenant's tokens, newest first."""
+        ...
+
+    async def revoke(self, tenant_id: str, token_id: str, at: datetime) -> bool:
+        """Revoke a token; ``False`` when the tenant has no such one."""
+        ...
+
+
+class Sessions(Protocol):
+    """Dashboard sessions and one-time login codes, by the digest of their secret."""
+
+    async def put(self, digest: str, token_id: str, expires_at: datetime, *, once: bool = False) -> None:
+        """Store a session, or a code that works once."""
+        ...
+
+    async def find(self, digest: str, now: datetime) -> Token | None:
+        """Return the live token behind a live session."""
+        ...
+
+    async def spend(self, digest: str, now: datetime) -> str | None:
+        """Use up a one-time code: its token's id, or ``None`` if it is unknown, used or expired."""
+        ...
+
+    async def drop(self, digest: str) -> None:
+        """End a session."""
+        ...
+
+
+class Services(Protocol):
+    """Services."""
+
+    async def add(self, service: Service) -> None:
+        """Store a new service. Raises ``Conflict`` when the tenant has one of that name."""
+        ...
+
+    async def get(self, tenant_id: str, id_or_name: str) -> Service | None:
+        """Return a service by id or name."""
+        ...
+
+    async def all(self, tenant_id: str) -> Sequence[Service]:
+        """Return a tenant's services, by name."""
+        ...
+
+    async def save(self, service: Service) -> None:
+        """Store changes of a service."""
+        ...
+
+
+class Leases(Protocol):
+    """Who reconciles which service. Any number of replicas claim; a dead one's lease runs out."""
+
+    async def claim(
+        self, owner: str, now: datetime, lease_seconds: float, limit: int
+    ) -> Sequence[tuple[str, str]]:
+        """Lease due services that nobody holds: ``(tenant_id, service_id)``, the longest due first."""
+        ...
+
+    async def release(self, service_id: str, owner: str, next_due_at: datetime) -> None:
+        """Give a lease back and say when the service is due again; an earlier wake-up call stays."""
+        ...
+
+    async def wake(self, service_id: str, now: datetime) -> None:
+        """Make a service due at once."""
+        ...
+
+    async def forget(self, owner: str) -> None:
+        """Give back everything that ``owner`` holds, outbox items included: it has just started anew."""
+        ...
+
+
+class Deployments(Protocol):
+    """Deployments."""
+
+    async def add(self, deployment: Deployment) -> None:
+        """Store a new deployment."""
+        ...
+
+    async def get(self, tenant_id: str, deployment_id: str) -> Deployment | None:
+        """Return a deployment."""
+        ...
+
+    async def page(
+        self, tenant_id: str, page: Page, *, service_id: str | None = None, status: Status | None = None
+    ) -> tuple[Sequence[Deployment], int]:
+        """Return a page, newest first, and the total."""
+        ...
+
+    async def current(self, tenant_id: str, service_id: str) -> Sequence[Deployment]:
+        """Return the service's deployments in ``canary`` or ``active``, newest first."""
+        ...
+
+    async def save(self, deployment: Deployment, *, bump: bool = True) -> Deployment:
+        """Store changes if nobody changed it since ``deployment.revision``; return it as stored.
+
+        ``bump`` raises the revision; the monitor's bookkeeping does not.
+
+        Raises:
+            StaleRevision: Somebody else changed it first.
+            Conflict: It starts while another deployment of the service is in ``canary``.
+        """
+        ...
+
+    async def delete(self, tenant_id: str, deployment_id: str) -> bool:
+        """Delete a deployment and what hangs on it; ``False`` when there is none."""
+        ...
+
+
+class Timeline(Protocol):
+    """What happened to deployments."""
+
+    async def append(self, event: Event) -> Event:
+        """Store an event; return it with its id."""
+        ...
+
+    async def read(
+        self, tenant_id: str, deployment_id: str, *, after: int = 0, limit: int = 200
+    ) -> Sequence[Event]:
+        """Return events with an id above ``after``, oldest first."""
+        ...
+
+    async def latest(self, tenant_id: str, deployment_id: str, limit: int = 50) -> Sequence[Event]:
+        """Return the newest events, newest first."""
+        ...
+
+
+class Outbox(Protocol):
+    """Effects that wait for their delivery."""
+
+    async def add(self, item: OutboxItem) -> None:
+        """Store an effect; a known id is left as it is."""
+        ...
+
+    async def claim(
+        self, owner: str, now: datetime, lease_seconds: float, limit: int
+    ) -> Sequence[OutboxItem]:
+        """Lease pending items that are due, oldest first."""
+        ...
+
+    async def settle(self, item: OutboxItem) -> None:
+        """Store an item's new state, attempts, error and next attempt; end its lease."""
+        ...
+
+    async def of(self, tenant_id: str, deployment_id: str) -> Sequence[OutboxItem]:
+        """Return a deployment's items, oldest first."""
+        ...
+
+    async def backlog(self) -> int:
+        """Return how many items are pending."""
+        ...
+
+
+class EvidenceLog(Protocol):
+    """Windows and samples."""
+
+    async def merge(
+        self, tenant_id: str, deployment_id: str, windows: Sequence[Window], samples: Sequence[Sample]
+    ) -> None:
+        """Add to what is stored: counts and histograms add up, gauges keep the newest."""
+        ...
+
+    async def read(
+        self, tenant_id: str, deployment_id: str, since: float, until: float
+    ) -> tuple[tuple[Window, ...], tuple[Sample, ...]]:
+        """Return what overlaps ``since`` to ``until`` (Unix seconds), oldest first."""
+        ...
+
+    async def totals(self, tenant_id: str, deployment_id: str) -> tuple[Window, ...]:
+        """Return one all-time window per side, endpoint and label (``seconds`` 0)."""
+        ...
+
+    async def roll_up(self, *, older_than: float, into_seconds: int, delete_before: float) -> int:
+        """Merge old windows into wider ones and delete the oldest; return how many rows went."""
+        ...
+
+
+class Sources(Protocol):
+    """Who sends measurements, and how far each one is taken over."""
+
+    async def advance(self, tenant_id: str, source: str, seq: int, now: datetime, revision: str) -> bool:
+        """Take a batch number; ``False`` when this or a later one was taken before."""
+        ...
+
+    async def cursor(self, key: str) -> Mapping[str, Any] | None:
+        """Return the last cumulative counters read from a proxy."""
+        ...
+
+    async def set_cursor(self, key: str, value: Mapping[str, Any]) -> None:
+        """Remember the last cumulative counters read from a proxy."""
+        ...
+
+    async def seen_since(self, tenant_id: str, since: datetime) -> Sequence[tuple[str, str, datetime]]:
+        """Return ``(source, snapshot revision, last seen)`` of SDK processes seen since then."""
+        ...
+
+
+class Assignments(Protocol):
+    """Units on the canary."""
+
+    async def add(self, items: Sequence[Assignment]) -> int:
+        """Store new ones, leave known ones; return how many were new."""
+        ...
+
+    async def page(
+        self, tenant_id: str, deployment_id: str, page: Page, *, priority: str = "", key: str = ""
+    ) -> tuple[Sequence[Assignment], int]:
+        """Return a page, oldest first, and the total."""
+        ...
+
+    async def hashes_from(self, deployment_id: str, bucket: int) -> Sequence[str]:
+        """Return the hashes of units whose bucket is ``bucket`` or above."""
+        ...
+
+    async def clear(self, deployment_id: str) -> int:
+        """Forget all; return how many."""
+        ...
+
+
+class Audit(Protocol):
+    """Who did what."""
+
+    async def append(self, entry: AuditEntry) -> None:
+        """Store an entry."""
+        ...
+
+    async def page(self, tenant_id: str, page: Page) -> tuple[Sequence[AuditEntry], int]:
+        """Return a page, newest first, and the total."""
+        ...
+
+
+class Idempotency(Protocol):
+    """Answers by idempotency key."""
+
+    async def get(self, tenant_id: str, key: str) -> StoredAnswer | None:
+        """Return the stored answer."""
+        ...
+
+    async def put(self, tenant_id: str, key: str, answer: StoredAnswer, at: datetime) -> None:
+        """Store an answer. Raises ``StaleRevision`` when the key was used meanwhile."""
+        ...
+
+    async def prune(self, before: datetime) -> int:
+        """Forget old ones."""
+        ...
+
+
+class Jobs(Protocol):
+    """Heartbeats of the background jobs."""
+
+    async def beat(self, job: Job) -> None:
+        """Store a job's state under its name and replica."""
+        ...
+
+    async def all(self) -> Sequence[Job]:
+        """Return every job, by name and replica."""
+        ...
+
+
+class Transaction(Protocol):
+    """One transaction: everything below commits together or not at all."""
+
+    tenants: Tenants
+    tokens: Tokens
+    sessions: Sessions
+    services: Services
+    leases: Leases
+    deployments: Deployments
+    timeline: Timeline
+    outbox: Outbox
+    evidence: EvidenceLog
+    sources: Sources
+    assignments: Assignments
+    audit: Audit
+    idempotency: Idempotency
+    jobs: Jobs
+
+
+class Store(Protocol):
+    """Where everything is kept."""
+
+    def begin(self, *, write: bool = True) -> AbstractAsyncContextManager[Transaction]:
+        """Open a transaction; leaving it without an error commits.
+
+        Raises:
+            Unavailable: The database is locked, away, or full.
+        """
+        ...
+
+    async def migrate(self) -> None:
+        """Bring the schema to the newest revision."""
+        ...
+
+    async def check(self) -> Sequence[Finding]:
+        """Look the database over for ``serinus doctor``."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...
