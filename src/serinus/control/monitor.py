@@ -46,7 +46,7 @@ class Loop:
                 await self.work()
             except Exception as problem:  # the loop's edge: it must outlive any error
                 error = str(problem) if isinstance(problem, SerinusError) else type(problem).__name__
-                log.error("job failed", exc_info=problem, extra={"action": "job.failed", "job": self.name})
+                log.exception("job failed", extra={"action": "job.failed", "job": self.name})
             await self._beat(error)
             await self._pause()
 

@@ -1,0 +1,177 @@
+"""Building a control plane from its settings, and running its loops."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from serinus.bootstrap.clock import SystemClock
+from serinus.control.context import Context
+from serinus.control.monitor import MONITOR, Loop, Monitor
+from serinus.control.outbox import Relay
+from serinus.control.plane import Plane
+from serinus.control.reconcile import Reconciler
+from serinus.control.traffic import DriverFactory, TrafficPool
+from serinus.drivers.catalog import NOTIFIERS, TRAFFIC
+from serinus.ports.clock import Clock
+from serinus.ports.notify import Notifier
+from serinus.ports.store import Store
+from serinus.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+__all__ = ["Running", "build", "create_app", "notifiers_from", "open_store", "traffic_factories"]
+
+#: Evidence older than this is merged into windows of five minutes.
+ROLL_UP_AFTER_SECONDS = 3600
+ROLL_UP_INTO_SECONDS = 300
+#: Answers by idempotency key are kept this long.
+IDEMPOTENCY_HOURS = 24
+
+
+@dataclass(kw_only=True, slots=True)
+class Running:
+    """A control plane whose loops can be started and stopped."""
+
+    settings: Settings
+    plane: Plane
+    loops: tuple[Loop, ...]
+    #: The first admin token, when this start has made it; shown once.
+    first_token: str | None = None
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Bring the schema up, make the first tenant, and start the loops."""
+        context = self.plane.context
+        await context.store.migrate()
+        self.first_token = await self.plane.access.bootstrap()
+        async with context.store.begin() as tx:
+            # Whatever this replica held when it was killed is free again, at once.
+            await tx.leases.forget(context.replica)
+        self._tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in self.loops]
+
+    async def stop(self) -> None:
+        """End the loops and release everything."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.plane.traffic.close()
+        await self.plane.context.store.close()
+
+
+def build(
+    settings: Settings,
+    *,
+    store: Store | None = None,
+    clock: Clock | None = None,
+    notifiers: Mapping[str, Notifier] | None = None,
+    traffic: Mapping[str, DriverFactory] | None = None,
+) -> Running:
+    """Build a control plane. What is not given comes from the settings and the environment."""
+    channels = notifiers_from(os.environ)[0] if notifiers is None else dict(notifiers)
+    context = Context(
+        store=store or open_store(settings),
+        clock=clock or SystemClock(),
+        channels=tuple(channels),
+        public_url=settings.address,
+        window_seconds=settings.window_seconds,
+        replica=settings.replica or _replica_name(settings),
+    )
+    pool = TrafficPool(traffic_factories() if traffic is None else traffic)
+    plane = Plane.assemble(context, pool, version=version("serinus"), open_metrics=settings.open_metrics)
+    return Running(settings=settings, plane=plane, loops=_loops(settings, plane, channels))
+
+
+def _loops(settings: Settings, plane: Plane, channels: Mapping[str, Notifier]) -> tuple[Loop, ...]:
+    context = plane.context
+    monitor = Monitor(context, Reconciler(context, plane.traffic, tick=settings.tick_seconds))
+    relay = Relay(context, channels)
+
+    async def tidy() -> None:
+        now = context.clock.now()
+        async with context.store.begin() as tx:
+            await tx.evidence.roll_up(
+                older_than=now.timestamp() - ROLL_UP_AFTER_SECONDS,
+                into_seconds=ROLL_UP_INTO_SECONDS,
+                delete_before=(now - timedelta(days=settings.retention_days)).timestamp(),
+            )
+            await tx.idempotency.prune(now - timedelta(hours=IDEMPOTENCY_HOURS))
+
+    # Services are due by their own times; the loop only has to look often enough for the shortest.
+    pulse = min(1.0, settings.tick_seconds / 2)
+    return (
+        Loop(context=context, name=MONITOR, interval=pulse, work=monitor.tick, early=context.poke),
+        Loop(context=context, name="notification_outbox", interval=1.0, work=relay.tick, early=context.post),
+        Loop(context=context, name="evidence_roll_up", interval=60.0, work=tidy),
+    )
+
+
+def create_app(settings: Settings, running: Running | None = None) -> FastAPI:
+    """Return the ASGI application: API, pages, and the loops in its lifespan."""
+    from serinus import web
+    from serinus.api import create_app as api_app
+
+    control = running or build(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await control.start()
+        try:
+            yield
+        finally:
+            await control.stop()
+
+    app = api_app(control.plane, lifespan=lifespan)
+    web.install(app, control.plane)
+    return app
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the store that the settings name."""
+    from serinus.drivers.store.sql import SqlStore
+
+    if settings.embedded and settings.database_url is None:
+        settings.data_dir.expanduser().mkdir(parents=True, exist_ok=True, mode=0o700)
+    store: Store = SqlStore(settings.store_url)
+    return store
+
+
+def notifiers_from(environment: Mapping[str, str]) -> tuple[dict[str, Notifier], dict[str, str]]:
+    """Return the configured channels by name, and for the others why they are off."""
+    on: dict[str, Notifier] = {}
+    off: dict[str, str] = {}
+    for name, target in NOTIFIERS.items():
+        made = _load(target).from_env(environment)
+        if isinstance(made, str):
+            off[name] = made
+        else:
+            on[name] = made
+    return on, off
+
+
+def traffic_factories() -> dict[str, DriverFactory]:
+    """Return the traffic drivers by name; each is imported on first use."""
+
+    def factory(target: str) -> DriverFactory:
+        return lambda config: _load(target).from_config(config)
+
+    return {name: factory(target) for name, target in TRAFFIC.items()}
+
+
+def _load(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _replica_name(settings: Settings) -> str:
+    """One embedded process keeps its name over restarts; in a fleet every start has its own."""
+    return "embedded" if settings.embedded else f"{socket.gethostname()}-{os.getpid()}"

@@ -1,0 +1,74 @@
+"""``serinus doctor``: is every part there, and what to do where one is not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from serinus.bootstrap.build import build, notifiers_from
+from serinus.control.context import Caller
+from serinus.control.monitor import MONITOR
+from serinus.control.plane import Plane
+from serinus.control.queries import Queries
+from serinus.core.errors import SerinusError
+from serinus.core.model import Role
+from serinus.ports.traffic import Finding
+from serinus.settings import Settings
+
+__all__ = ["doctor"]
+
+
+async def doctor(settings: Settings) -> list[Finding]:
+    """Look everything over without changing anything."""
+    running = build(settings)
+    try:
+        findings = list(await running.plane.context.store.check())
+        if all(f.ok for f in findings):
+            findings += await _jobs(running.plane.queries)
+            findings += await _proxies(running.plane)
+    finally:
+        await running.plane.traffic.close()
+        await running.plane.context.store.close()
+    return findings + _channels()
+
+
+async def _jobs(queries: Queries) -> Sequence[Finding]:
+    jobs = (await queries.jobs(Caller(tenant_id="", name="doctor", role=Role.VIEWER)))["jobs"]
+    findings = []
+    for job in jobs:
+        ok = job["state"] == "running"
+        name = "monitor" if job["name"] == MONITOR else f"job {job['name']}"
+        since = job["last_run_at"] or "never"
+        remedy = "" if ok else "Start `serinus up`; until then nothing is rolled back automatically."
+        detail = f"{job['state']}, last run {since}" + (f": {job['error']}" if job["error"] else "")
+        findings.append(Finding(name=name, ok=ok, detail=detail, remedy=remedy))
+    return findings
+
+
+async def _proxies(plane: Plane) -> Sequence[Finding]:
+    findings: list[Finding] = []
+    async with plane.context.store.begin(write=False) as tx:
+        services = [s for t in await tx.tenants.all() for s in await tx.services.all(t.id)]
+    for service in services:
+        try:
+            findings += await plane.traffic.of(service).check()
+        except SerinusError as error:
+            findings.append(
+                Finding(
+                    name=f"proxy of {service.name}", ok=False, detail=error.detail, remedy=error.next_step
+                )
+            )
+    return findings
+
+
+def _channels() -> list[Finding]:
+    try:
+        on, off = notifiers_from(os.environ)
+    except SerinusError as error:
+        return [Finding(name="channels", ok=False, detail=error.detail, remedy=error.next_step)]
+    findings = [Finding(name=f"channel {name}", ok=True, detail="configured") for name in on]
+    remedy = "Set its variables (docs/notifications.md), then `serinus notify test`."
+    for name, why in off.items():
+        # One channel is enough: the others being off is a choice.
+        findings.append(Finding(name=f"channel {name}", ok=bool(on), detail=f"off: {why}", remedy=remedy))
+    return findings

@@ -1,0 +1,49 @@
+"""The control plane as one object: what the API and the pages are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from serinus.control.commands import Commands
+from serinus.control.context import Context
+from serinus.control.ingest import Ingest
+from serinus.control.queries import Queries
+from serinus.control.snapshot import Snapshots
+from serinus.control.tokens import Access
+from serinus.control.traffic import TrafficPool
+
+__all__ = ["Plane"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plane:
+    """Everything that a request may ask for."""
+
+    context: Context
+    traffic: TrafficPool
+    commands: Commands
+    queries: Queries
+    access: Access
+    ingest: Ingest
+    snapshots: Snapshots
+    version: str
+    #: ``/metrics`` answers without a token (for a scraper on a private network).
+    open_metrics: bool = False
+
+    @classmethod
+    def assemble(
+        cls, context: Context, traffic: TrafficPool, *, version: str, open_metrics: bool = False
+    ) -> Plane:
+        """Build the parts that only need the context and the drivers."""
+        snapshots = Snapshots(context)
+        return cls(
+            context=context,
+            traffic=traffic,
+            commands=Commands(context, traffic),
+            queries=Queries(context),
+            access=Access(context),
+            ingest=Ingest(context, snapshots),
+            snapshots=snapshots,
+            version=version,
+            open_metrics=open_metrics,
+        )
