@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from stories import Story, draft
 
 from serinus.core.analysis.checks import Check, Comparison, Measure, OnFail, OnNoData, Policy
 from serinus.core.analysis.evidence import Sample, SampleKind, Side, TrafficState
@@ -14,6 +13,7 @@ from serinus.core.errors import Conflict, GateRefused, InvalidInput, TransitionR
 from serinus.core.lifecycle import moves
 from serinus.core.model import Mode, Status, Step, Stickiness, Strategy, TargetFilter, Waiting
 from serinus.core.policy.presets import IN_APP, RULESETS
+from stories import Story, draft
 
 
 def test_a_good_canary_walks_every_step_and_waits_to_be_promoted():
@@ -258,8 +258,10 @@ def test_shrinking_needs_a_data_plane_that_keeps_units():
     story.ask(moves.shift, 1000, keeps_units=True)
     assert (story.d.peak_bp, story.timeline[-1]) == (
         5000,
-        "Traffic 50 % → 10 % by hand. Units already on the canary stay there; "
-        "only new ones see the new share.",
+        (
+            "Traffic 50 % → 10 % by hand. Units already on the canary stay there; "
+            "only new ones see the new share."
+        ),
     )
     hashed = replace(story.d, traffic_bp=5000, strategy=Strategy(stickiness=Stickiness.HASH))
     assert moves.shift(hashed, story.now, 1000, keeps_units=False).next_state.traffic_bp == 1000

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from stories import Story, draft
-
 from serinus.core.codec import from_json, to_json
 from serinus.core.model import Deployment, TargetFilter
 from serinus.core.policy.presets import PRESETS
+from stories import Story, draft
 
 
 def test_a_deployment_in_mid_rollout_comes_back_as_it_was():
