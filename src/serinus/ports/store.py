@@ -470,20 +470,75 @@ class Jobs(Protocol):
 class Transaction(Protocol):
     """One transaction: everything below commits together or not at all."""
 
-    tenants: Tenants
-    tokens: Tokens
-    sessions: Sessions
-    services: Services
-    leases: Leases
-    deployments: Deployments
-    timeline: Timeline
-    outbox: Outbox
-    evidence: EvidenceLog
-    sources: Sources
-    assignments: Assignments
-    audit: Audit
-    idempotency: Idempotency
-    jobs: Jobs
+    @property
+    def tenants(self) -> Tenants:
+        """Tenants in this transaction."""
+        ...
+
+    @property
+    def tokens(self) -> Tokens:
+        """Tokens in this transaction."""
+        ...
+
+    @property
+    def sessions(self) -> Sessions:
+        """Sessions in this transaction."""
+        ...
+
+    @property
+    def services(self) -> Services:
+        """Services in this transaction."""
+        ...
+
+    @property
+    def leases(self) -> Leases:
+        """Leases in this transaction."""
+        ...
+
+    @property
+    def deployments(self) -> Deployments:
+        """Deployments in this transaction."""
+        ...
+
+    @property
+    def timeline(self) -> Timeline:
+        """Timeline in this transaction."""
+        ...
+
+    @property
+    def outbox(self) -> Outbox:
+        """Outbox in this transaction."""
+        ...
+
+    @property
+    def evidence(self) -> EvidenceLog:
+        """EvidenceLog in this transaction."""
+        ...
+
+    @property
+    def sources(self) -> Sources:
+        """Sources in this transaction."""
+        ...
+
+    @property
+    def assignments(self) -> Assignments:
+        """Assignments in this transaction."""
+        ...
+
+    @property
+    def audit(self) -> Audit:
+        """Audit in this transaction."""
+        ...
+
+    @property
+    def idempotency(self) -> Idempotency:
+        """Idempotency in this transaction."""
+        ...
+
+    @property
+    def jobs(self) -> Jobs:
+        """Jobs in this transaction."""
+        ...
 
 
 class Store(Protocol):

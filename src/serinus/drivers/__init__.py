@@ -1,0 +1,1 @@
+"""The outside world: one file per driver, named only by the composition root."""
