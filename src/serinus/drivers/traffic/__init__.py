@@ -1,0 +1,1 @@
+"""Traffic drivers: what carries a split out."""

@@ -1,0 +1,131 @@
+"""Asking a running Envoy, through its admin interface, what it carries and what it has counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+import httpx
+
+from serinus.drivers.traffic.envoy.config import ROUTE_CONFIG
+
+__all__ = ["Admin", "ClusterCounters", "Unreachable"]
+
+#: An admin interface on the same host answers in milliseconds.
+TIMEOUT_SECONDS = 2.0
+#: Statistics whose name ends like this, as the admin interface filters them.
+_LATENCY = r"cluster\..*\.upstream_rq_time$"
+
+
+class Unreachable(Exception):
+    """This Envoy does not answer."""
+
+
+@dataclass(kw_only=True, slots=True)
+class ClusterCounters:
+    """One cluster's counters, cumulative."""
+
+    requests: int = 0
+    errors: int = 0
+    total_ms: float = 0.0
+    buckets: dict[float, int] = field(default_factory=dict)
+    ejected: bool = False
+
+
+class Admin:
+    """One Envoy's admin interface."""
+
+    def __init__(self, url: str) -> None:
+        """Connect on first use."""
+        self.url = url
+        self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False)
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self._client.aclose()
+
+    async def server_info(self) -> dict[str, Any]:
+        """Return version, state and uptime."""
+        return dict((await self._get("/server_info")).json())
+
+    async def routes(self) -> tuple[dict[str, Any] | None, str]:
+        """Return the route configuration that is in force, and why a newer one was refused."""
+        dump = (await self._get("/config_dump?resource=dynamic_route_configs")).json()
+        for entry in dump.get("configs", []):
+            config = entry.get("route_config", {})
+            if config.get("name") == ROUTE_CONFIG:
+                return config, str(entry.get("error_state", {}).get("details", ""))
+        refused = (await self._get("/config_dump")).text if not dump.get("configs") else ""
+        return None, "its routes were refused" if "update_rejected" in refused else ""
+
+    async def clusters(self) -> tuple[dict[str, dict[str, Any]], str]:
+        """Return active clusters by name, and why newer ones were refused."""
+        dump = (await self._get("/config_dump?resource=dynamic_active_clusters")).json()
+        found = {}
+        for entry in dump.get("configs", []):
+            found[entry["cluster"]["name"]] = entry["cluster"]
+        return found, ""
+
+    async def refusals(self) -> dict[str, int]:
+        """Return how often Envoy refused clusters and routes so far."""
+        answer = await self._get(r"/stats?filter=update_rejected")
+        lines = (line.rpartition(": ") for line in answer.text.splitlines() if ": " in line)
+        return {name: int(value) for name, _, value in lines}
+
+    async def counters(self, names: Mapping[str, str]) -> dict[str, ClusterCounters]:
+        """Return counters by version for ``{cluster name: version}``; failover clusters only have latency.
+
+        Counted per host and try: a failed canary answer that was repeated on stable is an error of
+        the canary here, though no client saw it.
+        """
+        hosts = (await self._get("/clusters?format=json")).json()
+        made: dict[str, ClusterCounters] = {version: ClusterCounters() for version in names.values()}
+        for status in hosts.get("cluster_statuses", []):
+            if status["name"] in names and status.get("host_statuses"):
+                made[names[status["name"]]] = _of_hosts(status.get("host_statuses", []))
+        text = (await self._get(f"/stats/prometheus?filter={_LATENCY}")).text
+        _add_latency(made, names, text)
+        return made
+
+    async def _get(self, path: str) -> httpx.Response:
+        try:
+            answer = await self._client.get(path)
+            answer.raise_for_status()
+        except (httpx.HTTPError, OSError) as error:
+            raise Unreachable(f"does not answer at {self.url}") from error
+        return answer
+
+
+def _of_hosts(hosts: list[dict[str, Any]]) -> ClusterCounters:
+    counters = ClusterCounters()
+    ejected = 0
+    for host in hosts:
+        stats = {s["name"]: int(s.get("value", 0)) for s in host.get("stats", [])}
+        # A request whose connection was refused never became a stream: it is no rq_total, but an rq_error.
+        counters.requests += stats.get("rq_total", 0) + stats.get("cx_connect_fail", 0)
+        counters.errors += stats.get("rq_error", 0)
+        ejected += bool(host.get("health_status", {}).get("failed_outlier_check"))
+    counters.ejected = bool(hosts) and ejected == len(hosts)
+    return counters
+
+
+def _add_latency(made: Mapping[str, ClusterCounters], names: Mapping[str, str], text: str) -> None:
+    for line in text.splitlines():
+        if not line.startswith("envoy_cluster_upstream_rq_time_"):
+            continue
+        head, _, value = line.rpartition(" ")
+        labels = dict(
+            part.split("=", 1) for part in head.partition("{")[2].rstrip("}").split(",") if "=" in part
+        )
+        version = names.get(labels.get("envoy_cluster_name", "").strip('"'))
+        counters = made.get(version or "")
+        if counters is None:
+            continue
+        if head.startswith("envoy_cluster_upstream_rq_time_sum"):
+            counters.total_ms += float(value)
+        elif "le" in labels:
+            edge = labels["le"].strip('"')
+            at = inf if edge == "+Inf" else float(edge)
+            counters.buckets[at] = counters.buckets.get(at, 0) + int(float(value))

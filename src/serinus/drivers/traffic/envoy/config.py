@@ -1,0 +1,163 @@
+"""A service's Envoy settings, and the bootstrap that an operator starts Envoy with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from serinus.core.codec import from_json
+from serinus.core.errors import InvalidInput
+
+__all__ = ["CDS_FILE", "RDS_FILE", "ROUTE_CONFIG", "EnvoyConfig", "Instance", "bootstrap", "split_address"]
+
+#: Files in an instance's folder that Envoy watches.
+CDS_FILE, RDS_FILE = "cds.json", "rds.json"
+ROUTE_CONFIG = "serinus"
+_HEADER = re.compile(r"[a-z0-9-]{1,100}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Instance:
+    """One Envoy: where its admin interface answers, and the folder that both can reach."""
+
+    name: str
+    admin: str
+    config_dir: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnvoyConfig:
+    """A service's ``driver_config``."""
+
+    instances: tuple[Instance, ...]
+    listen: str = "127.0.0.1:8080"
+    workflow_header: str = "x-workflow-id"
+    session_header: str = "x-session-id"
+    user_header: str = "x-user-id"
+    #: Remembers the unit of a client that sends no key.
+    cookie: str = "serinus_unit"
+    timeout_seconds: float = 15.0
+    #: A canary that has not answered after this long has failed this try.
+    try_seconds: float = 5.0
+    #: Methods that may be sent again, to stable, when the canary failed.
+    retry_methods: tuple[str, ...] = ("GET", "HEAD", "OPTIONS")
+    #: The breaker in the proxy: failures in a row, and how long the canary is out.
+    breaker_failures: int = 5
+    breaker_seconds: float = 60.0
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> EnvoyConfig:
+        """Read and check a ``driver_config``.
+
+        Raises:
+            InvalidInput: Anything that Envoy would refuse, told here in words.
+        """
+        config = from_json(cls, dict(data), "driver_config")
+        if not config.instances:
+            raise _wrong("instances", "has no instance", "Name at least one Envoy.")
+        split_address(config.listen, "driver_config.listen")
+        for at, instance in enumerate(config.instances):
+            parts = urlsplit(instance.admin)
+            if parts.scheme not in ("http", "https") or not parts.netloc:
+                raise _wrong(f"instances[{at}].admin", "is no URL", "Like http://127.0.0.1:9901.")
+            if not Path(instance.config_dir).is_absolute():
+                raise _wrong(f"instances[{at}].config_dir", "is no absolute path", "Give the whole path.")
+        for name in ("workflow_header", "session_header", "user_header", "cookie"):
+            if not _HEADER.fullmatch(getattr(config, name).replace("_", "-")):
+                raise _wrong(name, "is no header name", "Use lower-case letters, digits and dashes.")
+        for name in ("timeout_seconds", "try_seconds", "breaker_failures", "breaker_seconds"):
+            if getattr(config, name) <= 0:
+                raise _wrong(name, "must be above 0", "Leave it out for the default.")
+        return config
+
+
+def _wrong(field: str, what: str, next_step: str) -> InvalidInput:
+    where = f"driver_config.{field}"
+    return InvalidInput(f"{where} {what}.", field=where, next_step=next_step)
+
+
+def split_address(address: str, where: str) -> tuple[str, int]:
+    """Return host and port of ``host:port`` or ``[v6]:port``.
+
+    Raises:
+        InvalidInput: It is neither.
+    """
+    host, _, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise InvalidInput(
+            f"{address[:80]!r} is no address.", field=where, next_step="Write it as host:port."
+        )
+    return host, int(port)
+
+
+def bootstrap(config: EnvoyConfig, instance: Instance) -> dict[str, Any]:
+    """Return the bootstrap of one instance: ``envoy -c FILE`` takes it as JSON."""
+    admin = urlsplit(instance.admin)
+    host, port = split_address(config.listen, "driver_config.listen")
+    return {
+        "node": {"id": instance.name, "cluster": "serinus"},
+        "admin": {"address": _socket(admin.hostname or "127.0.0.1", admin.port or 9901)},
+        "stats_config": {
+            "histogram_bucket_settings": [
+                {"match": {"suffix": "upstream_rq_time"}, "buckets": _latency_edges()}
+            ]
+        },
+        "dynamic_resources": {"cds_config": _watched(instance.config_dir, CDS_FILE)},
+        "static_resources": {
+            "listeners": [
+                {
+                    "name": "serinus",
+                    "address": _socket(host, port),
+                    "filter_chains": [{"filters": [_connection_manager(instance)]}],
+                }
+            ]
+        },
+    }
+
+
+def _connection_manager(instance: Instance) -> dict[str, Any]:
+    extensions = "type.googleapis.com/envoy.extensions"
+    return {
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": {
+            "@type": f"{extensions}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": "serinus",
+            "use_remote_address": True,
+            "generate_request_id": True,
+            "rds": {
+                "route_config_name": ROUTE_CONFIG,
+                "config_source": _watched(instance.config_dir, RDS_FILE),
+            },
+            "http_filters": [
+                {
+                    "name": "envoy.filters.http.router",
+                    "typed_config": {"@type": f"{extensions}.filters.http.router.v3.Router"},
+                }
+            ],
+        },
+    }
+
+
+def _watched(folder: str, file: str) -> dict[str, Any]:
+    return {
+        "resource_api_version": "V3",
+        "path_config_source": {"path": f"{folder}/{file}", "watched_directory": {"path": folder}},
+    }
+
+
+def _socket(host: str, port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": host, "port_value": port}}
+
+
+def _latency_edges() -> list[float]:
+    """Return upper edges from 0.5 ms to a minute, 15 % apart: a quantile is off by 7 % at most."""
+    edges, edge = [], 0.5
+    while edge < 60_000:
+        edges.append(round(edge, 2))
+        edge *= 1.15
+    return [*edges, 60_000.0]

