@@ -33,8 +33,6 @@ class Settings(BaseSettings):
     retention_days: float = Field(default=30.0, gt=0)
     #: Name of this process among replicas; must differ between them.
     replica: str = ""
-    #: ``/metrics`` answers without a token.
-    open_metrics: bool = False
     log_level: str = "INFO"
 
     @property

@@ -87,7 +87,7 @@ def build(
         replica=settings.replica or _replica_name(settings),
     )
     pool = TrafficPool(traffic_factories() if traffic is None else traffic)
-    plane = Plane.assemble(context, pool, version=version("serinus"), open_metrics=settings.open_metrics)
+    plane = Plane.assemble(context, pool, version=version("serinus"))
     return Running(settings=settings, plane=plane, loops=_loops(settings, plane, channels))
 
 

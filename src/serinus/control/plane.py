@@ -27,13 +27,9 @@ class Plane:
     ingest: Ingest
     snapshots: Snapshots
     version: str
-    #: ``/metrics`` answers without a token (for a scraper on a private network).
-    open_metrics: bool = False
 
     @classmethod
-    def assemble(
-        cls, context: Context, traffic: TrafficPool, *, version: str, open_metrics: bool = False
-    ) -> Plane:
+    def assemble(cls, context: Context, traffic: TrafficPool, *, version: str) -> Plane:
         """Build the parts that only need the context and the drivers."""
         snapshots = Snapshots(context)
         return cls(
@@ -45,5 +41,4 @@ class Plane:
             ingest=Ingest(context, snapshots),
             snapshots=snapshots,
             version=version,
-            open_metrics=open_metrics,
         )

@@ -1,0 +1,262 @@
+"""Bodies and answers as OpenAPI describes them, with examples."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "Answer",
+    "Approval",
+    "DeploymentList",
+    "DeploymentView",
+    "NewDeploymentBody",
+    "NewServiceBody",
+    "NewTokenBody",
+    "Problem",
+    "PromoteBody",
+    "RollbackBody",
+    "ServiceChanges",
+    "StartBody",
+    "TrafficBody",
+    "UpdateBody",
+]
+
+#: Text that a database and a screen can carry: no control characters but newline and tab.
+Text = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$", max_length=20_000)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_. /:@+-]*$", min_length=1, max_length=120)]
+Percentage = Annotated[
+    float,
+    Field(
+        description="0 to 100, in steps of 0.01.",
+        json_schema_extra={"minimum": 0, "maximum": 100, "multipleOf": 0.01},
+    ),
+]
+Units = Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=1000)]
+Address = Annotated[str, Field(min_length=3, max_length=255)]
+
+
+class Body(BaseModel):
+    """A request body: unknown keys are errors, numbers are not read out of texts."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457), with the field that caused it and what to do next."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["https://serinus.dev/problems/invalid-input"])
+    title: str = Field(examples=["Bad Request"])
+    status: int = Field(examples=[400])
+    detail: str = Field(examples=["traffic_percentage is 101, outside 0 to 100."])
+    instance: str = Field(default="", examples=["req_5b0c7f0c8f1d2e3a"])
+    field: str = Field(default="", examples=["traffic_percentage"])
+    next_step: str = Field(default="", examples=["Give a number from 0 to 100, with at most two decimals."])
+
+
+class CanaryConfigBody(Body):
+    """How the canary grows and which thresholds hold (contract 1)."""
+
+    initial_traffic_percentage: Percentage = 10
+    increment: Percentage = 10
+    duration_minutes: float = Field(default=60, ge=0, le=1_000_000, description="Minutes per step.")
+    success_threshold: float = Field(default=0.95, ge=0, le=1)
+    error_threshold: float = Field(default=0.05, ge=0, le=1)
+
+
+class NewDeploymentBody(Body):
+    """A new draft. ``service_id`` and ``ruleset_id`` both name a service, by id or name."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "ruleset_id": "checkout",
+                    "version": "v2.0.0",
+                    "changelog": "Faster discounts",
+                    "canary_config": {
+                        "initial_traffic_percentage": 10,
+                        "increment": 10,
+                        "duration_minutes": 60,
+                    },
+                }
+            ]
+        },
+    )
+
+    service_id: Name | None = None
+    ruleset_id: Name | None = None
+    version: Name
+    changelog: Text = ""
+    canary_config: CanaryConfigBody | None = None
+    compensation_strategy: Literal["rollback_only", "notify_and_rollback", "manual"] = "rollback_only"
+    strategy: dict[str, Any] | None = Field(
+        default=None,
+        examples=[{"mode": "auto", "steps": [{"traffic_percentage": 5, "hold_seconds": 900}]}],
+    )
+    analysis: dict[str, Any] | None = Field(default=None, examples=[{"preset": "orchestrator"}])
+    addresses: Annotated[list[Address], Field(max_length=100)] = Field(
+        default=[], description="Where the new version answers, for services behind a proxy."
+    )
+
+    @model_validator(mode="after")
+    def _names_one_service(self) -> NewDeploymentBody:
+        names = {n for n in (self.service_id, self.ruleset_id) if n}
+        if len(names) != 1:
+            raise ValueError("give service_id or ruleset_id; both only if they are the same")
+        return self
+
+    @property
+    def service(self) -> str:
+        """The service that is named."""
+        return self.service_id or self.ruleset_id or ""
+
+
+class UpdateBody(Body):
+    """Changes of a draft; what is left out stays."""
+
+    changelog: Text | None = None
+    canary_config: CanaryConfigBody | None = None
+    compensation_strategy: Literal["rollback_only", "notify_and_rollback", "manual"] | None = None
+    strategy: dict[str, Any] | None = None
+    analysis: dict[str, Any] | None = None
+
+
+class FilterBody(Body):
+    """Units named by hand."""
+
+    user_ids: Units = []
+    workflow_ids: Units = []
+
+
+class StartBody(Body):
+    """How the canary starts; without anything, with the configured percentage."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"canary_pct": 10}]}
+    )
+
+    canary_pct: Percentage | None = None
+    canary_target_filter: FilterBody | None = None
+
+
+class TrafficBody(Body):
+    """The wanted share."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"traffic_percentage": 50}]}
+    )
+
+    traffic_percentage: Percentage
+
+
+class PromoteBody(Body):
+    """Whether to promote past a gate that is not met."""
+
+    force: bool = False
+
+
+class RollbackBody(Body):
+    """Why, and whether compensation runs."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"reason": "error rate 8 %, limit 5 %", "apply_compensation": True}]},
+    )
+
+    reason: Text = Field(min_length=1, max_length=2000)
+    apply_compensation: bool = True
+
+
+class Approval(Body):
+    """Nothing to say: the call itself is what is meant."""
+
+
+class NewServiceBody(Body):
+    """A service: what has versions and receives requests."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "checkout",
+                    "kind": "application",
+                    "stable_version": "v1",
+                    "driver": "in-process",
+                    "upstreams": {"v1": ["127.0.0.1:9001"]},
+                }
+            ]
+        },
+    )
+
+    name: Name
+    kind: Literal["application", "feature", "ruleset"] = "application"
+    stable_version: Name | Literal[""] = ""
+    driver: Name = "in-process"
+    driver_config: dict[str, Any] = {}
+    upstreams: dict[Name, Annotated[list[Address], Field(max_length=100)]] = {}
+
+
+class ServiceChanges(Body):
+    """Changes of a service; what is left out stays."""
+
+    stable_version: Name | None = None
+    driver: Name | None = None
+    driver_config: dict[str, Any] | None = None
+    upstreams: dict[Name, Annotated[list[Address], Field(max_length=100)]] | None = None
+
+
+class NewTokenBody(Body):
+    """A new token; its secret is in the answer, once."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"name": "ci", "role": "approver", "expires_in_days": 90}]},
+    )
+
+    name: Name
+    role: Literal["sdk", "viewer", "approver", "admin"]
+    expires_in_days: float | None = Field(default=None, gt=0, le=3650)
+
+
+class Answer(BaseModel):
+    """An answer whose members may grow."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class DeploymentView(Answer):
+    """One deployment."""
+
+    deployment_id: str = Field(examples=["dep_3f9a61b2c04d"])
+    service_id: str
+    ruleset_id: str
+    service: str = Field(examples=["checkout"])
+    version: str = Field(examples=["v2.0.0"])
+    stable_version: str = Field(examples=["v1.0.0"])
+    status: Literal["draft", "canary", "active", "rolled_back", "deprecated"]
+    sentence: str = Field(description="What it does now and why.")
+    traffic_percentage: float
+    revision: int
+    created_at: datetime | None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class DeploymentList(Answer):
+    """A page of deployments."""
+
+    deployments: list[DeploymentView]
+    total: int
+    page: int
+    page_size: int
