@@ -20,6 +20,7 @@ from serinus.control.outbox import Relay
 from serinus.control.plane import Plane
 from serinus.control.reconcile import Reconciler
 from serinus.control.traffic import DriverFactory, TrafficPool
+from serinus.core.errors import InvalidInput
 from serinus.drivers.catalog import NOTIFIERS, TRAFFIC
 from serinus.ports.clock import Clock
 from serinus.ports.notify import Notifier
@@ -29,7 +30,15 @@ from serinus.settings import Settings
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-__all__ = ["Running", "build", "create_app", "notifiers_from", "open_store", "traffic_factories"]
+__all__ = [
+    "Running",
+    "build",
+    "create_app",
+    "notifiers_from",
+    "open_store",
+    "render_proxy_config",
+    "traffic_factories",
+]
 
 #: Evidence older than this is merged into windows of five minutes.
 ROLL_UP_AFTER_SECONDS = 3600
@@ -165,6 +174,28 @@ def traffic_factories() -> dict[str, DriverFactory]:
         return lambda config: _load(target).from_config(config)
 
     return {name: factory(target) for name, target in TRAFFIC.items()}
+
+
+def render_proxy_config(driver: str, config: Mapping[str, Any], instance: str | None) -> dict[str, Any]:
+    """Return what an operator starts a proxy with.
+
+    Raises:
+        InvalidInput: The driver has no such configuration, or the settings are wrong.
+    """
+    if driver != "envoy":
+        raise InvalidInput(
+            f"{driver!r} needs no configuration of ours.", field="driver", next_step="Use envoy."
+        )
+    from serinus.drivers.traffic.envoy import EnvoyConfig, bootstrap
+
+    settings = EnvoyConfig.read(config)
+    chosen = next((i for i in settings.instances if instance in (None, i.name)), None)
+    if chosen is None:
+        names = ", ".join(i.name for i in settings.instances)
+        raise InvalidInput(
+            f"There is no instance {instance!r}.", field="instance", next_step=f"Use one of: {names}."
+        )
+    return bootstrap(settings, chosen)
 
 
 def _load(target: str) -> Any:

@@ -6,16 +6,18 @@ import os
 from collections.abc import Sequence
 
 from serinus.bootstrap.build import build, notifiers_from
+from serinus.bootstrap.clock import SystemClock
 from serinus.control.context import Caller
 from serinus.control.monitor import MONITOR
+from serinus.control.notifications import NotificationService
 from serinus.control.plane import Plane
 from serinus.control.queries import Queries
-from serinus.core.errors import SerinusError
+from serinus.core.errors import InvalidInput, SerinusError
 from serinus.core.model import Role
 from serinus.ports.traffic import Finding
 from serinus.settings import Settings
 
-__all__ = ["doctor"]
+__all__ = ["doctor", "try_channels"]
 
 
 async def doctor(settings: Settings) -> list[Finding]:
@@ -72,3 +74,20 @@ def _channels() -> list[Finding]:
         # One channel is enough: the others being off is a choice.
         findings.append(Finding(name=f"channel {name}", ok=bool(on), detail=f"off: {why}", remedy=remedy))
     return findings
+
+
+async def try_channels(only: str | None = None) -> tuple[dict[str, str], dict[str, str]]:
+    """Send the test message; return why each channel failed (empty: sent), and why the others are off.
+
+    Raises:
+        InvalidInput: No such channel exists, or one is configured wrongly.
+    """
+    on, off = notifiers_from(os.environ)
+    if only is not None and only not in {*on, *off}:
+        raise InvalidInput(
+            f"There is no channel {only!r}.",
+            field="channel",
+            next_step=f"Use one of: {', '.join(sorted({*on, *off}))}.",
+        )
+    service = NotificationService(SystemClock(), on, off)
+    return await service.send_test((only,) if only else None), off

@@ -15,6 +15,7 @@ __all__ = [
     "rollback_alert",
     "test_message",
     "to_json",
+    "waiting_alert",
     "warning_alert",
 ]
 
@@ -121,6 +122,36 @@ def promoted_alert(
         level=Level.INFO,
         title=f"[Serinus] Promoted: {_line(service)} {_line(version)}",
         text=_cut(f"{version} of {service} is promoted: everyone is on it."),
+        fields=_fields(
+            ("Service", service),
+            ("Version", version),
+            ("Deployment", deployment_id),
+            ("Tenant", tenant_name),
+            ("Time", _utc(at)),
+        ),
+        link=link,
+        at=at,
+    )
+
+
+def waiting_alert(
+    *,
+    id: str,  # noqa: A002
+    deployment_id: str,
+    service: str,
+    version: str,
+    what: str,
+    at: datetime,
+    tenant_name: str | None = None,
+    link: str = "",
+) -> Notification:
+    """Return the message that a person is needed: ``what`` says for what."""
+    return Notification(
+        id=id,
+        kind="waiting",
+        level=Level.INFO,
+        title=f"[Serinus] Waiting for you: {_line(service)} {_line(version)}",
+        text=_cut(what),
         fields=_fields(
             ("Service", service),
             ("Version", version),

@@ -120,5 +120,7 @@ def _message(context: Context, d: Deployment, intent: Intent, cause: str, tenant
         )
     if intent.topic == "promoted":
         return messages.promoted_alert(**common)
-    warnings = tuple(intent.data.get("warnings", ())) or (d.sentence,)
+    if intent.topic == "waiting":
+        return messages.waiting_alert(**common, what=d.sentence)
+    warnings = tuple(intent.data.get("warnings", ()))
     return messages.warning_alert(**common, warnings=warnings)

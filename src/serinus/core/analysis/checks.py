@@ -127,9 +127,9 @@ def evaluate(check: Check, evidence: Evidence, now: float) -> Verdict:
         return _evaluate_sample(check, evidence, now)
     since = now - check.window_seconds
     canary = evidence.over(Side.CANARY, since, now, check.selector)
-    stable = evidence.over(Side.STABLE, since, now, check.selector)
-    if not stable.requests:
-        stable = evidence.stable_baseline(check.selector)
+    # Once the canary has all traffic, stable's recorded history is what it is compared with.
+    recorded = evidence.stable_baseline(check.selector)
+    stable = recorded if evidence.baseline else evidence.over(Side.STABLE, since, now, check.selector)
     if canary.requests or stable.requests:
         check = replace(check, required=True)
     draft = _Draft(check, canary.requests, stable.requests)

@@ -102,6 +102,8 @@ def bootstrap(config: EnvoyConfig, instance: Instance) -> dict[str, Any]:
     return {
         "node": {"id": instance.name, "cluster": "serinus"},
         "admin": {"address": _socket(admin.hostname or "127.0.0.1", admin.port or 9901)},
+        # Histograms are merged at each flush; the default of 5 s would let latency lag behind the counts.
+        "stats_flush_interval": "1s",
         "stats_config": {
             "histogram_bucket_settings": [
                 {"match": {"suffix": "upstream_rq_time"}, "buckets": _latency_edges()}

@@ -1,0 +1,39 @@
+"""The command tree."""
+
+from __future__ import annotations
+
+import typer
+
+from serinus.cli import manage, operate, rollout
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Progressive delivery for anything that has a version: a new version goes to a few users first, is "
+    "compared with the stable one while real traffic flows, and is rolled back within seconds when it is "
+    "worse.",
+)
+for name, command in (
+    ("up", operate.up),
+    ("demo", operate.demo),
+    ("watch", operate.watch),
+    ("doctor", operate.doctor),
+    ("login", manage.login),
+    ("dashboard", manage.dashboard),
+    ("version", operate.version),
+):
+    app.command(name)(command)
+app.add_typer(rollout.app, name="rollout")
+app.add_typer(manage.services, name="service")
+app.add_typer(manage.tokens, name="token")
+app.add_typer(operate.notify, name="notify")
+app.add_typer(operate.proxy, name="proxy")
+
+
+def run() -> None:
+    """Run the command that was typed."""
+    app()

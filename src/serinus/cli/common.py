@@ -1,0 +1,73 @@
+"""What every command shares: consoles, output forms, and errors as exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from serinus.cli.client import Api, Refused, Unreachable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["JsonFlag", "api", "err", "handled", "lines", "out", "print_json"]
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def out() -> Console:
+    """Return the console for data: colours only on a terminal, no cutting of lines elsewhere."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def err() -> Console:
+    """Return the console for chatter."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def api() -> Api:
+    """Return the control plane that the environment or the profile names."""
+    return Api()
+
+
+def lines(items: Iterable[str]) -> None:
+    """Print marked-up lines as data."""
+    console = out()
+    for item in items:
+        console.print(item)
+
+
+def print_json(value: Any) -> None:
+    """Print JSON as data."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@contextmanager
+def handled() -> Iterator[None]:
+    """Turn what can go wrong into words on stderr and an exit code."""
+    from serinus.cli.render import problem_lines
+
+    try:
+        yield
+    except Unreachable as error:
+        err().print(f"[red]✘[/] {error}")
+        err().print(
+            "  [dim]next[/]  Start it with `serinus up`, or say where it is: `serinus login URL TOKEN`."
+        )
+        raise typer.Exit(3) from None
+    except Refused as error:
+        for line in problem_lines(error.problem):
+            err().print(line)
+        raise typer.Exit(4) from None
+    except KeyboardInterrupt:
+        err().print("\n[yellow]Interrupted.[/]")
+        raise typer.Exit(5) from None

@@ -1,0 +1,374 @@
+"""``serinus rollout …``: the walk, and every move by hand."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from serinus.cli import render
+from serinus.cli.client import Api, Refused
+from serinus.cli.common import JsonFlag, api, err, handled, lines, out, print_json
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Release a version: walk it, move it, roll it back.")
+
+Named = Annotated[str, typer.Argument(help="Deployment id, or a service: its running deployment.")]
+
+
+def _stages(text: str) -> list[float]:
+    try:
+        listed = [float(part) for part in text.split(",")]
+    except ValueError:
+        listed = []
+    rising = all(a < b for a, b in pairwise(listed))
+    if not listed or not rising or not all(0 < s <= 100 for s in listed):
+        raise typer.BadParameter(f"{text!r}: write rising percentages like 1,5,25,100.")
+    return listed
+
+
+def _plan(
+    stages: list[float],
+    observation: float,
+    final: float,
+    analysis: dict[str, Any],
+    stickiness: str,
+    salt: str,
+) -> dict[str, Any]:
+    steps = [{"traffic_percentage": s, "hold_seconds": final if s == 100 else observation} for s in stages]
+    strategy = {"mode": "auto", "steps": steps, "stickiness": stickiness}
+    if salt:
+        strategy["salt"] = salt
+    return {"strategy": strategy, "analysis": analysis}
+
+
+@app.command()
+def run(
+    service: Annotated[str, typer.Option("--service", help="Which service.", envvar="SERINUS_SERVICE")],
+    version: Annotated[str, typer.Option("--version", help="Which version.", envvar="SERINUS_VERSION")],
+    address: Annotated[
+        list[str] | None, typer.Option("--address", help="host:port of the new version; may be repeated.")
+    ] = None,
+    stages: Annotated[
+        str, typer.Option("--stages", help="Percentages, rising.", envvar="SERINUS_STAGES")
+    ] = "1,5,25,100",
+    observation_period: Annotated[
+        float,
+        typer.Option(
+            "--observation-period", min=0, help="Seconds per stage.", envvar="SERINUS_OBSERVATION_PERIOD"
+        ),
+    ] = 900,
+    final_observation: Annotated[
+        float,
+        typer.Option(
+            "--final-observation", min=0, help="Seconds at 100 %.", envvar="SERINUS_FINAL_OBSERVATION"
+        ),
+    ] = 1800,
+    policy: Annotated[
+        str,
+        typer.Option(
+            "--policy",
+            help="Preset (orchestrator, rulesets, in-app, slo) or a JSON file.",
+            envvar="SERINUS_POLICY",
+        ),
+    ] = "orchestrator",
+    stickiness: Annotated[str, typer.Option("--stickiness", help="persistent or hash.")] = "persistent",
+    salt: Annotated[
+        str, typer.Option("--salt", help="Choose who goes first; the deployment's id by default.")
+    ] = "",
+    changelog: Annotated[str, typer.Option("--changelog", help="What is new.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Everything but the traffic change.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Promote without asking once every stage passed.")
+    ] = False,
+    max_hold: Annotated[
+        float, typer.Option("--max-hold", min=0, help="Give up after holding this many seconds (0: never).")
+    ] = 0,
+    poll: Annotated[float, typer.Option("--poll", min=0.1, help="Seconds between two looks.")] = 1.0,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write what happened to this JSON file.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Walk a version through its stages; exit code 0 only when every stage passed."""
+    with handled():
+        control = api()
+        plan = _plan(
+            _stages(stages), observation_period, final_observation, _analysis(policy), stickiness, salt
+        )
+        body = {
+            "service_id": service,
+            "version": version,
+            "changelog": changelog,
+            "addresses": address or [],
+            **plan,
+        }
+        if dry_run:
+            _dry_run(control, body)
+            return
+        _walk(control, body, yes=yes, max_hold=max_hold, poll=poll, report=report, as_json=as_json)
+
+
+def _analysis(policy: str) -> dict[str, Any]:
+    path = Path(policy)
+    if path.suffix != ".json":
+        return {"preset": policy}
+    try:
+        loaded = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"{policy}: {error}") from None
+    if not isinstance(loaded, dict):
+        raise typer.BadParameter(f"{policy}: expected one JSON object.")
+    return loaded
+
+
+def _dry_run(control: Api, body: dict[str, Any]) -> None:
+    """Have the control plane check everything, and show the walk, without a single request moved."""
+    service = control.get(f"/services/{body['service_id']}")
+    known = {**service["upstreams"], **({body["version"]: body["addresses"]} if body["addresses"] else {})}
+    draft = control.post("/deployments", {**body, "changelog": "dry run"})
+    try:
+        console = out()
+        console.print(f"[bold]Dry run[/]: {service['name']} {service['stable_version']} → {body['version']}")
+        console.print(f"  driver      {service['driver']}: {_proxy_words(service)}")
+        missing = (
+            []
+            if service["driver"] == "in-process"
+            else [v for v in (service["stable_version"], body["version"]) if not known.get(v)]
+        )
+        for number, step in enumerate(draft["strategy"]["steps"], 1):
+            share = step["traffic_percentage"]
+            console.print(f"\n[bold]Stage {number} of {len(draft['strategy']['steps'])}[/]  would set")
+            console.print(f"  traffic     {render.traffic_line(draft, share)}")
+            console.print(f"  observing   {step['hold_seconds']:g} s, then")
+            for check in draft["analysis"]["checks"]:
+                console.print(f"  ├─ {check['name']} over {check['window_seconds']:g} s")
+        console.print("\nNothing was changed. Without --dry-run this walk begins.")
+    finally:
+        control.delete(f"/deployments/{draft['deployment_id']}")
+    if missing:
+        raise Refused(
+            {
+                "detail": f"No address is known for {' and '.join(missing)}.",
+                "next_step": "Give --address host:port.",
+            }
+        )
+
+
+def _proxy_words(service: dict[str, Any]) -> str:
+    proxy = service.get("proxy") or {}
+    if not proxy.get("instances"):
+        return "the SDK carries the split"
+    bad = [f"{i['name']}: {i['problem']}" for i in proxy["instances"] if not i["ok"]]
+    return "; ".join(bad) if bad else "every proxy follows"
+
+
+def _walk(
+    control: Api,
+    body: dict[str, Any],
+    *,
+    yes: bool,
+    max_hold: float,
+    poll: float,
+    report: Path | None,
+    as_json: bool,
+) -> None:
+    from serinus.cli.walk import Walk
+
+    made = control.post("/deployments", body, key=uuid.uuid4().hex)
+    identity = made["deployment_id"]
+    control.post(f"/deployments/{identity}/start-canary", {}, key=uuid.uuid4().hex)
+    console = err() if as_json else out()
+    console.print(
+        f"[bold]{made['service']} {made['stable_version']} → {made['version']}[/]  [dim]{identity}[/]"
+    )
+    walk = Walk(
+        api=control, out=console, err=err(), deployment_id=identity, yes=yes, max_hold=max_hold, poll=poll
+    )
+    try:
+        code, view = walk.follow()
+    except KeyboardInterrupt:
+        console.print(f"\n[yellow]No longer watching; the rollout goes on.[/] serinus watch {identity}")
+        console.print(f'Stop it: serinus rollout rollback {identity} --reason "…"')
+        raise typer.Exit(5) from None
+    summary = {
+        "deployment_id": identity,
+        "exit_code": code,
+        "outcome": _outcome(code, view),
+        "stages": walk.stages,
+        "deployment": view,
+    }
+    if report:
+        report.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    if as_json:
+        print_json(summary)
+    _summary(console, summary, view)
+    raise typer.Exit(code)
+
+
+def _outcome(code: int, view: dict[str, Any]) -> str:
+    if view["status"] == "active":
+        return "promoted"
+    if view["status"] == "rolled_back":
+        return "rolled_back"
+    return "held" if code == 6 else "waiting"
+
+
+def _summary(console: Any, summary: dict[str, Any], view: dict[str, Any]) -> None:
+    passed = sum(s["outcome"] == "passed" for s in summary["stages"])
+    identity = view["deployment_id"]
+    outcome = summary["outcome"].replace("_", " ")
+    console.print(f"\n[bold]Summary[/]  {passed} of {view['step']['of']} stages passed; {outcome}")
+    if summary["outcome"] == "promoted":
+        console.print(
+            f"  {view['version']} is stable now. Retire {view['stable_version']} when nothing needs it."
+        )
+    elif summary["outcome"] == "rolled_back":
+        console.print(f"  Everyone is on {view['stable_version']}. Why: {view['end_reason']}", markup=False)
+        console.print(f"  next  serinus rollout status {identity}")
+    elif summary["outcome"] == "waiting":
+        console.print(f"  next  serinus rollout promote {identity}")
+    else:
+        console.print(f"  It still holds. next  serinus watch {identity}")
+
+
+@app.command()
+def start(
+    service: Annotated[str, typer.Argument(help="Which service.")],
+    version: Annotated[str, typer.Argument(help="Which version.")],
+    percentage: Annotated[float | None, typer.Option("--percentage", help="Share to start with.")] = None,
+    address: Annotated[
+        list[str] | None, typer.Option("--address", help="host:port; may be repeated.")
+    ] = None,
+    user: Annotated[
+        list[str] | None, typer.Option("--user", help="Start with this user only; may be repeated.")
+    ] = None,
+    workflow: Annotated[
+        list[str] | None, typer.Option("--workflow", help="Start with this workflow only.")
+    ] = None,
+    policy: Annotated[str, typer.Option("--policy", help="Preset or JSON file.")] = "rulesets",
+    stickiness: Annotated[str, typer.Option("--stickiness", help="persistent or hash.")] = "persistent",
+    as_json: JsonFlag = False,
+) -> None:
+    """Start a canary that is moved by hand."""
+    with handled():
+        control = api()
+        body = {
+            "service_id": service,
+            "version": version,
+            "addresses": address or [],
+            "analysis": _analysis(policy),
+            "strategy": {"mode": "manual", "stickiness": stickiness},
+        }
+        made = control.post("/deployments", body, key=uuid.uuid4().hex)
+        asked: dict[str, Any] = {} if percentage is None else {"canary_pct": percentage}
+        if user or workflow:
+            asked["canary_target_filter"] = {"user_ids": user or [], "workflow_ids": workflow or []}
+        _show(control.post(f"/deployments/{made['deployment_id']}/start-canary", asked), as_json)
+
+
+@app.command("list")
+def list_(
+    service: Annotated[str | None, typer.Option("--service", help="Only of this service.")] = None,
+    status: Annotated[str | None, typer.Option("--status", help="Only in this status.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List deployments, newest first."""
+    with handled():
+        found = api().get("/deployments", service_id=service, status=status)
+        if as_json:
+            print_json(found)
+            return
+        if not found["deployments"]:
+            lines(["No deployment yet. Start one: serinus rollout run --service S --version V"])
+            return
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for view in found["deployments"]:
+            table.add_row(*render.deployment_row(view))
+        out().print(table)
+
+
+@app.command()
+def status(deployment: Named, as_json: JsonFlag = False) -> None:
+    """Show everything about a deployment."""
+    with handled():
+        control = api()
+        page = control.get(f"/deployments/{control.find_deployment(deployment)}/page")
+        if as_json:
+            print_json(page)
+        else:
+            lines(render.status_lines(page))
+
+
+@app.command()
+def traffic(
+    deployment: Named,
+    percentage: Annotated[float, typer.Argument(help="0 to 100.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Set the canary's share."""
+    with handled():
+        control = api()
+        path = f"/deployments/{control.find_deployment(deployment)}/traffic"
+        _show(control.put(path, {"traffic_percentage": percentage}), as_json)
+
+
+def _act(deployment: str, action: str, body: dict[str, Any], as_json: bool) -> None:
+    with handled():
+        control = api()
+        path = f"/deployments/{control.find_deployment(deployment)}/{action}"
+        _show(control.post(path, body, key=uuid.uuid4().hex), as_json)
+
+
+@app.command()
+def pause(deployment: Named, as_json: JsonFlag = False) -> None:
+    """Hold the share where it is; automatic rollback stays on."""
+    _act(deployment, "pause", {}, as_json)
+
+
+@app.command()
+def resume(deployment: Named, as_json: JsonFlag = False) -> None:
+    """Go on where it was paused."""
+    _act(deployment, "resume", {}, as_json)
+
+
+@app.command()
+def approve(deployment: Named, as_json: JsonFlag = False) -> None:
+    """Pass the gate that it waits at."""
+    _act(deployment, "approve", {}, as_json)
+
+
+@app.command()
+def promote(
+    deployment: Named,
+    force: Annotated[bool, typer.Option("--force", help="Promote past a gate that is not met.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Give everyone the new version."""
+    _act(deployment, "promote", {"force": force}, as_json)
+
+
+@app.command()
+def rollback(
+    deployment: Named,
+    reason: Annotated[str, typer.Option("--reason", prompt="Why", help="Why, in one sentence.")],
+    compensation: Annotated[bool, typer.Option(help="Run the compensation strategy.")] = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Put everyone on stable, at once."""
+    _act(deployment, "rollback", {"reason": reason, "apply_compensation": compensation}, as_json)
+
+
+def _show(view: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(view)
+    else:
+        sign, colour = render.STATES[view["status"]]
+        out().print(f"[{colour}]{sign}[/] {view['sentence']}  [dim]{view['deployment_id']}[/]")

@@ -1,0 +1,165 @@
+"""Contract 3's walk: start a rollout, follow it stage by stage, and answer by exit code.
+
+The control plane walks; this only watches. It may be ended and started again at any time.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from serinus.cli.client import Api, Unreachable
+from serinus.cli.render import traffic_line, tree
+
+__all__ = ["Walk"]
+
+#: Without a terminal a line is printed this often while observing.
+QUIET_SECONDS = 15.0
+
+
+@dataclass(kw_only=True)
+class Walk:
+    """Follows one deployment to its end."""
+
+    api: Api
+    out: Console
+    err: Console
+    deployment_id: str
+    #: Seconds between two looks.
+    poll: float = 1.0
+    #: Promote without asking.
+    yes: bool = False
+    #: Seconds of holding after which the walk gives up (0: never).
+    max_hold: float = 0.0
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    _seen: int = 0
+    _away: bool = False
+    _held_since: float | None = None
+    _progress: Progress | None = None
+    _said_at: float = 0.0
+
+    def follow(self) -> tuple[int, dict[str, Any]]:
+        """Watch until it has ended or waits for a person; return the exit code and the last view."""
+        try:
+            while True:
+                view = self._look()
+                if view is not None:
+                    code = self._step(view)
+                    if code is not None:
+                        return code, view
+                time.sleep(self.poll)
+        finally:
+            self._end_progress()
+
+    def _look(self) -> dict[str, Any] | None:
+        """Read news and state; while the control plane is away say so once, and try again."""
+        try:
+            events = self.api.get(f"/deployments/{self.deployment_id}/events", after=self._seen)["events"]
+            view: dict[str, Any] = self.api.get(f"/deployments/{self.deployment_id}")
+        except Unreachable as error:
+            if not self._away:
+                self._away = True
+                self._end_progress()
+                self.err.print(f"[yellow]! {escape(str(error))} The rollout is safe; waiting for it.[/]")
+            return None
+        if self._away:
+            self._away = False
+            self.err.print("[green]· The control plane is back.[/]")
+        for event in events:
+            self._seen = event["event_id"]
+            self._tell(event, view)
+        return view
+
+    def _tell(self, event: dict[str, Any], view: dict[str, Any]) -> None:
+        """Print what an event means for the walk."""
+        kind, data = event["kind"], event["data"]
+        if kind == "started":
+            self._stage(view, 1, data["traffic_bp"] / 100)
+        elif kind == "step_passed":
+            self._validated(data.get("verdicts", []), passed=True)
+            if "to_bp" in data:
+                self._stage(view, len(self.stages) + 1, data["to_bp"] / 100)
+        elif kind == "rolled_back":
+            self._validated(data.get("verdicts", []), passed=False)
+            self._end_progress()
+            self.out.print(f"\n[bold red]↩ {escape(event['message'])}[/]")
+        elif kind in ("holding", "drift", "warning", "breaker", "not_carried"):
+            self._end_progress()
+            self.out.print(f"  [yellow]! {escape(event['message'])}[/]")
+        elif kind in ("carried", "going_on"):
+            self._end_progress()
+            self.out.print(f"  [dim]· {escape(event['message'])}[/]")
+
+    def _stage(self, view: dict[str, Any], number: int, percentage: float) -> None:
+        self._end_progress()
+        self.stages.append({"percentage": percentage, "outcome": "observing", "checks": []})
+        total = view["step"]["of"] or 1
+        self.out.print(f"\n[bold]Stage {number} of {total}[/]")
+        self.out.print(f"  traffic     {traffic_line(view, percentage)}")
+
+    def _validated(self, checks: list[dict[str, Any]], *, passed: bool) -> None:
+        self._end_progress()
+        if self.stages:
+            self.stages[-1].update(outcome="passed" if passed else "failed", checks=checks)
+        self.out.print("  metrics")
+        for line in tree(checks, "  "):
+            self.out.print(line)
+        self.out.print(f"  validation  {'[bold green]PASSED[/]' if passed else '[bold red]FAILED[/]'}")
+
+    def _step(self, view: dict[str, Any]) -> int | None:
+        """Act on the state; return an exit code when the walk is over."""
+        if view["status"] == "rolled_back":
+            return 1
+        if view["status"] in ("active", "deprecated"):
+            return 0
+        if view["waiting"] == "promotion":
+            return self._promote(view)
+        if view["phase"].startswith("holding") and self.max_hold:
+            self._held_since = self._held_since or time.monotonic()
+            if time.monotonic() - self._held_since > self.max_hold:
+                return 6
+        elif not view["phase"].startswith("holding"):
+            self._held_since = None
+            self._observe(view)
+        return None
+
+    def _promote(self, view: dict[str, Any]) -> int | None:
+        """Every stage passed: promote if that was asked for or is answered, else say how."""
+        if not self.yes and self.out.is_terminal and self.err.is_terminal:
+            self.yes = self.out.input("\nEvery stage passed. Promote? [y/N] ").strip().lower() in ("y", "yes")
+        if not self.yes:
+            return 0
+        self.api.post(f"/deployments/{view['deployment_id']}/promote", {})
+        return None
+
+    def _observe(self, view: dict[str, Any]) -> None:
+        hold, done = view["step"]["hold_seconds"], view["step"]["observed_seconds"]
+        if hold is None or not self.stages:
+            return
+        if not self.err.is_terminal:
+            if time.monotonic() - self._said_at >= QUIET_SECONDS:
+                self._said_at = time.monotonic()
+                self.out.print(f"  observing   {done:.0f} of {hold:.0f} s: {escape(view['sentence'])}")
+            return
+        if self._progress is None:
+            self._progress = Progress(
+                TextColumn("  observing  "),
+                BarColumn(bar_width=40),
+                TextColumn("{task.completed:.0f}/{task.total:.0f} s"),
+                TimeRemainingColumn(),
+                console=self.err,
+                transient=True,
+            )
+            self._progress.add_task("observing", total=hold)
+            self._progress.start()
+        self._progress.update(self._progress.task_ids[0], completed=min(done, hold), total=hold)
+
+    def _end_progress(self) -> None:
+        if self._progress:
+            self._progress.stop()
+            self._progress = None
