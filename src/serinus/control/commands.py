@@ -12,7 +12,6 @@ from serinus.control.evidence import gather
 from serinus.control.record import write_decision, write_event
 from serinus.control.traffic import TrafficPool
 from serinus.control.unit import Answer, Call, execute
-from serinus.core.analysis.gate import promotion_gate
 from serinus.core.codec import from_json
 from serinus.core.decision import Decision
 from serinus.core.errors import Conflict, InvalidInput, NotFound, StaleRevision
@@ -27,6 +26,7 @@ from serinus.core.model import (
     TargetFilter,
     parse_percentage,
 )
+from serinus.core.policy.gate import promotion_gate
 from serinus.core.policy.parse import policy_from, salt_from, strategy_from
 from serinus.ports.store import Transaction
 from serinus.ports.traffic import Capability

@@ -11,11 +11,11 @@ from serinus.control.context import Caller, Context, stamp
 from serinus.control.evidence import gather
 from serinus.control.monitor import MONITOR
 from serinus.core.analysis.evidence import Side, Window
-from serinus.core.analysis.gate import promotion_gate
 from serinus.core.analysis.verdict import Outcome
 from serinus.core.breaker import CLOSED
 from serinus.core.errors import NotFound
 from serinus.core.model import Deployment, Role, Status
+from serinus.core.policy.gate import promotion_gate
 from serinus.ports.store import Page, Transaction
 
 __all__ = ["Queries"]

@@ -7,9 +7,12 @@ Values here are milliseconds; nothing in this module depends on the unit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from math import ceil, inf, isfinite, log2
-from typing import Any
+
+TYPE_CHECKING = False  # typing itself costs milliseconds and a megabyte; checkers know this name
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
 
 __all__ = ["SCALE", "Histogram"]
 

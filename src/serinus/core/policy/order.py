@@ -11,13 +11,13 @@ from datetime import datetime
 
 from serinus.core.analysis.checks import OnNoData
 from serinus.core.analysis.evidence import Evidence
-from serinus.core.analysis.gate import promotion_gate
 from serinus.core.analysis.verdict import Outcome, Verdict, blocking, failed
 from serinus.core.breaker import OPEN
 from serinus.core.codec import to_json
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
 from serinus.core.lifecycle.moves import SET_TRAFFIC, enter_step, promote, roll_back
 from serinus.core.model import Deployment, Mode, Waiting, percent
+from serinus.core.policy.gate import promotion_gate
 
 __all__ = ["ORDER", "Rule"]
 
