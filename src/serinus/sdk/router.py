@@ -109,9 +109,9 @@ class CanaryRouter:
                 return False
             if self._md5:
                 digest = hashlib.md5(user_id.encode(), usedforsecurity=False).hexdigest()
-                return int(digest, 16) % 100 < config["canary_percentage"]
+                return int(digest, 16) % 100 < float(config["canary_percentage"])
             bucket = xxh64_intdigest((self._prefix + user_id).encode()) % 10_000
-            return bucket < round(config["canary_percentage"] * 100)
+            return bucket < round(float(config["canary_percentage"]) * 100)
         except Exception:  # noqa: BLE001 - the application never sees our errors: legacy
             return False
 

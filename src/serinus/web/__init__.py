@@ -1,11 +1,7 @@
-"""The pages."""
+"""The dashboard: server-rendered pages that work without scripts and update by push with one."""
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from serinus.web.app import install
 
-from serinus.control.plane import Plane
-
-
-def install(app: FastAPI, plane: Plane) -> None:
-    """Add the pages to ``app``."""
+__all__ = ["install"]
