@@ -271,7 +271,7 @@ def test_promotion_is_refused_until_the_gate_is_met_unless_forced():
     """The refusal names every condition with its numbers."""
     story = Story(draft(strategy=Strategy(), policy=IN_APP)).run(ticks=3)
     from serinus.core.analysis.evidence import Evidence
-    from serinus.core.analysis.gate import promotion_gate
+    from serinus.core.policy.gate import promotion_gate
 
     gate = promotion_gate(story.d, Evidence(windows=tuple(story.windows)), story.now)
     with pytest.raises(GateRefused, match="canary requests: canary 120"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from serinus.web.charts import charts, sparkline
 from serinus.web.words import choose, translator
 
 __all__ = ["SESSION_COOKIE", "install"]
+
+log = logging.getLogger("serinus.web")
 
 SESSION_COOKIE = "serinus_session"
 LANGUAGE_COOKIE = "serinus_lang"
@@ -101,6 +104,16 @@ def _guarded(page: Handler) -> Handler:
             answer = RedirectResponse(f"/login?next={request.url.path}", status_code=303)
         except SerinusError as error:
             answer = _failed(request, error)
+        except Exception:  # the page's edge: people get words, the log gets the rest
+            log.exception("page failed", extra={"action": "web.failed", "path": request.url.path})
+            answer = _render(
+                request,
+                "error.html",
+                500,
+                title="Something went wrong",
+                detail="This page could not be made. Nothing was changed.",
+                next_step="Load it again; if it stays, the control plane's log says why.",
+            )
         answer.headers["Content-Security-Policy"] = POLICY
         answer.headers.setdefault("Cache-Control", "no-store")
         return answer

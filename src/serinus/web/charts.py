@@ -59,7 +59,8 @@ def chart(title: str, unit: str, stable: Sequence[float | None], canary: Sequenc
     top = max((v for v in (*stable, *canary) if v is not None), default=0.0) or 1.0
     spoken = f"{title}: stable {_last(stable, unit)}, canary {_last(canary, unit)}"
     return Markup(
-        '<svg class="chart" viewBox="0 0 {w} {h}" role="img" aria-label="{label}" preserveAspectRatio="none">'
+        '<svg class="chart" viewBox="0 0 {w} {h}" role="img" aria-label="{label}" '
+        'preserveAspectRatio="none">'
         '<line class="axis" x1="0" y1="{base}" x2="{w}" y2="{base}"/>'
         '<path class="line stable" d="{one}"/><path class="line canary" d="{two}"/>'
         "</svg><span class='top'>{top}</span>"
@@ -92,8 +93,9 @@ def sparkline(steps: Sequence[dict[str, Any]], now: float) -> Markup:
     levels = [float(s["traffic_percentage"]) for s in steps] or [now]
     width = 100 / len(levels)
     bars = "".join(
-        f'<rect class="{"done" if level <= now else "todo"}" x="{at * width + 1:.1f}" '
-        f'y="{30 - max(2.0, level * 0.28):.1f}" width="{width - 2:.1f}" height="{max(2.0, level * 0.28):.1f}"/>'
+        f'<rect class="{"done" if level <= now else "todo"}" x="{at * width + 1:.1f}"'
+        f' y="{30 - max(2.0, level * 0.28):.1f}" width="{width - 2:.1f}" '
+        f'height="{max(2.0, level * 0.28):.1f}"/>'
         for at, level in enumerate(levels)
     )
     return Markup('<svg class="spark" viewBox="0 0 100 30" role="img" aria-label="{}">{}</svg>').format(

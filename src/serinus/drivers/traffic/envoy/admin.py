@@ -11,7 +11,7 @@ import httpx
 
 from serinus.drivers.traffic.envoy.config import ROUTE_CONFIG
 
-__all__ = ["Admin", "ClusterCounters", "Unreachable"]
+__all__ = ["Admin", "ClusterCounters", "Unreachable", "addresses_of"]
 
 #: An admin interface on the same host answers in milliseconds.
 TIMEOUT_SECONDS = 2.0
@@ -60,19 +60,10 @@ class Admin:
         refused = (await self._get("/config_dump")).text if not dump.get("configs") else ""
         return None, "its routes were refused" if "update_rejected" in refused else ""
 
-    async def clusters(self) -> tuple[dict[str, dict[str, Any]], str]:
-        """Return active clusters by name, and why newer ones were refused."""
+    async def addresses(self) -> dict[str, list[str]]:
+        """Return the addresses of every active cluster by name."""
         dump = (await self._get("/config_dump?resource=dynamic_active_clusters")).json()
-        found = {}
-        for entry in dump.get("configs", []):
-            found[entry["cluster"]["name"]] = entry["cluster"]
-        return found, ""
-
-    async def refusals(self) -> dict[str, int]:
-        """Return how often Envoy refused clusters and routes so far."""
-        answer = await self._get(r"/stats?filter=update_rejected")
-        lines = (line.rpartition(": ") for line in answer.text.splitlines() if ": " in line)
-        return {name: int(value) for name, _, value in lines}
+        return {e["cluster"]["name"]: addresses_of(e["cluster"]) for e in dump.get("configs", [])}
 
     async def counters(self, names: Mapping[str, str]) -> dict[str, ClusterCounters]:
         """Return counters by version for ``{cluster name: version}``; failover clusters only have latency.
@@ -96,6 +87,16 @@ class Admin:
         except (httpx.HTTPError, OSError) as error:
             raise Unreachable(f"does not answer at {self.url}") from error
         return answer
+
+
+def addresses_of(cluster: Mapping[str, Any]) -> list[str]:
+    """Return a cluster's addresses as ``host:port``; none for one that only fails over."""
+    found = []
+    for locality in cluster.get("load_assignment", {}).get("endpoints", []):
+        for endpoint in locality.get("lb_endpoints", []):
+            socket = endpoint["endpoint"]["address"]["socket_address"]
+            found.append(f"{socket['address']}:{socket['port_value']}")
+    return found
 
 
 def _of_hosts(hosts: list[dict[str, Any]]) -> ClusterCounters:

