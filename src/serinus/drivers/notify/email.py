@@ -117,8 +117,11 @@ class EmailNotifier:
         except aiosmtplib.SMTPResponseException as error:
             permanent = 500 <= error.code < 600
             raise DeliveryFailed(f"SMTP answered {error.code}", retryable=not permanent) from None
-        except aiosmtplib.SMTPRecipientsRefused:
-            raise DeliveryFailed("SMTP refused every recipient", retryable=False) from None
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            codes = sorted({one.code for one in error.recipients})
+            said = ", ".join(map(str, codes))
+            passing = any(code < 500 for code in codes)
+            raise DeliveryFailed(f"SMTP refused every recipient ({said})", retryable=passing) from None
         except (aiosmtplib.SMTPException, OSError) as error:
             raise DeliveryFailed(f"SMTP could not be reached ({type(error).__name__})") from None
         if refused:

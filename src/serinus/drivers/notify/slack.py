@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 from urllib.error import URLError
@@ -23,6 +24,8 @@ _LOOK = {
     Level.CRITICAL: ("#7b1fa2", "🚨"),
 }
 TIMEOUT_SECONDS = 10
+_SILENT = logging.getLogger("serinus.notify.slack.library")
+_SILENT.disabled = True
 #: Slack shows values side by side when they are short.
 SHORT = 40
 #: Slack's documented limits.
@@ -47,7 +50,8 @@ class SlackNotifier:
                 field="SLACK_WEBHOOK_URL",
                 next_step="Copy it from the app's page under Incoming Webhooks.",
             )
-        self._client = WebhookClient(webhook_url, timeout=TIMEOUT_SECONDS)
+        # The library logs the URL and tries again by itself; both are ours to decide.
+        self._client = WebhookClient(webhook_url, timeout=TIMEOUT_SECONDS, logger=_SILENT, retry_handlers=[])
         self._channel = channel
 
     def __repr__(self) -> str:

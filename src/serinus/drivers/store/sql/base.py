@@ -33,6 +33,14 @@ class Group:
     async def _value(self, statement: Executable) -> Any:
         return (await self._connection.execute(statement)).scalar()
 
+    async def _added(self, table: Table, **values: Any) -> bool:
+        """Insert a row; ``False`` when one with its key is there already.
+
+        Asked by RETURNING: drivers do not agree on the row count of an insert that did nothing.
+        """
+        fresh = self._insert(table).values(**values).on_conflict_do_nothing()
+        return await self._one(fresh.returning(*table.primary_key.columns)) is not None
+
     def _insert(self, table: Table) -> Any:
         """Return an INSERT of the dialect, for its ``on_conflict`` forms."""
         name = self._connection.dialect.name

@@ -27,8 +27,7 @@ class SqlServices(Group):
     async def add(self, service: Service) -> None:
         """Store a new service."""
         values = {"id": service.id, "tenant_id": service.tenant_id, "name": service.name}
-        fresh = self._insert(t.services).values(**values, body=to_json(service)).on_conflict_do_nothing()
-        if not await self._run(fresh):
+        if not await self._added(t.services, **values, body=to_json(service)):
             raise Conflict(
                 f"There is a service {service.name!r} already.", next_step="Use it, or choose another name."
             )
@@ -231,7 +230,7 @@ class SqlAssignments(Group):
             rows.append({**values, "bucket": int(item.unit_hash, 16) % BUCKETS})
         new = 0
         for row in rows:
-            new += await self._run(self._insert(t.assignments).values(**row).on_conflict_do_nothing())
+            new += await self._added(t.assignments, **row)
         return new
 
     async def page(

@@ -41,8 +41,7 @@ class SqlEvidence(Group):
             "errors": window.errors,
             "latency": window.latency.to_json(),
         }
-        fresh = self._insert(table).values(tenant_id=tenant_id, **key, **counts).on_conflict_do_nothing()
-        if await self._run(fresh):
+        if await self._added(table, tenant_id=tenant_id, **key, **counts):
             return
         same = _same(table, key)
         row = await self._one(select(table).where(same).with_for_update())
@@ -129,8 +128,7 @@ class SqlSources(Group):
             "revision": revision[:64],
             "seen_at": now,
         }
-        fresh = self._insert(t.sources).values(**values).on_conflict_do_nothing()
-        if await self._run(fresh):
+        if await self._added(t.sources, **values):
             return True
         later = update(t.sources).where(c.source == key, c.seq < seq)
         return bool(await self._run(later.values(seq=seq, revision=revision[:64], seen_at=now)))

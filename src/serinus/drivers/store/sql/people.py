@@ -128,8 +128,7 @@ class SqlIdempotency(Group):
             "body": answer.body,
             "at": at,
         }
-        fresh = self._insert(t.idempotency).values(**values).on_conflict_do_nothing()
-        if not await self._run(fresh):
+        if not await self._added(t.idempotency, **values):
             raise StaleRevision("The same Idempotency-Key was used at the same moment.")
 
     async def prune(self, before: datetime) -> int:

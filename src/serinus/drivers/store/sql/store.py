@@ -221,7 +221,7 @@ def _normalised(url: str) -> URL:
     help_ = "Use sqlite:///path/to/file.db or postgresql://user:password@host:5432/name."
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise InvalidInput("DATABASE_URL is no URL.", field="DATABASE_URL", next_step=help_) from error
     backend = parsed.drivername.split("+")[0]
     if backend == "sqlite":

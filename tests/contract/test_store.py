@@ -1,0 +1,527 @@
+"""What every store must do, over SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from fixtures_store import FakeClock
+from serinus.core.analysis.evidence import Sample, SampleKind, Side, Window
+from serinus.core.bucketing import unit_hash
+from serinus.core.errors import Conflict, InvalidInput, StaleRevision, Unavailable
+from serinus.core.histogram import Histogram
+from serinus.core.lifecycle import moves
+from serinus.core.model import Role, Service, Status
+from serinus.drivers.store.sql import SqlStore
+from serinus.drivers.store.sql.store import HEAD
+from serinus.ports.store import (
+    Assignment,
+    AuditEntry,
+    Event,
+    Job,
+    OutboxItem,
+    OutboxState,
+    Page,
+    StoredAnswer,
+    Tenant,
+    Token,
+)
+from stories import NOON, draft
+
+
+async def furnish(store, tenant: str = "ten_1") -> Service:
+    """Make a tenant with a service."""
+    service = Service(
+        id=f"svc_{tenant}", tenant_id=tenant, name="checkout", stable_version="v1", created_at=NOON
+    )
+    async with store.begin() as tx:
+        await tx.tenants.add(Tenant(id=tenant, name=f"tenant {tenant}", created_at=NOON))
+        await tx.services.add(service)
+    return service
+
+
+def deployment(identity: str = "dep_1", tenant: str = "ten_1", **changes):
+    """Return a draft that belongs to a furnished tenant."""
+    return draft(id=identity, tenant_id=tenant, service_id=f"svc_{tenant}", created_at=NOON, **changes)
+
+
+def window(start: int = 1000, requests: int = 10, errors: int = 1, **more) -> Window:
+    """Return a window of equally slow requests."""
+    latency = Histogram()
+    latency.record(20.0, requests)
+    return Window(
+        side=more.pop("side", Side.CANARY),
+        start=start,
+        seconds=10,
+        requests=requests,
+        errors=errors,
+        latency=latency,
+        **more,
+    )
+
+
+async def test_a_deployment_comes_back_whole(store):
+    """Everything that a decision reads is stored."""
+    await furnish(store)
+    d = moves.start(deployment(), NOON).next_state
+    async with store.begin() as tx:
+        await tx.deployments.add(d)
+    async with store.begin(write=False) as tx:
+        assert await tx.deployments.get("ten_1", "dep_1") == d
+        assert await tx.deployments.current("ten_1", "svc_ten_1") == [d]
+        assert await tx.deployments.page("ten_1", Page(), status=Status.CANARY) == ([d], 1)
+        assert await tx.deployments.page("ten_1", Page(), status=Status.DRAFT) == ([], 0)
+
+
+async def test_a_failed_transaction_leaves_nothing(store):
+    """All of it or none."""
+    await furnish(store)
+    with pytest.raises(RuntimeError, match="on the way"):
+        async with store.begin() as tx:
+            await tx.deployments.add(deployment())
+            raise RuntimeError("on the way")
+    async with store.begin(write=False) as tx:
+        assert await tx.deployments.get("ten_1", "dep_1") is None
+
+
+async def test_the_one_who_saves_second_is_told_what_happened(store):
+    """Optimistic locking: the loser learns who changed what."""
+    await furnish(store)
+    async with store.begin() as tx:
+        await tx.deployments.add(deployment())
+    async with store.begin() as tx:
+        read = await tx.deployments.get("ten_1", "dep_1")
+        await tx.deployments.save(replace(read, traffic_bp=5000))
+        await tx.timeline.append(
+            Event(
+                tenant_id="ten_1",
+                deployment_id="dep_1",
+                at=NOON,
+                kind="traffic",
+                message="Traffic → 50 %",
+                actor="ada",
+            )
+        )
+    with pytest.raises(StaleRevision, match=r"ada at 12:00:00 UTC: Traffic → 50 %"):
+        async with store.begin() as tx:
+            await tx.deployments.save(replace(read, traffic_bp=1000))
+    async with store.begin() as tx:
+        now = await tx.deployments.get("ten_1", "dep_1")
+        assert (now.traffic_bp, now.revision) == (5000, 1)
+        assert (await tx.deployments.save(now, bump=False)).revision == 1
+
+
+async def test_two_canaries_of_one_service_cannot_be(store):
+    """Whatever two replicas decide at the same moment."""
+    await furnish(store)
+    one, two = deployment("dep_1"), deployment("dep_2", version="v3")
+    async with store.begin() as tx:
+        await tx.deployments.add(one)
+        await tx.deployments.add(two)
+        await tx.deployments.save(moves.start(one, NOON).next_state)
+    with pytest.raises(Conflict, match=r"checkout already has an active canary: v2 \(dep_1\)"):
+        async with store.begin() as tx:
+            await tx.deployments.save(moves.start(two, NOON).next_state)
+
+
+async def test_two_services_cannot_have_one_name(store):
+    """Names are unique per tenant, not over tenants."""
+    service = await furnish(store)
+    await furnish(store, "ten_2")
+    with pytest.raises(Conflict, match="already"):
+        async with store.begin() as tx:
+            await tx.services.add(replace(service, id="svc_other"))
+
+
+async def test_no_call_reaches_another_tenants_rows(store):
+    """Every tenant-scoped read and write, tried from next door."""
+    await furnish(store)
+    await furnish(store, "ten_2")
+    d = deployment()
+    async with store.begin() as tx:
+        await tx.deployments.add(d)
+        await tx.timeline.append(
+            Event(tenant_id="ten_1", deployment_id="dep_1", at=NOON, kind="k", message="m", actor="a")
+        )
+        await tx.evidence.merge("ten_1", "dep_1", [window()], [])
+        await tx.outbox.add(item())
+        await tx.assignments.add([assigned("u1")])
+        await tx.audit.append(audited())
+        await tx.idempotency.put("ten_1", "k", StoredAnswer(fingerprint="f", status=200, body=1), NOON)
+        await tx.tokens.add(token())
+    async with store.begin() as tx:
+        assert await tx.deployments.get("ten_2", "dep_1") is None
+        assert await tx.deployments.page("ten_2", Page()) == ([], 0)
+        assert await tx.deployments.current("ten_2", "svc_ten_1") == []
+        assert await tx.services.get("ten_2", "svc_ten_1") is None
+        assert await tx.timeline.read("ten_2", "dep_1") == []
+        assert await tx.timeline.latest("ten_2", "dep_1") == []
+        assert await tx.evidence.read("ten_2", "dep_1", 0, 9e9) == ((), ())
+        assert await tx.evidence.totals("ten_2", "dep_1") == ()
+        assert await tx.outbox.of("ten_2", "dep_1") == []
+        assert await tx.assignments.page("ten_2", "dep_1", Page()) == ([], 0)
+        assert await tx.audit.page("ten_2", Page()) == ([], 0)
+        assert await tx.idempotency.get("ten_2", "k") is None
+        assert await tx.tokens.all("ten_2") == []
+        assert not await tx.tokens.revoke("ten_2", "tok_1", NOON)
+        assert not await tx.deployments.delete("ten_2", "dep_1")
+        with pytest.raises(StaleRevision):
+            await tx.deployments.save(replace(d, tenant_id="ten_2"))
+
+
+async def test_a_lease_is_held_by_one(store):
+    """Two replicas claim at once: each due service goes to one of them."""
+    for n in range(6):
+        service = await furnish(store, f"ten_{n}")
+        async with store.begin() as tx:
+            await tx.leases.wake(service.id, NOON)
+
+    async def claim(owner):
+        async with store.begin() as tx:
+            return await tx.leases.claim(owner, NOON, 30, 4)
+
+    one, two = await asyncio.gather(claim("a"), claim("b"))
+    assert len(one) + len(two) == 6
+    assert not set(one) & set(two)
+
+
+async def test_a_dead_replicas_lease_runs_out(store):
+    """Nobody has to clean up after ``kill -9``; and who restarts gives its own back at once."""
+    service = await furnish(store)
+    later = NOON + timedelta(seconds=31)
+
+    async def claim(owner, now):
+        async with store.begin() as tx:
+            return len(await tx.leases.claim(owner, now, 30, 9))
+
+    async with store.begin() as tx:
+        await tx.leases.wake(service.id, NOON)
+    assert [await claim("a", NOON), await claim("b", NOON), await claim("b", later)] == [1, 0, 1]
+    async with store.begin() as tx:
+        await tx.leases.forget("b")
+    assert await claim("a", later) == 1
+
+
+async def test_a_wake_up_during_a_look_is_heard(store):
+    """Releasing does not put off what was asked for meanwhile."""
+    service = await furnish(store)
+    async with store.begin() as tx:
+        await tx.leases.wake(service.id, NOON)
+        await tx.leases.claim("a", NOON, 30, 9)
+    async with store.begin() as tx:
+        await tx.leases.wake(service.id, NOON)
+    async with store.begin() as tx:
+        await tx.leases.release(service.id, "a", NOON + timedelta(hours=1))
+        assert await tx.leases.claim("a", NOON, 30, 9) == [("ten_1", service.id)]
+        await tx.leases.release(service.id, "a", NOON + timedelta(hours=1))
+        assert await tx.leases.claim("a", NOON, 30, 9) == []
+
+
+async def test_evidence_adds_up(store):
+    """Counts and histograms merge exactly; totals outlive the windows."""
+    await furnish(store)
+    async with store.begin() as tx:
+        await tx.deployments.add(deployment())
+        for _ in range(3):
+            await tx.evidence.merge("ten_1", "dep_1", [window(), window(2000, endpoint="/pay")], [])
+    async with store.begin() as tx:
+        found, _ = await tx.evidence.read("ten_1", "dep_1", 0, 9e9)
+        assert [(w.start, w.endpoint, w.requests, w.errors, w.latency.count) for w in found] == [
+            (1000, "", 30, 3, 30),
+            (2000, "/pay", 30, 3, 30),
+        ]
+        assert [w.requests for w in (await tx.evidence.read("ten_1", "dep_1", 1010, 9e9))[0]] == [30]
+        gone = await tx.evidence.roll_up(older_than=9000, into_seconds=3000, delete_before=1500)
+        assert gone == 2
+        found, _ = await tx.evidence.read("ten_1", "dep_1", 0, 9e9)
+        assert [(w.start, w.seconds, w.requests) for w in found] == [(0, 3000, 30)]
+        assert sum(w.requests for w in await tx.evidence.totals("ten_1", "dep_1")) == 60
+
+
+async def test_two_writers_of_one_window_lose_nothing(store):
+    """Concurrent merges of the same window add up."""
+    await furnish(store)
+    async with store.begin() as tx:
+        await tx.deployments.add(deployment())
+
+    async def merge():
+        async with store.begin() as tx:
+            await tx.evidence.merge("ten_1", "dep_1", [window(), window(side=Side.STABLE)], [])
+
+    await asyncio.gather(*(merge() for _ in range(8)))
+    async with store.begin(write=False) as tx:
+        found, _ = await tx.evidence.read("ten_1", "dep_1", 0, 9e9)
+    assert [w.requests for w in found] == [80, 80]
+
+
+async def test_samples_count_up_or_keep_the_newest(store):
+    """Counters add, gauges replace."""
+    await furnish(store)
+    async with store.begin() as tx:
+        await tx.deployments.add(deployment())
+        for value in (1.0, 2.5):
+            samples = [
+                Sample(side=Side.CANARY, name=k.value, start=5, value=value, kind=k) for k in SampleKind
+            ]
+            await tx.evidence.merge("ten_1", "dep_1", [], samples)
+        _, found = await tx.evidence.read("ten_1", "dep_1", 0, 9e9)
+    assert {s.name: s.value for s in found} == {"counter": 3.5, "gauge": 2.5}
+
+
+async def test_a_batch_number_is_taken_once(store):
+    """Sent again it is known; another source has its own numbers."""
+    await furnish(store)
+    async with store.begin() as tx:
+        taken = [
+            await tx.sources.advance("ten_1", s, n, NOON, "r")
+            for s, n in (("a", 1), ("a", 1), ("b", 1), ("a", 3), ("a", 2))
+        ]
+        assert taken == [True, False, True, True, False]
+        assert [s for s, *_ in await tx.sources.seen_since("ten_1", NOON)] in (["a", "b"], ["b", "a"])
+        await tx.sources.set_cursor("k", {"n": 1})
+        await tx.sources.set_cursor("k", {"n": 2})
+        assert (await tx.sources.cursor("k"), await tx.sources.cursor("other")) == ({"n": 2}, None)
+
+
+def item(identity: str = "m1", **changes) -> OutboxItem:
+    """Return a pending message."""
+    base = OutboxItem(
+        id=identity,
+        tenant_id="ten_1",
+        deployment_id="dep_1",
+        kind="notify",
+        channel="slack",
+        payload={"title": "t"},
+        created_at=NOON,
+    )
+    return replace(base, **changes)
+
+
+async def test_the_outbox_keeps_an_item_until_it_is_settled(store):
+    """A known id is not added again; a failed try waits for its time."""
+    await furnish(store)
+    async with store.begin() as tx:
+        await tx.deployments.add(deployment())
+        await tx.outbox.add(item())
+        await tx.outbox.add(item(channel="email"))
+    async with store.begin() as tx:
+        (claimed,) = await tx.outbox.claim("a", NOON, 60, 9)
+        assert (claimed.channel, await tx.outbox.claim("b", NOON, 60, 9)) == ("slack", [])
+        later = NOON + timedelta(seconds=10)
+        await tx.outbox.settle(replace(claimed, attempts=1, error="down", next_attempt_at=later))
+        assert await tx.outbox.claim("a", NOON, 60, 9) == []
+        (again,) = await tx.outbox.claim("a", later, 60, 9)
+        await tx.outbox.settle(replace(again, state=OutboxState.SENT, done_at=later))
+        assert (await tx.outbox.backlog(), [i.state for i in await tx.outbox.of("ten_1", "dep_1")]) == (
+            0,
+            [OutboxState.SENT],
+        )
+
+
+def assigned(key: str) -> Assignment:
+    """Return a unit on the canary."""
+    return Assignment(
+        id=f"asg_{key}",
+        tenant_id="ten_1",
+        deployment_id="dep_1",
+        unit_hash=f"{unit_hash('dep_1', key):016x}",
+        version="v2",
+        priority="user_id",
+        key=key,
+        assigned_at=NOON,
+    )
+
+
+async def test_assignments_are_kept_once_and_found_by_bucket(store):
+    """What a shrunken share must still find; a rollback clears them all."""
+    await furnish(store)
+    keys = [f"u{n}" for n in range(50)]
+    async with store.begin() as tx:
+        await tx.deployments.add(deployment())
+        assert await tx.assignments.add([assigned(k) for k in keys]) == 50
+        assert await tx.assignments.add([assigned(k) for k in keys[:5]]) == 0
+        above = await tx.assignments.hashes_from("dep_1", 5000)
+        assert set(above) == {
+            f"{unit_hash('dep_1', k):016x}" for k in keys if unit_hash("dep_1", k) % 10_000 >= 5000
+        }
+        found, total = await tx.assignments.page("ten_1", "dep_1", Page(size=10), key="u7")
+        assert ([a.key for a in found], total) == (["u7"], 1)
+        assert await tx.assignments.clear("dep_1") == 50
+
+
+def audited(**changes) -> AuditEntry:
+    """Return an audit entry."""
+    return replace(
+        AuditEntry(tenant_id="ten_1", at=NOON, actor="ada", token_id="t", action="x", target="y"), **changes
+    )
+
+
+async def test_the_audit_log_is_paged_newest_first_with_its_total(store):
+    """The total is kept, not counted."""
+    await furnish(store)
+    async with store.begin() as tx:
+        for n in range(7):
+            await tx.audit.append(audited(target=str(n)))
+        found, total = await tx.audit.page("ten_1", Page(number=2, size=3))
+    assert ([e.target for e in found], total) == (["3", "2", "1"], 7)
+
+
+def token(**changes) -> Token:
+    """Return a token."""
+    return replace(
+        Token(id="tok_1", tenant_id="ten_1", name="ci", role=Role.VIEWER, digest="d" * 64, created_at=NOON),
+        **changes,
+    )
+
+
+async def test_tokens_and_sessions(store):
+    """Found by digest; a session ends with its time; a login code works once."""
+    await furnish(store)
+    async with store.begin() as tx:
+        await tx.tokens.add(token())
+        assert await tx.tokens.by_digest("d" * 64) == token()
+        later = NOON + timedelta(hours=1)
+        await tx.sessions.put("s", "tok_1", later)
+        await tx.sessions.put("c", "tok_1", later, once=True)
+        assert (await tx.sessions.find("s", NOON), await tx.sessions.find("s", later)) == (token(), None)
+        assert await tx.sessions.find("c", NOON) is None
+        assert [await tx.sessions.spend("c", NOON), await tx.sessions.spend("c", NOON)] == ["tok_1", None]
+        await tx.sessions.drop("s")
+        assert await tx.sessions.find("s", NOON) is None
+        assert await tx.tokens.revoke("ten_1", "tok_1", later)
+        assert (await tx.tokens.by_digest("d" * 64)).revoked_at == later
+
+
+async def test_an_idempotency_key_holds_one_answer(store):
+    """The second one to put it is told."""
+    await furnish(store)
+    answer = StoredAnswer(fingerprint="f", status=201, body={"a": [1]})
+    async with store.begin() as tx:
+        await tx.idempotency.put("ten_1", "k", answer, NOON)
+        assert await tx.idempotency.get("ten_1", "k") == answer
+    with pytest.raises(StaleRevision):
+        async with store.begin() as tx:
+            await tx.idempotency.put("ten_1", "k", answer, NOON)
+    async with store.begin() as tx:
+        assert await tx.idempotency.prune(NOON + timedelta(days=1)) == 1
+
+
+async def test_jobs_beat_and_deployments_are_deleted_with_what_hangs_on_them(store):
+    """A heartbeat replaces the one before; a deleted draft leaves no rows."""
+    await furnish(store)
+    async with store.begin() as tx:
+        await tx.jobs.beat(Job(name="m", replica="r", state="running", interval_seconds=2, last_run_at=NOON))
+        await tx.jobs.beat(Job(name="m", replica="r", state="failing", interval_seconds=2, error="x"))
+        assert [(j.state, j.error) for j in await tx.jobs.all()] == [("failing", "x")]
+        await tx.deployments.add(deployment())
+        await tx.outbox.add(item())
+        await tx.evidence.merge("ten_1", "dep_1", [window()], [])
+        assert await tx.deployments.delete("ten_1", "dep_1")
+        assert await tx.outbox.of("ten_1", "dep_1") == []
+        assert await tx.evidence.totals("ten_1", "dep_1") == ()
+
+
+async def test_the_schema_is_the_migrations_sum(store):
+    """Tables and migrations cannot drift apart, and starting again is cheap."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    from serinus.drivers.store.sql.migrations.run import config
+    from serinus.drivers.store.sql.tables import metadata
+
+    async with store._engine.connect() as connection:
+        drift = await connection.run_sync(lambda c: compare_metadata(MigrationContext.configure(c), metadata))
+    assert drift == []
+    assert ScriptDirectory.from_config(config()).get_current_head() == HEAD
+    await asyncio.gather(store.migrate(), store.migrate())
+    assert all(f.ok for f in await store.check())
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://u:hunter2@h/x", "postgresql://u:hunter2@h:notaport/x"])
+def test_a_url_that_names_no_database_of_ours_is_refused_without_its_password(url):
+    """In words, with what to write instead."""
+    with pytest.raises(InvalidInput) as refusal:
+        SqlStore(url)
+    assert refusal.value.field == "DATABASE_URL"
+    assert "hunter2" not in str(refusal.value) + refusal.value.next_step
+
+
+def test_a_password_is_in_no_repr():
+    """Logs may show the store."""
+    assert "hunter2" not in repr(SqlStore("postgresql://u:hunter2@127.0.0.1:1/x"))
+
+
+async def test_a_database_that_is_away_is_told_and_comes_back(postgres):
+    """Unavailable in words; after a restart the same store works again."""
+    store = SqlStore(postgres.fresh())
+    await store.migrate()
+    await furnish(store)
+    postgres.stop()
+    with pytest.raises(Unavailable) as refusal:
+        await store.migrate()
+    assert "s3cret-pw" not in str(refusal.value)
+    assert [f.ok for f in await store.check()] == [False]
+    postgres.start()
+    async with store.begin(write=False) as tx:
+        assert await tx.services.get("ten_1", "checkout")
+    await store.close()
+
+
+async def test_a_locked_sqlite_is_told(tmp_path):
+    """Another writer holds it: Unavailable after the busy time, nothing half done."""
+    import sqlite3
+
+    store = SqlStore(f"sqlite:///{tmp_path}/s.db", busy_seconds=0.1)
+    await store.migrate()
+    other = sqlite3.connect(tmp_path / "s.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(Unavailable, match="locked"):
+        await furnish(store)
+    other.execute("ROLLBACK")
+    other.close()
+    await furnish(store)
+    await store.close()
+
+
+async def test_a_full_disk_is_told_and_nothing_half_done_is_kept(tmp_path):
+    """SQLite's page limit stands in for the disk: the transaction is gone whole."""
+    store = SqlStore(f"sqlite:///{tmp_path}/s.db")
+    await store.migrate()
+    await furnish(store)
+    async with store._engine.connect() as connection:
+        pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar()
+    from sqlalchemy import event as listen
+
+    def limit(connection, _):
+        connection.execute(f"PRAGMA max_page_count={pages}")
+
+    listen.listen(store._engine.sync_engine, "connect", limit)
+    await store._engine.dispose()
+    with pytest.raises(Unavailable, match="full"):
+        async with store.begin() as tx:
+            await tx.deployments.add(deployment())
+            for n in range(500):
+                await tx.audit.append(audited(target="x" * 150 + str(n)))
+    async with store.begin(write=False) as tx:
+        assert await tx.deployments.get("ten_1", "dep_1") is None
+    await store.close()
+
+
+async def test_a_file_that_is_no_database_is_told(tmp_path):
+    """Instead of a traceback."""
+    (tmp_path / "s.db").write_text("not a database at all, but long enough to be looked at as one" * 20)
+    store = SqlStore(f"sqlite:///{tmp_path}/s.db")
+    with pytest.raises(Unavailable, match="no SQLite database"):
+        await store.migrate()
+    await store.close()
+
+
+def test_the_fake_clock_moves_when_told():
+    """Stories depend on it."""
+    clock = FakeClock()
+    clock.pass_(5)
+    assert (clock.now() - NOON).total_seconds() == clock.monotonic() == 5
