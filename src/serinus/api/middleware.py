@@ -47,44 +47,54 @@ class Envelope:
         request_id = _request_id(headers)
         scope.setdefault("state", {})["request_id"] = request_id
         limit = MAX_TELEMETRY if scope["path"].endswith("/sdk/telemetry") else MAX_BODY
-        began = False
+        body = _Body(receive, limit)
+        refused = False
 
         async def sending(message: Message) -> None:
-            nonlocal began
+            nonlocal refused
+            if body.too_large:  # whatever the application made of the broken body is not the answer
+                if not refused:
+                    refused = True
+                    await _refuse(send, request_id, limit)
+                return
             if message["type"] == "http.response.start":
-                began = True
                 extra = [(b"x-request-id", request_id.encode()), *_HEADERS]
                 present = {name for name, _ in message["headers"]}
                 message["headers"] = [*message["headers"], *((n, v) for n, v in extra if n not in present)]
             await send(message)
 
-        try:
-            if int(headers.get(b"content-length", b"0") or 0) > limit:
-                raise _TooLarge
-            await self._app(scope, _bounded(receive, limit), sending)
-        except (_TooLarge, ValueError) as error:
-            if began or isinstance(error, ValueError):
-                raise
-            await _refuse(sending, request_id, limit)
+        if _length(headers) > limit:
+            await _refuse(send, request_id, limit)
+            return
+        await self._app(scope, body.receive, sending)
+
+
+class _Body:
+    """Counts a body while it comes, and breaks it off at its limit."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive, self._limit = receive, limit
+        self._taken = 0
+        self.too_large = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._taken += len(message.get("body", b""))
+        if self._taken > self._limit:
+            self.too_large = True
+            raise _TooLarge
+        return message
+
+
+def _length(headers: dict[bytes, bytes]) -> int:
+    """Return the announced length; servers refuse a malformed one before us."""
+    text = headers.get(b"content-length", b"0")
+    return int(text) if text.isdigit() else 0
 
 
 def _request_id(headers: dict[bytes, bytes]) -> str:
     given = headers.get(b"x-request-id", b"").decode("latin-1")
     return given if _ID.fullmatch(given) else f"req_{secrets.token_hex(8)}"
-
-
-def _bounded(receive: Receive, limit: int) -> Receive:
-    taken = 0
-
-    async def receiving() -> Message:
-        nonlocal taken
-        message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > limit:
-            raise _TooLarge
-        return message
-
-    return receiving
 
 
 async def _refuse(send: Send, request_id: str, limit: int) -> None:

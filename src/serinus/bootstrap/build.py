@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from serinus.bootstrap.clock import SystemClock
 from serinus.control.context import Context
+from serinus.control.journal import FileJournal
 from serinus.control.monitor import MONITOR, Loop, Monitor
 from serinus.control.outbox import Relay
 from serinus.control.plane import Plane
@@ -103,7 +104,8 @@ def build(
 def _loops(settings: Settings, plane: Plane, channels: Mapping[str, Notifier]) -> tuple[Loop, ...]:
     context = plane.context
     monitor = Monitor(context, Reconciler(context, plane.traffic, tick=settings.tick_seconds))
-    relay = Relay(context, channels)
+    journal = FileJournal(settings.data_dir.expanduser() / f"delivered-{context.replica}.log")
+    relay = Relay(context, channels, journal)
 
     async def tidy() -> None:
         now = context.clock.now()
@@ -148,8 +150,7 @@ def open_store(settings: Settings) -> Store:
     """Open the store that the settings name."""
     from serinus.drivers.store.sql import SqlStore
 
-    if settings.embedded and settings.database_url is None:
-        settings.data_dir.expanduser().mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings.data_dir.expanduser().mkdir(parents=True, exist_ok=True, mode=0o700)
     store: Store = SqlStore(settings.store_url)
     return store
 

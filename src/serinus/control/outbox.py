@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from serinus.control import messages
 from serinus.control.context import Context
+from serinus.control.journal import Journal, NoJournal
 from serinus.ports.notify import DeliveryFailed, Notifier
 from serinus.ports.store import Event, OutboxItem, OutboxState
 
@@ -37,10 +38,14 @@ def backoff_seconds(attempts: int) -> float:
 class Relay:
     """Delivers pending items. Several replicas share the work by leases."""
 
-    def __init__(self, context: Context, notifiers: Mapping[str, Notifier]) -> None:
-        """Keep the configured channels by name."""
+    def __init__(
+        self, context: Context, notifiers: Mapping[str, Notifier], journal: Journal | None = None
+    ) -> None:
+        """Keep the configured channels by name, and what the process before this one has delivered."""
         self._context = context
         self._notifiers = dict(notifiers)
+        self._journal = journal or NoJournal()
+        self._before = self._journal.recall()
 
     async def tick(self) -> None:
         """Deliver everything that is due."""
@@ -50,6 +55,9 @@ class Relay:
                 items = await tx.outbox.claim(self._context.replica, now, LEASE_SECONDS, BATCH)
             await asyncio.gather(*(self._deliver(item) for item in items))
             if len(items) < BATCH:
+                # Nothing is under way: every delivery so far is committed.
+                self._before.clear()
+                self._journal.clear()
                 return
 
     async def _deliver(self, item: OutboxItem) -> None:
@@ -62,6 +70,8 @@ class Relay:
 
     async def _attempt(self, item: OutboxItem) -> OutboxItem:
         now = self._context.clock.now()
+        if item.id in self._before:
+            return replace(item, state=OutboxState.SENT, attempts=item.attempts + 1, error="", done_at=now)
         notifier = self._notifiers.get(item.channel)
         if notifier is None:
             error = f"{item.channel} is not configured any more"
@@ -69,6 +79,7 @@ class Relay:
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await notifier.send(messages.from_json(item.payload))
+                self._journal.delivered(item.id)
         except TimeoutError:
             return self._failed(item, f"{item.channel} did not answer in {SEND_SECONDS:.0f} s", retry=True)
         except DeliveryFailed as error:

@@ -98,7 +98,7 @@ class TransitionRefused(Conflict):
         super().__init__(
             detail or f"Cannot {action} a deployment that is {status}.",
             next_step=f"Allowed now: {names}.",
-            extra={"status": status, "allowed": list(allowed)},
+            extra={"current_status": status, "allowed": list(allowed)},
         )
 
 

@@ -34,6 +34,9 @@ def test_what_is_not_in_the_table_is_refused_with_the_way_out(status, action):
         return
     with pytest.raises(TransitionRefused) as refusal:
         follow(status, action)
-    assert refusal.value.extra == {"status": status.value, "allowed": [a.value for a in allowed(status)]}
+    assert refusal.value.extra == {
+        "current_status": status.value,
+        "allowed": [a.value for a in allowed(status)],
+    }
     assert status.value in refusal.value.detail
     assert refusal.value.next_step

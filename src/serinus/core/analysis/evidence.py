@@ -119,10 +119,10 @@ class Evidence:
     fresh_successes: int = 0
 
     def over(self, side: Side, since: float, until: float, selector: Selector | None = None) -> Arm:
-        """Add up one side's windows that end after ``since`` and start before ``until``."""
+        """Add up one side's windows that end after ``since`` and start by ``until``."""
         arm = Arm()
         for w in self.windows:
-            if w.side is side and since < w.end and w.start < until and _taken(selector, w):
+            if w.side is side and since < w.end and w.start <= until and _taken(selector, w):
                 arm.add(w)
         return arm
 

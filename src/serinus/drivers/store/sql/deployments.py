@@ -176,7 +176,7 @@ class SqlDeployments(Group):
             next_step="Read the deployment again, then decide.",
             extra={
                 "revision": now.revision,
-                "status": now.status.value,
+                "current_status": now.status.value,
                 "traffic_percentage": now.traffic_bp / 100,
             },
         )
