@@ -20,7 +20,6 @@ lint: setup-test ## the gates, cheapest first
 	$(BIN)/ruff check src tests bench scripts
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/interrogate -q src tests
 
 soak: setup-test ## the long runs
 	$(BIN)/python -m pytest -m soak $(ARGS)

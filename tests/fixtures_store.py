@@ -17,15 +17,19 @@ class FakeClock:
         self.mono = 0.0
 
     def now(self) -> datetime:
+        """Return the told time."""
         return self.at
 
     def monotonic(self) -> float:
+        """Return the seconds passed."""
         return self.mono
 
     async def sleep(self, seconds: float) -> None:
+        """Let the time pass at once."""
         self.pass_(seconds)
 
     def pass_(self, seconds: float) -> None:
+        """Move on."""
         self.at += timedelta(seconds=seconds)
         self.mono += seconds
 

@@ -66,15 +66,18 @@ class SerinusMiddleware:
     def _measured(
         self, body: Iterable[bytes], choice: Choice, environ: Environ, status: list[int], began: float
     ) -> Iterator[bytes]:
-        code = 500
         try:
             yield from body
-            code = status[0]
+        except GeneratorExit:
+            raise  # the server has read enough (HEAD, a client that left): the status stands
+        except BaseException:
+            status[0] = 500
+            raise
         finally:
             close = getattr(body, "close", None)
             if close is not None:
                 close()
-            self._record(choice, environ, code, began)
+            self._record(choice, environ, status[0], began)
 
     def _choose(self, environ: Environ) -> Choice:
         try:
