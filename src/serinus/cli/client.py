@@ -100,6 +100,13 @@ class Api:
 
         try:
             answer = self._client.request(method, path, **options)
+        except ValueError as error:
+            raise Refused(
+                {
+                    "detail": "A number in this call is no percentage and no number at all.",
+                    "next_step": "Give a number from 0 to 100.",
+                }
+            ) from error
         except httpx.HTTPError as error:
             raise Unreachable(f"No control plane answers at {self.url} ({type(error).__name__}).") from error
         if answer.status_code == 503:

@@ -1,0 +1,222 @@
+"""The command line against a running control plane: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from needs import free_port
+
+
+class Shell:
+    """Runs ``serinus`` as a user would, with a folder of its own."""
+
+    def __init__(self, folder) -> None:
+        self.folder, self.port = folder, free_port()
+        clean = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("SERINUS_", "SMTP_", "SLACK_", "DATABASE_URL"))
+        }
+        self.environment = {**clean, "SERINUS_DATA_DIR": str(folder), "COLUMNS": "200", "NO_COLOR": "1"}
+
+    def up(self) -> subprocess.Popen:
+        """Start the control plane and wait until it answers."""
+        log = (self.folder / "up.log").open("ab")
+        fast = {"SERINUS_TICK_SECONDS": "0.2", "SERINUS_WINDOW_SECONDS": "1"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serinus", "up", "--port", str(self.port)],
+            env={**self.environment, **fast},
+            stdout=log,
+            stderr=log,
+        )
+        for _ in range(400):
+            try:
+                httpx.get(f"http://127.0.0.1:{self.port}/healthz", trust_env=False)
+                return process
+            except httpx.HTTPError:
+                time.sleep(0.025)
+        pytest.fail((self.folder / "up.log").read_text())
+
+    def __call__(self, *words: str, code: int = 0, **more: str) -> str:
+        """Run a command; return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "serinus", *words],
+            env={**self.environment, **more},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        said = done.stdout + done.stderr
+        assert done.returncode == code, said
+        assert "Traceback" not in said
+        return said
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """Return a shell with a running control plane."""
+    made = Shell(tmp_path)
+    process = made.up()
+    yield made
+    process.terminate()
+    process.wait(10)
+
+
+def test_the_first_start_shows_the_admin_token_once_and_keeps_it_for_us_alone(shell):
+    """Mode 600; a second start does not show it again."""
+    profile = shell.folder / "profile.json"
+    token = json.loads(profile.read_text())["token"]
+    assert profile.stat().st_mode & 0o777 == 0o600
+    log = (shell.folder / "up.log").read_text()
+    assert log.count(token) == 1
+    assert "port" in shell("up", "--port", str(shell.port), code=1)
+
+
+def test_an_operator_moves_a_canary_by_hand(shell):
+    """Create, start, shift, pause, resume, roll back; each says what it did."""
+    assert "checkout is on v1." in shell("service", "create", "checkout", "--stable", "v1")
+    assert "started with 10 % of units" in shell("rollout", "start", "checkout", "v2", "--percentage", "10")
+    assert "Traffic 10 % → 25 % by hand." in shell("rollout", "traffic", "checkout", "25")
+    assert "Paused at 25 %." in shell("rollout", "pause", "checkout")
+    assert "Resumed at 25 %." in shell("rollout", "resume", "checkout")
+    assert "The promotion gate is not met" in shell("rollout", "promote", "checkout", code=4)
+    assert "no percentage" in shell("rollout", "traffic", "checkout", "nan", code=4)
+    assert "outside 0 to 100" in shell("rollout", "traffic", "checkout", "101", code=4)
+    status = shell("rollout", "status", "checkout")
+    for words in ("checkout v2", "wanted 25 %", "breaker CLOSED", "Resumed at 25 %"):
+        assert words in status
+    assert status == shell("watch", "checkout", "--once") or "checkout v2" in shell(
+        "watch", "checkout", "--once"
+    )
+    page = json.loads(shell("rollout", "status", "checkout", "--json"))
+    assert page["deployment"]["traffic_percentage"] == 25
+    assert "Rolled back from 25 % to v1: seen enough" in shell(
+        "rollout", "rollback", "checkout", "--reason", "seen enough"
+    )
+    assert "rolled back" in shell("rollout", "list")
+
+
+def test_a_walk_ends_with_the_exit_code_of_its_rollout(shell, tmp_path):
+    """0 when every stage passed, 1 when it was rolled back, 6 when it held too long."""
+    shell("service", "create", "checkout", "--stable", "v1")
+    policy = tmp_path / "policy.json"
+    policy.write_text(json.dumps({"preset": "orchestrator", "only": True}))
+    fast = ("--observation-period", "0.3", "--final-observation", "0.3", "--poll", "0.1")
+    walked = shell(
+        "rollout", "run", "--service", "checkout", "--version", "v2", "--policy", str(policy), *fast, "--yes"
+    )
+    for words in (
+        "Stage 1 of 4",
+        "Stage 4 of 4",
+        "validation  PASSED",
+        "4 of 4 stages passed; promoted",
+        "v2 is stable now",
+    ):
+        assert words in walked
+    policy.write_text(
+        json.dumps({"only": True, "checks": [{"name": "errors", "measure": "error_rate", "limit": 0.05}]})
+    )
+    held = shell(
+        "rollout",
+        "run",
+        "--service",
+        "checkout",
+        "--version",
+        "v3",
+        "--policy",
+        str(policy),
+        *fast,
+        "--max-hold",
+        "0.5",
+        code=6,
+    )
+    assert "Holding at 1 %: not enough measured: errors: 0 of 1 canary requests so far." in held
+    shell("rollout", "rollback", "checkout", "--reason", "x")
+    waits = shell(
+        "rollout",
+        "run",
+        "--service",
+        "checkout",
+        "--version",
+        "v4",
+        "--policy",
+        "slo",
+        "--stages",
+        "50",
+        *fast,
+        "--dry-run",
+    )
+    assert "would set" in waits
+    assert "Nothing was changed." in waits
+    assert json.loads(shell("rollout", "list", "--json"))["total"] == 2
+
+
+def test_mistakes_are_told_with_what_to_do(shell):
+    """Usage 2, refused 4, unreachable 3."""
+    assert "serinus service create" in shell("rollout", "run", "--service", "nope", "--version", "v2", code=4)
+    assert "rising percentages" in shell(
+        "rollout", "run", "--service", "x", "--version", "v2", "--stages", "5,1", code=2
+    )
+    shell("service", "create", "checkout", "--stable", "v1")
+    away = shell("rollout", "list", code=3, SERINUS_URL="http://127.0.0.1:1")
+    assert "serinus up" in away
+    assert "not known" in shell("rollout", "list", code=4, SERINUS_TOKEN="srn_wrong")
+
+
+def test_doctor_says_what_is_not_well_and_what_to_do(shell):
+    """Channels that are off are named; a configured one makes it well."""
+    sick = shell("doctor", code=1)
+    assert "SLACK_WEBHOOK_URL is not set" in sick
+    assert "monitor" in sick
+    well = shell("doctor", SLACK_WEBHOOK_URL="http://127.0.0.1:1/services/x")
+    assert "database (sqlite)" in well
+    findings = json.loads(shell("doctor", "--json", SLACK_WEBHOOK_URL="http://127.0.0.1:1/services/x"))
+    assert all(f["ok"] for f in findings)
+
+
+def test_notify_test_answers_per_channel(shell, slack, mailbox):
+    """Sent, failed, or off; exit 0 only when every configured one took it."""
+    on = {
+        "SLACK_WEBHOOK_URL": slack.url,
+        "SMTP_HOST": "127.0.0.1",
+        "SMTP_PORT": str(mailbox.port),
+        "ALERT_EMAIL_TO": "a@example.com",
+    }
+    assert json.loads(shell("notify", "test", "--json", **on)) == {"slack": True, "email": True}
+    assert "could not be reached" in shell(
+        "notify", "test", "slack", code=1, SLACK_WEBHOOK_URL="http://127.0.0.1:1/x"
+    )
+    assert "No channel is configured" in shell("notify", "test", code=1)
+    assert "no channel 'pager'" in shell("notify", "test", "pager", code=1)
+
+
+def test_tokens_and_the_dashboard_link(shell):
+    """A secret is printed once, on stdout alone; the link opens the dashboard."""
+    made = shell("token", "create", "ci", "--role", "approver").strip().splitlines()[-1]
+    token = next(
+        line for line in [made, *shell("token", "list").splitlines()] if "srn_" in line or "tok_" in line
+    )
+    assert token
+    assert "srn_" not in shell("token", "list")
+    link = shell("dashboard").strip()
+    assert httpx.get(link, trust_env=False).status_code == 303
+
+
+def test_an_envoy_configuration_is_printed_for_the_operator(shell, tmp_path):
+    """Plain JSON that Envoy takes."""
+    config = {"instances": [{"name": "e", "admin": "http://127.0.0.1:9901", "config_dir": "/etc/serinus"}]}
+    path = tmp_path / "driver.json"
+    path.write_text(json.dumps(config))
+    printed = json.loads(shell("proxy", "config", "envoy", "--driver-config", str(path)))
+    assert printed["node"]["id"] == "e"
+    assert "no instance" in shell(
+        "proxy", "config", "envoy", "--driver-config", str(path), "--instance", "x", code=2
+    )

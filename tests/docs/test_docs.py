@@ -1,0 +1,61 @@
+"""What the documents show runs, and the two READMEs stay in step."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["README.md", "README.ko.md", "docs/in-app.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_in_the_documents_runs(page):
+    """Every python block, from top to bottom."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert blocks
+    space: dict = {}
+    for block in blocks:
+        exec(compile(block, page, "exec"), space)
+
+
+def test_the_readmes_have_the_same_shape():
+    """The same commands, the same number of headings, the same links."""
+    one, two = ((ROOT / name).read_text() for name in ("README.md", "README.ko.md"))
+    for pattern in (r"^#+ ", r"\]\((?!README)([^)]+)\)", r"^serinus [^#\n]*[a-z]", r"^make \w+"):
+        assert len(re.findall(pattern, one, re.MULTILINE)) == len(re.findall(pattern, two, re.MULTILINE)), (
+            pattern
+        )
+
+
+def test_links_lead_somewhere():
+    """Every relative link of every document."""
+    for page in [ROOT / "README.md", ROOT / "README.ko.md", *ROOT.glob("docs/**/*.md")]:
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), (page.name, link)
+
+
+def test_every_variable_of_a_channel_is_documented():
+    """Drivers and their page name the same variables."""
+    source = "".join(p.read_text() for p in (ROOT / "src/serinus/drivers/notify").glob("*.py"))
+    names = set(re.findall(r'"((?:SLACK|SMTP|EMAIL|ALERT)_[A-Z_]+)"', source))
+    page = (ROOT / "docs/notifications.md").read_text()
+    assert [n for n in names if n not in page] == []
+
+
+def test_no_path_of_a_machine_and_no_registry_is_in_the_repository():
+    """Locks, scripts and docs are for any machine."""
+    for path in [
+        *ROOT.glob("*.lock"),
+        *ROOT.glob("*.md"),
+        *ROOT.glob("scripts/*"),
+        ROOT / "Makefile",
+        ROOT / "pyproject.toml",
+    ]:
+        text = path.read_text()
+        for trace in ("/root/", "/work/", "pypi.org", "find-links", "extra-index"):
+            if path.name == "lock.sh" and trace == "find-links":
+                continue
+            assert trace not in text, (path.name, trace)
