@@ -81,9 +81,7 @@ def serinus_exposed(rule: bool) -> Decide | None:
 def eppo(rule: bool) -> Decide:
     """eppo: the Rust core, configuration given."""
     import eppo_client
-    from eppo_client.client import EppoClient  # noqa: F401
-    from eppo_client.config import ClientConfig
-    from eppo_client.configuration import Configuration
+    from eppo_client import ClientConfig, Configuration
 
     rules = [
         {

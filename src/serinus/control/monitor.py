@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from serinus.control.context import Context
 from serinus.control.reconcile import Reconciler
@@ -19,6 +19,8 @@ log = logging.getLogger("serinus.monitor")
 
 #: The monitor's name in ``/scheduler/jobs`` (contract 1).
 MONITOR = "canary_monitor_task"
+#: A wall clock that moves by more than this against the monotonic one was stepped.
+STEP_SECONDS = 2.0
 #: Services looked at side by side.
 PARALLEL = 32
 #: A look that takes longer is given up; the lease outlives it.
@@ -35,6 +37,8 @@ class Loop:
     work: Callable[[], Awaitable[None]]
     #: Wakes it before its time.
     early: asyncio.Event | None = None
+    #: Wall and monotonic time of the last run, for telling a stepped clock from a slow one.
+    _last: tuple[datetime, float] | None = None
 
     async def run(self) -> None:
         """Work, beat, wait; an error is shown as the job's state and tried again."""
@@ -47,15 +51,27 @@ class Loop:
             except Exception as problem:  # the loop's edge: it must outlive any error
                 error = str(problem) if isinstance(problem, SerinusError) else type(problem).__name__
                 log.exception("job failed", extra={"action": "job.failed", "job": self.name})
-            await self._beat(error)
+            await self._beat("failing" if error else "running", error or self._stepped())
             await self._pause()
 
-    async def _beat(self, error: str) -> None:
+    def _stepped(self) -> str:
+        """Say it when the wall clock moved by another span than the monotonic one."""
+        now, mono = self.context.clock.now(), self.context.clock.monotonic()
+        last, self._last = self._last, (now, mono)
+        if last is None:
+            return ""
+        step = (now - last[0]).total_seconds() - (mono - last[1])
+        if abs(step) < STEP_SECONDS:
+            return ""
+        log.warning("the clock stepped", extra={"action": "clock.stepped", "seconds": round(step, 1)})
+        return f"The machine's clock stepped by {step:+.0f} s; a rollout's time is not counted across it."
+
+    async def _beat(self, state: str, error: str) -> None:
         now = self.context.clock.now()
         job = Job(
             name=self.name,
             replica=self.context.replica,
-            state="failing" if error else "running",
+            state=state,
             interval_seconds=self.interval,
             last_run_at=now,
             next_run_at=now + timedelta(seconds=self.interval),
