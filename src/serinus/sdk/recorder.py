@@ -6,8 +6,7 @@ histogram's bucket edges, which costs a fraction of a logarithm per value and lo
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from math import ceil, inf, log2
+from bisect import bisect_left, bisect_right
 
 from serinus.core.histogram import SCALE, ZERO_THRESHOLD, Histogram
 
@@ -22,27 +21,38 @@ __all__ = ["Folded", "Recorder", "fold"]
 #: (is_canary, endpoint, label) → (requests, errors, latency)
 Folded = dict[tuple[bool, str, str], tuple[int, int, Histogram]]
 
-_BASE = 2.0 ** (2.0**-SCALE)
+#: Upper edges of all buckets from a microsecond to five months in milliseconds, and the first one's index.
+_FIRST = -10 * (1 << SCALE) - 1
+_EDGES = [2.0 ** (n / (1 << SCALE)) for n in range(_FIRST + 1, 34 * (1 << SCALE))]
 
 
 def fold(values: list[float], into: Histogram) -> None:
     """Add latencies in milliseconds to a histogram; sorts ``values`` in place."""
     values.sort()
     total = len(values)
-    into.count += total
     at = bisect_right(values, ZERO_THRESHOLD)
-    into.zero += at
+    until = bisect_right(values, _EDGES[-1], at)
+    if not _is_sorted_number(values):  # NaN sorts anywhere: one by one, as the histogram itself takes them
+        for value in values:
+            into.record(value)
+        return
+    into.count += total
+    into.zero += at + total - until  # infinity and beyond: they count, but have no place
+    into.total += sum(values[at:until])
     buckets = into.buckets
-    while at < total:
-        value = values[at]
-        if not value < inf:  # NaN sorts anywhere and infinity last: both count, neither has a place
-            into.zero += total - at
-            break
-        index = ceil(log2(value) * (1 << SCALE)) - 1
-        until = max(at + 1, bisect_right(values, _BASE ** (index + 1), at))
-        into.total += sum(values[at:until])
-        buckets[index] = buckets.get(index, 0) + until - at
-        at = until
+    edge = 0
+    while at < until:
+        edge = bisect_left(_EDGES, values[at], edge)
+        after = bisect_right(values, _EDGES[edge], at, until)
+        index = _FIRST + edge
+        buckets[index] = buckets.get(index, 0) + after - at
+        at = after
+
+
+def _is_sorted_number(values: list[float]) -> bool:
+    """Tell whether there is no NaN: a sum shows it in one pass, infinities of one sign aside."""
+    total = sum(values)
+    return total == total  # noqa: PLR0124 - only NaN differs from itself
 
 
 class Recorder:
