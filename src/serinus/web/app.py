@@ -297,7 +297,8 @@ class _Pages:
         action = request.path_params["action"]
         if action not in ACTIONS or action not in {b for b, _ in values["buttons"]}:
             raise SerinusError(
-                f"This cannot be done while it is {values['d']['status']}.", next_step="Go back to its page."
+                f"This cannot be done while it is {STATES[values['d']['status']][1]}.",
+                next_step="Go back to its page.",
             )
         label, consequence = ACTIONS[action]
         gate: list[dict[str, Any]] = []
