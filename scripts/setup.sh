@@ -58,7 +58,12 @@ system_parts() { # what the tests run for real
   { command -v initdb >/dev/null || [ -n "$(postgres_bin)" ]; } || missing+=(postgresql)
   command -v chromium >/dev/null || command -v chromium-browser >/dev/null || missing+=(chromium)
   command -v wrk >/dev/null || missing+=(wrk)
+  command -v prometheus >/dev/null || missing+=(prometheus)
   [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+  # Debian starts what it installs; the tests start their own, on a port of their own.
+  case " ${missing[*]} " in
+    *" prometheus "*) as_root systemctl disable --now prometheus >/dev/null 2>&1 || true ;;
+  esac
 }
 
 make_venv

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NOTIFIERS", "TRAFFIC"]
+__all__ = ["METRICS", "NOTIFIERS", "TRAFFIC"]
 
 #: Traffic drivers: name → "module:class".
 TRAFFIC = {
@@ -14,4 +14,11 @@ TRAFFIC = {
 NOTIFIERS = {
     "slack": "serinus.drivers.notify.slack:SlackNotifier",
     "email": "serinus.drivers.notify.email:EmailNotifier",
+}
+
+#: Metric sources: name → "module:class".
+METRICS = {
+    "prometheus": "serinus.drivers.metrics.prometheus:PrometheusSource",
+    "http-json": "serinus.drivers.metrics.http_json:HttpJsonSource",
+    "sql": "serinus.drivers.metrics.sql:SqlSource",
 }

@@ -1,0 +1,1 @@
+"""Metric sources: where measurements are read that we did not take."""
