@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from socket import gaierror
@@ -19,7 +19,17 @@ import httpx
 
 from serinus.core.errors import InvalidInput
 
-__all__ = ["Trouble", "Unreachable", "Wire", "basic", "bearer", "split_url", "status_words", "tls"]
+__all__ = [
+    "Trouble",
+    "Unreachable",
+    "Wire",
+    "basic",
+    "bearer",
+    "headers_of",
+    "split_url",
+    "status_words",
+    "tls",
+]
 
 #: What a status most often means to whoever set the source up.
 _STATUS = {
@@ -126,11 +136,12 @@ def split_url(url: str, field: str) -> tuple[SplitResult, str]:
         InvalidInput: It is none.
     """
     try:
+        httpx.URL(url)
         parts = urlsplit(url)
         host, _port = parts.hostname, parts.port
-    except ValueError:
+    except (ValueError, httpx.InvalidURL):
         parts, host = urlsplit(""), None
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not host or not url.isascii():
         raise InvalidInput(
             f"{field} is no http or https URL.",
             field=field,
@@ -140,6 +151,23 @@ def split_url(url: str, field: str) -> tuple[SplitResult, str]:
     name, _, password = user.partition(":")
     header = basic(unquote(name), unquote(password)) if user else ""
     return parts._replace(netloc=place, fragment=""), header
+
+
+def headers_of(given: Mapping[str, str] | None, sign_in: str) -> dict[str, str]:
+    """Return the headers to send, with what signs in.
+
+    Raises:
+        InvalidInput: One would break the request: a token pasted with a line end, a typographic dash.
+    """
+    made = {**(given or {}), **({"Authorization": sign_in} if sign_in else {})}
+    for name, value in made.items():
+        if not name.isascii() or not value.isascii() or not value.isprintable():
+            raise InvalidInput(
+                f"The header {name!r} has characters that no header may have.",
+                field="headers",
+                next_step="Look for line ends and typographic signs in it.",
+            )
+    return made
 
 
 def basic(user: str, password: str) -> str:

@@ -10,7 +10,8 @@ Nothing is interpolated or extrapolated: whole numbers stay whole, and windows a
   missing: late and lost data are not zeros. One series with a hole takes the window from its whole
   group, as a sum without it would be too small.
 - **Series that end** (a pod that went away) are closed once the rest of the group is ahead by more
-  than a hole; before that they count as late.
+  than a hole; before that they are late, and hold their group's windows back. Should one come back
+  after all, the windows in between are taken away again.
 - **Series that appear** start at their first sample: nothing is invented. Unless the same target
   (``job`` and ``instance``) was read just before without the series, which proves that it was still
   at zero: the first error of a process counts. When another series of that target ends at the same

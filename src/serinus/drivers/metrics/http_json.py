@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from serinus.drivers._http import Trouble, Unreachable, Wire, split_url, status_words, tls
+from serinus.drivers._http import Trouble, Unreachable, Wire, headers_of, split_url, status_words, tls
 from serinus.ports.metrics import Increases, Reading, number
 
 __all__ = ["HttpJsonSource"]
@@ -59,7 +59,7 @@ class HttpJsonSource:
             InvalidInput: The URL or a file is unusable.
         """
         self._parts, sign_in = split_url(url, "url")
-        self._headers = {**(headers or {}), **({"Authorization": sign_in} if sign_in else {})}
+        self._headers = headers_of(headers, sign_in)
         self._allowed = {entry.strip().lower().strip("[]") for entry in allow_hosts}
         context = tls(ca_file) if self._parts.scheme == "https" else None
         self._wire = Wire(seconds=timeout_seconds, max_bytes=max_bytes, context=context)

@@ -51,7 +51,7 @@ def quoted(text: str) -> str:
 
 
 def _is_metric(word: str) -> bool:
-    return bool(re.fullmatch(r"[a-zA-Z_:][\w:]*", token)) and token.lower() not in _WORDS | _LISTS
+    return bool(re.fullmatch(r"[a-zA-Z_:][\w:]*", word)) and word.lower() not in _WORDS | _LISTS
 
 
 def _closing(tokens: Sequence[str], at: int, mark: str) -> int:

@@ -15,7 +15,7 @@ import httpx
 
 from serinus.core.analysis import counters
 from serinus.core.errors import InvalidInput
-from serinus.drivers._http import Trouble, Wire, basic, bearer, split_url, tls
+from serinus.drivers._http import Trouble, Wire, basic, bearer, headers_of, split_url, tls
 from serinus.drivers.metrics.prometheus.answers import data_of, raw_series, readings, series
 from serinus.drivers.metrics.prometheus.selectors import quoted, selectors_of
 from serinus.ports.metrics import Increases, Reading, Series
@@ -85,7 +85,7 @@ class PrometheusSource:
             )
         sign_in = bearer(bearer_token) if bearer_token else basic(*basic_auth) if basic_auth else from_url
         self._url = parts._replace(path=parts.path.rstrip("/"), query="").geturl()
-        self._headers = {**(headers or {}), **({"Authorization": sign_in} if sign_in else {})}
+        self._headers = headers_of(headers, sign_in)
         passwords = [basic_auth[1]] if basic_auth else []
         self._secrets = [s for v in (*self._headers.values(), *passwords) for s in (v, v.split(" ")[-1]) if s]
         context = tls(ca_file, client_cert, verify=verify) if parts.scheme == "https" else None
