@@ -8,4 +8,5 @@ pytest_plugins = [
     "fixtures_envoy",
     "fixtures_notify",
     "fixtures_plane",
+    "fixtures_prometheus",
 ]
