@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -141,7 +142,7 @@ def split_url(url: str, field: str) -> tuple[SplitResult, str]:
         host, _port = parts.hostname, parts.port
     except (ValueError, httpx.InvalidURL):
         parts, host = urlsplit(""), None
-    if parts.scheme not in ("http", "https") or not host or not url.isascii():
+    if parts.scheme not in ("http", "https") or not host or not re.fullmatch(r"[!-~]+", url):
         raise InvalidInput(
             f"{field} is no http or https URL.",
             field=field,

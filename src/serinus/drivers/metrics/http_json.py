@@ -22,6 +22,8 @@ from serinus.ports.metrics import Increases, Reading, number
 __all__ = ["HttpJsonSource"]
 
 MAX_BYTES = 1_000_000
+#: Longest part of a path that is repeated in a problem.
+MAX_WORDS = 100
 #: IPv6 addresses that carry an IPv4 address to a translator (RFC 6052, RFC 8215).
 _TRANSLATED = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"))
 
@@ -153,7 +155,8 @@ def _lists(entry: str, address: _Address) -> bool:
 
 
 def _is_public(address: _Address) -> bool:
-    return address.is_global and not address.is_reserved
+    site_local = isinstance(address, IPv6Address) and address.is_site_local
+    return address.is_global and not address.is_reserved and not site_local
 
 
 def _carried(address: _Address) -> _Address:
@@ -185,9 +188,9 @@ def _number_at(document: Any, path: str) -> float:
         elif isinstance(here, list) and step.isdecimal() and int(step) < len(here):
             here = here[int(step)]
         else:
-            raise Trouble(f"there is nothing at {path!r} in the answer")
+            raise Trouble(f"there is nothing at {path[:MAX_WORDS]!r} in the answer")
     if isinstance(here, bool) or not isinstance(here, float):
-        raise Trouble(f"{_kind(here)} is at {path!r}, not a number")
+        raise Trouble(f"{_kind(here)} is at {path[:MAX_WORDS]!r}, not a number")
     return here
 
 

@@ -34,6 +34,8 @@ WINDOW_SECONDS = 300.0
 MAX_WORDS = 200
 #: SQLite looks at the clock after this many of its steps: well under a millisecond.
 STEPS_BETWEEN_LOOKS = 10_000
+#: Text and names in quotes: a colon in them begins no parameter.
+_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
 
 
 class SqlSource:
@@ -107,7 +109,7 @@ class SqlSource:
         return Increases(problem="a SELECT gives one number: read counters from Prometheus")
 
     async def _rows(self, statement: str, given: Mapping[str, Any]) -> list[Any]:
-        inner = statement.strip().rstrip(";")
+        inner = _QUOTED.sub(lambda found: found[0].replace(":", "\\:"), statement.strip().rstrip(";"))
         # The statement is the user's own; what it may do is fenced in above.
         wrapped = text(f"SELECT * FROM (\n{inner}\n) AS answer LIMIT :serinus_rows")  # noqa: S608
         known = {name: value for name, value in given.items() if re.search(rf"(?<![:\w\\]):{name}\b", inner)}
