@@ -85,7 +85,7 @@ def sql_at(url: str) -> Asked:
         SELECT + "'other'",
         "SELECT FROM WHERE",
         100.0,
-        lambda address: SqlSource(f"postgresql://reader:s3cret-pw@{address}/levels", timeout_seconds=0.3),
+        lambda address: SqlSource(f"postgresql://reader:s3cret-pw@{address}/levels", timeout_seconds=0.2),
     )
 
 
@@ -98,7 +98,7 @@ async def asked(request, answering):
             PrometheusSource(server.url),
             *("loss", '"many"', "other", "sum("),
             at,
-            lambda a: PrometheusSource(f"http://reader:s3cret-pw@{a}", timeout_seconds=0.3),
+            lambda a: PrometheusSource(f"http://reader:s3cret-pw@{a}", timeout_seconds=0.2),
         )
         yield made
     elif request.param == "http-json":
@@ -278,7 +278,7 @@ async def test_a_name_that_answers_differently_the_second_time_gains_nothing(ans
     """The address that was checked is the one that is asked."""
     async with answering(http('{"x": 1}')) as peer:
         names["rebind.test"] = [["127.0.0.1"], ["10.9.9.9"]]
-        pinned = HttpJsonSource(peer.url("rebind.test"), allow_hosts=["127.0.0.0/8"], timeout_seconds=1)
+        pinned = HttpJsonSource(peer.url("rebind.test"), allow_hosts=["127.0.0.0/8"], timeout_seconds=0.5)
         assert single(await pinned.instant("x", 1.0)).value == 1
         assert f"host: rebind.test:{peer.port}" in peer.requests[0].lower()
         assert "10.9.9.9" in single(await pinned.instant("x", 1.0)).problem
@@ -350,7 +350,7 @@ async def database(request):
     """Return a SQL source and what counts the rows behind its back."""
     if request.param == "sqlite":
         path = request.getfixturevalue("lite")
-        source = SqlSource(f"sqlite:///{path}", timeout_seconds=1)
+        source = SqlSource(f"sqlite:///{path}", timeout_seconds=0.5)
 
         def rows():
             connection = sqlite3.connect(path)
@@ -360,7 +360,7 @@ async def database(request):
                 connection.close()
     else:
         url = request.getfixturevalue("postgres_url")
-        source = SqlSource(url, timeout_seconds=1)
+        source = SqlSource(url, timeout_seconds=0.5)
 
         def rows():
             with psycopg.connect(url) as connection:
@@ -446,7 +446,7 @@ async def test_a_slow_statement_is_stopped_in_the_database(database):
     source, _ = database
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
     began = time.monotonic()
-    assert (await source.select(endless, since=0, until=1)).problem == "timed out after 1 s"
+    assert (await source.select(endless, since=0, until=1)).problem == "timed out after 0.5 s"
     assert time.monotonic() - began < 2
     assert (await source.select("SELECT 1", since=0, until=1)).value == 1
 

@@ -235,7 +235,7 @@ async def test_an_exporter_that_restarts_dies_and_a_prometheus_that_was_away(his
     exporter.lines["live_total"] = 10
     history.start()
     back = time.time()
-    await history.scraped(6)
+    await history.scraped(5)
     told = await source.increases("live_total", start, time.time(), 2, ())
     assert told.resets == 1
     assert not [w for _, w in told.windows if w < back and w + 2 > away]
@@ -254,10 +254,10 @@ async def test_a_reload_that_renames_series_makes_nothing_grow(history):
     """A counter under a new name is the same counter."""
     history.exporter.lines = {"renamed_total": 1000, "other_total": 1}
     start = time.time()
-    await history.scraped(3)
+    await history.scraped(2)
     history.configure(team="payments")
     history.reload()
-    await history.scraped(5)
+    await history.scraped(4)
     source = PrometheusSource(history.url)
     newest = single(await source.instant('renamed_total{team="payments"}', time.time()))
     assert newest.value == 1000
