@@ -66,9 +66,9 @@ def lite(tmp_path):
     return str(path)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def postgres_url(postgres):
-    """Return the URL of a PostgreSQL database with levels."""
+    """Return the URL of a PostgreSQL database with levels; no test may change it."""
     url = postgres.fresh()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(LEVELS)
@@ -493,7 +493,7 @@ async def test_a_file_that_is_not_there_is_not_made(tmp_path):
     """Reading does not create."""
     source = SqlSource(f"sqlite:///{tmp_path / 'none.db'}")
     reading = single(await source.instant("SELECT 1", 1.0))
-    assert reading.problem == "the database refused: unable to open database file"
+    assert reading.problem == "the database file is not there"
     assert list(tmp_path.iterdir()) == []
     await source.close()
 

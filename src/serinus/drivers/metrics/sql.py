@@ -64,7 +64,7 @@ class SqlSource:
         Raises:
             InvalidInput: The URL names no database that we can read.
         """
-        self._url = _reading_url(url)
+        self._url, self._file = _reading_url(url)
         self._seconds, self._window = timeout_seconds, window_seconds
         self._version, self._side = version, side
         self._engine = self._open()
@@ -87,6 +87,8 @@ class SqlSource:
     ) -> Reading:
         """Run a SELECT; it may use ``:since`` and ``:until`` (Unix seconds), ``:version`` and ``:side``."""
         given = {"since": since, "until": until, "version": version, "side": side}
+        if self._file and not self._file.is_file():
+            return _none("the database file is not there", until)
         try:
             rows = await self._rows(statement, given)
         except TimeoutError:
@@ -165,8 +167,8 @@ class SqlSource:
         return f"the database refused: {' '.join(said.split())[:MAX_WORDS]}"
 
 
-def _reading_url(url: str) -> URL:
-    """Return the URL with an async driver, and SQLite's file opened for reading only.
+def _reading_url(url: str) -> tuple[URL, Path | None]:
+    """Return the URL with an async driver, and SQLite's file, which it opens for reading only.
 
     Raises:
         InvalidInput: It is neither SQLite's with a file, nor PostgreSQL's.
@@ -177,7 +179,7 @@ def _reading_url(url: str) -> URL:
     except (ArgumentError, ValueError):
         backend = ""
     if backend == "postgresql":
-        return made.set(drivername="postgresql+psycopg")
+        return made.set(drivername="postgresql+psycopg"), None
     file = made.database if backend == "sqlite" else None
     if not file or file == ":memory:" or file.startswith("file:"):
         raise InvalidInput(
@@ -185,8 +187,9 @@ def _reading_url(url: str) -> URL:
             field="url",
             next_step="Use sqlite:///path/to/file.db or postgresql://reader:…@host/name.",
         )
-    place = f"file:{quote(str(Path(file).absolute()))}"
-    return URL.create("sqlite+aiosqlite", database=place, query={"mode": "ro", "uri": "true"})
+    path = Path(file).absolute()
+    place = f"file:{quote(str(path))}"
+    return URL.create("sqlite+aiosqlite", database=place, query={"mode": "ro", "uri": "true"}), path
 
 
 def _reading(value: Any, at: float) -> Reading:
