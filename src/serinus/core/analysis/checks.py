@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from serinus.core.analysis.evidence import Arm, Evidence, Selector, Side
+from serinus.core.analysis.sequential.plan import Plan
 from serinus.core.analysis.verdict import Outcome, Verdict
 
 __all__ = ["Check", "Comparison", "Measure", "OnFail", "OnNoData", "Policy", "evaluate", "evaluate_all"]
@@ -81,6 +82,8 @@ class Policy:
     """Which checks apply and what follows from missing data."""
 
     name: str = "custom"
+    #: What the sequential judge is asked; ``None``: fixed thresholds only.
+    judge: Plan | None = None
     checks: tuple[Check, ...] = ()
     #: What must hold to promote; shown by, and refused without force by, ``promote``.
     gate: tuple[Check, ...] = ()
@@ -105,6 +108,7 @@ class Policy:
 
         return replace(
             self,
+            judge=self.judge and self.judge.scaled(factor),
             checks=tuple(shrink(c) for c in self.checks),
             gate=tuple(shrink(c) for c in self.gate),
             gate_majority_seconds=self.gate_majority_seconds and self.gate_majority_seconds / factor,

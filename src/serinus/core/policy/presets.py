@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from serinus.core.analysis.checks import Check, Comparison, Measure, OnFail, Policy
 from serinus.core.analysis.evidence import Selector
+from serinus.core.analysis.sequential.plan import Plan
 from serinus.core.errors import InvalidInput
 
 __all__ = ["DEFAULT", "PRESETS", "preset"]
@@ -126,7 +127,15 @@ SLO = Policy(
     ),
 )
 
-PRESETS = {policy.name: policy for policy in (RULESETS, IN_APP, ORCHESTRATOR, SLO)}
+SEQUENTIAL = Policy(
+    name="sequential",
+    judge=Plan(),
+    # What a person is shown, and has to force past, on a promotion by hand: contract 1's gate.
+    gate=RULESETS.gate,
+    gate_majority_seconds=None,
+)
+
+PRESETS = {policy.name: policy for policy in (SEQUENTIAL, RULESETS, IN_APP, ORCHESTRATOR, SLO)}
 
 #: What a deployment gets that names no policy: contract 1's.
 DEFAULT = RULESETS
