@@ -18,6 +18,8 @@ __all__ = ["delta_windows", "gather", "remember"]
 
 #: How much of stable's history before it lost all traffic is its baseline, in check horizons.
 BASELINE_HORIZONS = 1.0
+#: How far back the judge catches up after an outage of our own.
+CATCH_UP_SECONDS = 3600.0
 
 
 async def gather(
@@ -32,7 +34,11 @@ async def gather(
     """Read everything that a decision about ``d`` needs. ``fresh`` is (errors, successes) since last."""
     moment = now.timestamp()
     horizon = d.policy.horizon_seconds
-    windows, samples = await tx.evidence.read(d.tenant_id, d.id, moment - horizon, moment + 60)
+    since = moment - horizon
+    if d.policy.judge:
+        # Windows that closed while nobody looked are fed late rather than never.
+        since = min(since, max(d.judged_until, moment - CATCH_UP_SECONDS))
+    windows, samples = await tx.evidence.read(d.tenant_id, d.id, since, moment + 60)
     baseline: tuple[Window, ...] = ()
     if d.status is Status.CANARY and d.traffic_bp >= BUCKETS and d.step_started_at:
         lost = d.step_started_at.timestamp()

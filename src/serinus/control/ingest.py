@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from serinus.control.context import Context, new_id
-from serinus.control.snapshot import Snapshots
+from serinus.control.snapshot import Snapshot, Snapshots
 from serinus.core.analysis.evidence import Sample, SampleKind, Side, Window
 from serinus.core.bucketing import PRIORITIES
 from serinus.core.codec import from_json
@@ -147,23 +147,23 @@ class Ingest:
 
     async def _commit(self, by_tenant: Mapping[str, list[Batch]]) -> bool:
         """Store all batches in one transaction; tell whether a breaker opened."""
-        running = {t: (await self._snapshots.get(t)).running for t in by_tenant}
+        snapshots = {t: await self._snapshots.get(t) for t in by_tenant}
         woken = False
         async with self._context.store.begin() as tx:
             for tenant_id, batches in by_tenant.items():
                 new = [b for b in batches if await self._is_new(tx, tenant_id, b)]
-                await self._merge(tx, tenant_id, new, running[tenant_id])
-                woken |= await self._breakers(tx, tenant_id, new, running[tenant_id])
+                await self._merge(tx, tenant_id, new, snapshots[tenant_id])
+                woken |= await self._breakers(tx, tenant_id, new, snapshots[tenant_id].running)
         return woken
 
     async def _is_new(self, tx: Transaction, tenant_id: str, batch: Batch) -> bool:
         now = self._context.clock.now()
         return await tx.sources.advance(tenant_id, batch.source, batch.seq, now, batch.snapshot_revision)
 
-    async def _merge(
-        self, tx: Transaction, tenant_id: str, batches: list[Batch], running: Mapping[str, str]
-    ) -> None:
+    async def _merge(self, tx: Transaction, tenant_id: str, batches: list[Batch], snapshot: Snapshot) -> None:
         """Add everything up per deployment first, so that the store merges each window once."""
+        running = snapshot.running
+        assigned = running.keys() - snapshot.watched
         now = self._context.clock.now().timestamp()
         windows: dict[str, dict[tuple[Any, ...], Window]] = defaultdict(dict)
         samples: dict[str, list[Sample]] = defaultdict(list)
@@ -175,7 +175,7 @@ class Ingest:
             for s in batch.samples:
                 if s.deployment in running:
                     samples[s.deployment].append(_sample(s))
-            units += [self._unit(tenant_id, u) for u in batch.units if u.deployment in running]
+            units += [self._unit(tenant_id, u) for u in batch.units if u.deployment in assigned]
         for deployment in {*windows, *samples}:
             taken = list(windows[deployment].values())
             await tx.evidence.merge(tenant_id, deployment, taken, samples[deployment])

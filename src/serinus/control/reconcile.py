@@ -19,6 +19,7 @@ from serinus.core.analysis.evidence import Evidence, Side, TrafficState, Window
 from serinus.core.decide import decide
 from serinus.core.decision import Decision
 from serinus.core.errors import InvalidInput, StaleRevision, Unavailable
+from serinus.core.lifecycle.moves import under_watch
 from serinus.core.model import Deployment, Service, Status
 from serinus.ports.store import Transaction
 from serinus.ports.traffic import Carried, Counters, DesiredSplit, InstanceState, TrafficDriver, TrafficError
@@ -58,6 +59,8 @@ class Reconciler:
             running = await self._running(tx, tenant_id, service_id)
         if service is None:
             return self._idle
+        if running and running.status is Status.ACTIVE and running.version != service.stable_version:
+            running = None  # another version has taken over: there is nothing to go back from
         try:
             driver = self._traffic.of(service)
             desired = desired_split(service, running)
@@ -72,8 +75,10 @@ class Reconciler:
 
     @staticmethod
     async def _running(tx: Transaction, tenant_id: str, service_id: str) -> Deployment | None:
+        """Return what rolls out, or else what was promoted and is still watched."""
         current = await tx.deployments.current(tenant_id, service_id)
-        return next((d for d in current if d.status is Status.CANARY), None)
+        canary = next((d for d in current if d.status is Status.CANARY), None)
+        return canary or next((d for d in current if under_watch(d)), None)
 
     async def _carry(self, driver: TrafficDriver, desired: DesiredSplit) -> _Look:
         """Make the data plane carry ``desired``; find out whether somebody had changed it."""
@@ -104,7 +109,7 @@ class Reconciler:
         if decision.reasons:
             self._context.bell.ring(service.tenant_id)
             self._context.post.set()
-        if look.desired == self._wanted(service, after):
+        if look.desired == self._wanted(service, before, after):
             return self._tick
         await self._carry_decision(service, driver, after)
         return self._tick
@@ -148,9 +153,10 @@ class Reconciler:
             open_breakers=await _open_breakers(tx, d, look.counters),
         )
 
-    def _wanted(self, service: Service, after: Deployment) -> DesiredSplit | None:
-        if after.status is Status.ACTIVE:
-            return None  # the service's stable version has changed with it
+    @staticmethod
+    def _wanted(service: Service, before: Deployment, after: Deployment) -> DesiredSplit | None:
+        if before.status is not after.status:
+            return None  # the service's stable version may have changed with it
         return desired_split(service, after)
 
     async def _carry_decision(self, service: Service, driver: TrafficDriver, after: Deployment) -> None:

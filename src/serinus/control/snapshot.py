@@ -10,6 +10,7 @@ from typing import Any
 
 from serinus.control.context import Context
 from serinus.core.breaker import FAILURES, OPEN, OPEN_SECONDS
+from serinus.core.lifecycle.moves import under_watch
 from serinus.core.model import Deployment, Service, Status, Stickiness
 from serinus.ports.store import Transaction
 
@@ -27,6 +28,8 @@ class Snapshot:
     body: str
     #: ids of running deployments → the name of their service
     running: dict[str, str]
+    #: those of them that are promoted and still watched: everyone is on them, nobody is assigned
+    watched: frozenset[str] = frozenset()
 
 
 class Snapshots:
@@ -62,18 +65,27 @@ class Snapshots:
 async def _build(tx: Transaction, tenant_id: str) -> Snapshot:
     services: dict[str, Any] = {}
     running: dict[str, str] = {}
+    watched: set[str] = set()
     for service in await tx.services.all(tenant_id):
         current = await tx.deployments.current(tenant_id, service.id)
         canary = next((d for d in current if d.status is Status.CANARY), None)
-        services[service.name] = await _entry(tx, service, canary)
-        if canary:
-            running[canary.id] = service.name
+        watched_here = None if canary else next((d for d in current if _watched(d, service)), None)
+        services[service.name] = await _entry(tx, service, canary or watched_here)
+        for d in (canary, watched_here):
+            if d:
+                running[d.id] = service.name
+        if watched_here:
+            watched.add(watched_here.id)
     content = json.dumps({"schema": 1, "services": services}, sort_keys=True, separators=(",", ":"))
     revision = hashlib.sha256(content.encode()).hexdigest()[:16]
     body = json.dumps(
         {"schema": 1, "revision": revision, "services": services}, sort_keys=True, separators=(",", ":")
     )
-    return Snapshot(revision=revision, body=body, running=running)
+    return Snapshot(revision=revision, body=body, running=running, watched=frozenset(watched))
+
+
+def _watched(d: Deployment, service: Service) -> bool:
+    return d.version == service.stable_version and under_watch(d)
 
 
 async def _entry(tx: Transaction, service: Service, d: Deployment | None) -> dict[str, Any]:
@@ -82,8 +94,10 @@ async def _entry(tx: Transaction, service: Service, d: Deployment | None) -> dic
     sticky: list[str] = []
     if d.strategy.stickiness is Stickiness.PERSISTENT and d.weight_bp < d.peak_bp and not d.filter_only:
         sticky = sorted(await tx.assignments.hashes_from(d.id, d.weight_bp))
+    # After promotion the version before stays the fallback for as long as the new one is watched.
+    stable = d.stable_version if d.status is Status.ACTIVE else service.stable_version
     return {
-        "stable": service.stable_version,
+        "stable": stable,
         "deployment": {
             "id": d.id,
             "version": d.version,

@@ -11,13 +11,18 @@ from datetime import datetime
 
 from serinus.core.analysis.checks import OnFail, evaluate_all
 from serinus.core.analysis.evidence import Evidence
-from serinus.core.analysis.verdict import Outcome, blocking
+from serinus.core.analysis.judging import Judged, Setting, judge_evidence
+from serinus.core.analysis.sequential.plan import Plan
+from serinus.core.analysis.verdict import Outcome, blocking, failed
 from serinus.core.breaker import FAILURES, OPEN, Breaker
+from serinus.core.bucketing import BUCKETS
+from serinus.core.codec import to_json
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
+from serinus.core.lifecycle.moves import roll_back, under_watch
 from serinus.core.model import Deployment, Status
 from serinus.core.policy.order import ORDER
 
-__all__ = ["MAX_GAP_SECONDS", "decide"]
+__all__ = ["MAX_GAP_SECONDS", "decide", "plan_of"]
 
 #: A longer gap between two looks does not count as observed: nobody looked, or the clock stepped.
 MAX_GAP_SECONDS = 30.0
@@ -25,6 +30,8 @@ MAX_GAP_SECONDS = 30.0
 
 def decide(d: Deployment, evidence: Evidence, now: datetime) -> Decision:
     """Return what follows for a deployment from what was measured. ``now`` must be aware."""
+    if d.status is Status.ACTIVE and under_watch(d):
+        return _watch(d, evidence, now)
     if d.status is not Status.CANARY:
         return Decision(next_state=d)
     measured = _measure(d, evidence, now)
@@ -42,7 +49,8 @@ def decide(d: Deployment, evidence: Evidence, now: datetime) -> Decision:
 
 def _measure(d: Deployment, evidence: Evidence, now: datetime) -> Deployment:
     """Return ``d`` with fresh verdicts, breaker and clocks."""
-    verdicts = evaluate_all(d.policy.checks, evidence, now.timestamp())
+    judged = _judge(d, evidence, now)
+    verdicts = judged.verdicts + evaluate_all(d.policy.checks, evidence, now.timestamp())
     gap = (now - d.last_tick_at).total_seconds() if d.last_tick_at else 0.0
     # A clock that steps back gives nothing, one that jumps ahead at most the longest normal gap.
     looked = min(max(gap, 0.0), MAX_GAP_SECONDS)
@@ -50,12 +58,71 @@ def _measure(d: Deployment, evidence: Evidence, now: datetime) -> Deployment:
     return replace(
         d,
         verdicts=verdicts,
+        judge=judged.state,
+        judged_until=judged.until,
+        answer=judged.answer,
         breaker=_breaker(d, evidence, now.timestamp()),
         observed_seconds=d.observed_seconds + carried,
         blind_seconds=d.blind_seconds + looked if blocking(verdicts) else 0.0,
         majority_seconds=d.majority_seconds + (carried if d.traffic_bp >= 5000 else 0.0),
         last_tick_at=now,
     )
+
+
+def _judge(d: Deployment, evidence: Evidence, now: datetime) -> Judged:
+    """Feed the sequential judge what has closed since the last look."""
+    before = Judged(d.judge, d.judged_until, d.answer)
+    if d.policy.judge is None:
+        return before
+    step = d.step
+    begun = d.step_started_at or d.started_at
+    alone = d.traffic_bp >= BUCKETS
+    setting = Setting(
+        step=f"{d.step_index}:{d.traffic_bp}",
+        step_started=begun.timestamp() if begun else 0.0,
+        alone=alone,
+        share=None if alone or d.target_filter or d.peak_bp > d.traffic_bp else d.traffic_bp / BUCKETS,
+        left=max(0.0, step.hold_seconds - d.observed_seconds) if step else None,
+    )
+    return judge_evidence(plan_of(d), before, evidence, setting, now.timestamp())
+
+
+def _watch(d: Deployment, evidence: Evidence, now: datetime) -> Decision:
+    """After promotion: the same judge goes on against what was recorded of the version before."""
+    judged = _judge(d, evidence, now)
+    after = replace(
+        d, verdicts=judged.verdicts, judge=judged.state, judged_until=judged.until, answer=judged.answer
+    )
+    bad = [v.message for v in failed(judged.verdicts, "rollback")]
+    if d.policy.breaker and evidence.open_breakers:
+        bad.append(f"the circuit breaker opened ({', '.join(evidence.open_breakers)})")
+    if not bad:
+        return _watched(after, now)
+    reason = "after promotion: " + "; ".join(bad)
+    return roll_back(
+        after, now, reason, automatic=True, data={"rule": "watch", "verdicts": to_json(after.verdicts)}
+    )
+
+
+def _watched(d: Deployment, now: datetime) -> Decision:
+    """Go on watching, or say that it is over."""
+    length = plan_of(d).watch
+    seconds = (now - d.ended_at).total_seconds() if d.ended_at else length
+    if seconds < length:
+        return Decision(next_state=d)
+    found = d.answer.checks[-1].sentence if d.answer and d.answer.checks else "nothing was measured"
+    message = f"Watched for {length / 60:.0f} min after promotion, and kept: {found}."
+    return Decision(
+        next_state=replace(d, phase="active", sentence=message),
+        reasons=(Reason(kind="watched", message=message),),
+    )
+
+
+def plan_of(d: Deployment) -> Plan:
+    """Return the judge's plan, spread over the time that this deployment's steps take."""
+    plan = d.policy.judge or Plan()
+    planned = sum(step.hold_seconds for step in d.strategy.steps if step.traffic_bp < BUCKETS)
+    return replace(plan, horizon=planned) if planned > 0 else plan
 
 
 def _breaker(d: Deployment, evidence: Evidence, now: float) -> Breaker:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from math import isfinite
 
 from serinus.core.analysis.checks import Policy
+from serinus.core.analysis.sequential.answer import Answer
 from serinus.core.analysis.verdict import Verdict
 from serinus.core.breaker import CLOSED_BREAKER, OPEN, Breaker
 from serinus.core.bucketing import BUCKETS
@@ -240,6 +241,10 @@ class Deployment:
     approved: bool = False
     breaker: Breaker = CLOSED_BREAKER
     verdicts: tuple[Verdict, ...] = ()
+    #: The sequential judge: its state (opaque), the time up to which it has seen, its newest answer.
+    judge: str = ""
+    judged_until: float = 0.0
+    answer: Answer | None = None
     #: What it is at, for telling a change from a repetition: ``observing``, ``holding:no-data``, …
     phase: str = "observing"
     #: One sentence: what it does now and why.

@@ -117,6 +117,8 @@ class Evidence:
     #: Failures in a row at the canary and successes since the last look, as far as known.
     fresh_errors: int = 0
     fresh_successes: int = 0
+    #: What is odd about the sources: a counter that was reset, a source that does not answer.
+    notes: tuple[str, ...] = ()
 
     def over(self, side: Side, since: float, until: float, selector: Selector | None = None) -> Arm:
         """Add up one side's windows that end after ``since`` and start by ``until``."""
@@ -142,6 +144,14 @@ class Evidence:
         if found[0].kind is SampleKind.COUNTER:
             return sum(s.value for s in found)
         return max(found, key=lambda s: s.start).value
+
+    def paired(self, since: float, until: float) -> dict[str, tuple[float, float]]:
+        """Return the metrics that both sides reported in a span, as name → (canary, stable)."""
+        sides: dict[str, dict[Side, float]] = {}
+        for s in self.samples:
+            if since <= s.start < until and not s.label:
+                sides.setdefault(s.name, {})[s.side] = s.value
+        return {n: (v[Side.CANARY], v[Side.STABLE]) for n, v in sides.items() if len(v) == len(Side)}
 
     def reports(self, name: str) -> bool:
         """Tell whether any side has reported this metric at all."""

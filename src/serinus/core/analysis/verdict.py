@@ -38,6 +38,8 @@ class Verdict:
     on_fail: str = "rollback"
     #: Whether the step may end without it: a metric that the service does not report does not block.
     required: bool = True
+    #: It says neither pass nor fail, and the policy goes on without it: no harm among enough requests.
+    accepted: bool = False
 
 
 def failed(verdicts: tuple[Verdict, ...], on_fail: str) -> tuple[Verdict, ...]:
@@ -46,6 +48,6 @@ def failed(verdicts: tuple[Verdict, ...], on_fail: str) -> tuple[Verdict, ...]:
 
 
 def blocking(verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
-    """Return the required verdicts that say neither pass nor fail."""
+    """Return the required verdicts that say neither pass nor fail and that the policy waits for."""
     unknown = (Outcome.INCONCLUSIVE, Outcome.ERROR)
-    return tuple(v for v in verdicts if v.required and v.outcome in unknown)
+    return tuple(v for v in verdicts if v.required and not v.accepted and v.outcome in unknown)

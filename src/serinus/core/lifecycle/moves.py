@@ -22,8 +22,21 @@ from serinus.core.model import (
     percent,
 )
 
-__all__ = ["approve", "deprecate", "enter_step", "pause", "promote", "resume", "roll_back", "shift", "start"]
+__all__ = [
+    "approve",
+    "deprecate",
+    "enter_step",
+    "pause",
+    "promote",
+    "resume",
+    "roll_back",
+    "shift",
+    "start",
+    "under_watch",
+]
 
+#: The phase of a promoted deployment that the judge still watches.
+WATCHING = "watching"
 SET_TRAFFIC = Intent(kind=IntentKind.SET_TRAFFIC)
 
 
@@ -174,6 +187,7 @@ def promote(d: Deployment, now: datetime, gate: tuple[Verdict, ...] = (), *, for
         waiting=Waiting.NOTHING,
         ended_at=now,
         end_reason="promoted",
+        phase=WATCHING if d.policy.judge and d.policy.judge.watch > 0 else "active",
         sentence=message,
     )
     return Decision(
@@ -186,6 +200,11 @@ def promote(d: Deployment, now: datetime, gate: tuple[Verdict, ...] = (), *, for
         ),
         reasons=(Reason(kind="promoted", message=message, data={"forced": bool(unmet)}),),
     )
+
+
+def under_watch(d: Deployment) -> bool:
+    """Tell whether a promoted version is still watched, with automatic rollback."""
+    return d.status is Status.ACTIVE and d.phase == WATCHING
 
 
 def roll_back(

@@ -11,12 +11,15 @@ from datetime import datetime
 
 from serinus.core.analysis.checks import OnNoData
 from serinus.core.analysis.evidence import Evidence
+from serinus.core.analysis.judging import sure_enough
+from serinus.core.analysis.sequential.plan import Finding
 from serinus.core.analysis.verdict import Outcome, Verdict, blocking, failed
 from serinus.core.breaker import OPEN
+from serinus.core.bucketing import BUCKETS
 from serinus.core.codec import to_json
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
 from serinus.core.lifecycle.moves import SET_TRAFFIC, enter_step, promote, roll_back
-from serinus.core.model import Deployment, Mode, Waiting, percent
+from serinus.core.model import Deployment, Mode, Step, Waiting, percent
 from serinus.core.policy.gate import promotion_gate
 
 __all__ = ["ORDER", "Rule"]
@@ -78,7 +81,7 @@ def manual_mode(d: Deployment, evidence: Evidence, now: datetime) -> Decision | 
     """In manual mode a person moves it."""
     if d.strategy.mode is not Mode.MANUAL and d.strategy.steps:
         return None
-    return _stay(d, f"At {percent(d.traffic_bp)}, moved by hand: {_tally(d.verdicts)}.")
+    return _stay(d, f"At {percent(d.traffic_bp)}, moved by hand: {_tally(d)}.")
 
 
 def waits_for_person(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
@@ -93,10 +96,19 @@ def waits_for_person(d: Deployment, evidence: Evidence, now: datetime) -> Decisi
 def still_observing(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
     """Observe until the step's time is over."""
     step = d.step
-    if step is None or d.observed_seconds >= step.hold_seconds:
+    if step is None or d.observed_seconds >= step.hold_seconds or _sure(d, step):
         return None
     left = step.hold_seconds - d.observed_seconds
-    return _stay(d, f"Observing at {percent(d.traffic_bp)}: {_tally(d.verdicts)}; {_span(left)} left.")
+    return _stay(d, f"Observing at {percent(d.traffic_bp)}: {_tally(d)}; {_span(left)} left.")
+
+
+def _sure(d: Deployment, step: Step) -> bool:
+    """An adaptive policy ends a step as soon as harm that matters at the next share is excluded."""
+    plan = d.policy.judge
+    if plan is None or d.observed_seconds < min(plan.min_step, step.hold_seconds):
+        return False
+    following = d.strategy.steps[d.step_index + 1 :]
+    return sure_enough(plan, d.answer, following[0].traffic_bp if following else BUCKETS)
 
 
 def not_enough_measured(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
@@ -143,7 +155,7 @@ ORDER: tuple[Rule, ...] = (
 
 def _advance(d: Deployment, index: int, now: datetime) -> Decision:
     moved = enter_step(d, index, now)
-    message = f"{percent(d.traffic_bp)} passed: {_tally(d.verdicts)}. Traffic → {percent(moved.traffic_bp)}."
+    message = f"{percent(d.traffic_bp)} passed: {_tally(d)}. Traffic → {percent(moved.traffic_bp)}."
     data = {"from_bp": d.traffic_bp, "to_bp": moved.traffic_bp, "verdicts": to_json(d.verdicts)}
     return Decision(
         next_state=replace(moved, sentence=message, phase="observing"),
@@ -153,7 +165,7 @@ def _advance(d: Deployment, index: int, now: datetime) -> Decision:
 
 
 def _wait(d: Deployment, waiting: Waiting, what: str) -> Decision:
-    message = f"{percent(d.traffic_bp)} passed: {_tally(d.verdicts)}. {d.version} {what}."
+    message = f"{percent(d.traffic_bp)} passed: {_tally(d)}. {d.version} {what}."
     return Decision(
         next_state=replace(d, waiting=waiting, sentence=message, phase=f"waiting:{waiting.value}"),
         intents=(Intent(kind=IntentKind.TELL, topic="waiting", data={"what": waiting.value}),),
@@ -184,12 +196,24 @@ def _stay(d: Deployment, sentence: str) -> Decision:
     return Decision(next_state=calm, reasons=(Reason(kind="going_on", message=message),))
 
 
-def _tally(verdicts: tuple[Verdict, ...]) -> str:
-    required = [v for v in verdicts if v.required]
+def _tally(d: Deployment) -> str:
+    """Say in a clause how the checks stand."""
+    required = [v for v in d.verdicts if v.required]
     if not required:
         return "no checks"
+    if d.answer is not None:
+        return _judged_tally(d, required)
     good = sum(v.outcome is Outcome.PASS for v in required)
     return f"{good} of {len(required)} checks pass"
+
+
+def _judged_tally(d: Deployment, required: list[Verdict]) -> str:
+    open_ones = [v for v in required if v.outcome is not Outcome.PASS]
+    if not open_ones:
+        return "safe: " + "; ".join(v.message for v in required)
+    if d.answer is not None and d.answer.finding is Finding.CANNOT_TELL:
+        return "no harm seen; " + open_ones[0].message
+    return "no harm seen so far; " + open_ones[0].message
 
 
 def _span(seconds: float) -> str:

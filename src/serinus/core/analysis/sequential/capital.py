@@ -54,7 +54,7 @@ class Capital:
         self.early_limit = min(max(self.early_limit + limit, BOTTOM), TOP)
         self.late_limit = min((self.late_limit + release) * exp(min(limit, TOP)), 1e130)
 
-    def value(self, weights: list[float], late_weights: list[float], early_share: float) -> float:
+    def value(self, weights: tuple[float, ...], late_weights: tuple[float, ...], early_share: float) -> float:
         """Return the capital per unit: 1 at the start; ``weights`` of the alternatives sum to 1."""
         late_share = 1.0 - early_share
         idle = late_share * max(0.0, 1.0 - self.released)
@@ -63,7 +63,9 @@ class Capital:
             for w, v, e, g in zip(weights, late_weights, self.early, self.late, strict=True)
         )
 
-    def best(self, weights: list[float], late_weights: list[float], early_share: float) -> tuple[int, bool]:
+    def best(
+        self, weights: tuple[float, ...], late_weights: tuple[float, ...], early_share: float
+    ) -> tuple[int, bool]:
         """Return the alternative that has gained most, and whether its late part has."""
         winner, top, is_late = 0, -inf, False
         for k, weight in enumerate(weights):

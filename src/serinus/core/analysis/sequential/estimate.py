@@ -67,8 +67,13 @@ class Tally:
             self.over += canary_errors * stable / both
             self.under += stable_errors * canary / both
 
+    def fade(self, by: float) -> None:
+        """Forget a part of the counts, so that they tell of lately."""
+        self.canary = round(self.canary * by)
+        self.canary_errors = round(self.canary_errors * by)
+
     def latency(
-        self, canary: int, mean_canary: float, stable: int, mean_stable: float, variance: float
+        self, canary: float, mean_canary: float, stable: float, mean_stable: float, variance: float
     ) -> None:
         """Add one window of one stratum: counts, means and the variance of ln(latency)."""
         weight = canary * stable / (canary + stable)

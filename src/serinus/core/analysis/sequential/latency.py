@@ -15,13 +15,15 @@ weights come from a reference, the latencies of earlier windows, and only say wh
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
-from math import exp, inf, log, sqrt
+from math import exp, inf, log, log1p, sqrt
 
 from serinus.core.histogram import Histogram
 
-__all__ = ["Buckets", "Harm", "Reference", "buckets_of"]
+__all__ = ["Buckets", "Harm", "Reference", "Tables", "buckets_of", "merge", "tables"]
 
 #: Part of the mass that an alternative leaves where it is: keeps every weight above zero.
 STAY = 0.02
@@ -36,8 +38,12 @@ FEW = 4
 #: The saddle point falls short of the exact mean by at most about this over the pool's size (measured
 #: against exact sums for pools of 20 to 400); adding it keeps it on the safe side.
 SHORT = 0.12
-#: Iterations for the saddle point; Newton's method from a good start needs two.
-ROUNDS = 3
+#: Iterations for the saddle point at most; Newton's method from a good start needs one or two.
+ROUNDS = 4
+#: Close enough: the error of the logarithm is the square of this, times the spread.
+CLOSE = 1e-3
+#: Below this share of the pool, drawing with replacement is exact enough and much cheaper.
+SMALL_SHARE = 0.015
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,98 +100,150 @@ def buckets_of(histogram: Histogram, scale: int = 3) -> Buckets:
     return Buckets(tuple(edges), tuple(counts))
 
 
+def merge(parts: Iterable[Buckets | None]) -> Buckets | None:
+    """Add up counts over the union of their edges; ``None`` when nothing was measured."""
+    total: dict[float, int] = {}
+    for part in parts:
+        if part:
+            for edge, count in zip(part.edges, part.counts, strict=True):
+                total[edge] = total.get(edge, 0) + count
+    if not total:
+        return None
+    edges = tuple(sorted(total))
+    return Buckets(edges, tuple(total[edge] for edge in edges))
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The weights of every alternative for one shape of latencies."""
+
+    weights: tuple[tuple[float, ...], ...]
+    logs: tuple[tuple[float, ...], ...]
+    #: The shape itself, as parts of the whole.
+    share: tuple[float, ...]
+
+
+@lru_cache(maxsize=1024)
+def tables(edges: tuple[float, ...], shape: tuple[float, ...], harms: tuple[Harm, ...]) -> Tables:
+    """Return the weights for latencies of this shape: counts between ``edges``, one more than those."""
+    # Half a request in every bucket: an empty one is rare, not impossible.
+    mass = [c + 0.5 for c in shape]
+    whole = sum(mass)
+    share = [m / whole for m in mass]
+    weights = tuple(tuple(_weights(edges, share, harm)) for harm in harms)
+    return Tables(
+        weights=weights,
+        logs=tuple(tuple(log(g) for g in row) for row in weights),
+        share=tuple(share),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _middles(edges: tuple[float, ...]) -> tuple[float, ...]:
+    half = 0.5 * log(edges[1] / edges[0]) if len(edges) > 1 else 0.1
+    inner = [0.5 * log(a * b) for a, b in pairwise(edges)]
+    return (log(edges[0]) - half, *inner, log(edges[-1]) + half)
+
+
 @dataclass(slots=True)
 class Reference:
-    """Latencies of earlier windows: bucket edges to count in, and the weights that they give."""
+    """Stable's latencies so far: buckets to count in, and the shape that gives the weights."""
 
-    edges: list[float]
+    edges: tuple[float, ...]
     counts: list[float]
-    #: Requests that had been seen when the weights were made; they are made anew as it doubles.
-    made_at: float = 0.0
-    weights: list[list[float]] = field(default_factory=list)
-    logs: list[list[float]] = field(default_factory=list)
+    #: The counts when the weights were last made; they are made anew as the requests double.
+    shape: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, first: Buckets) -> Reference:
         """Choose edges from the first latencies seen: fine where most requests are."""
-        return cls(edges=_chosen(first), counts=[])
+        edges = tuple(_chosen(first))
+        return cls(edges=edges, counts=[0.0] * (len(edges) + 1))
+
+    @property
+    def middles(self) -> tuple[float, ...]:
+        """ln(ms) in the middle of each bucket."""
+        return _middles(self.edges)
 
     def place(self, buckets: Buckets) -> list[float]:
         """Return a window's counts in the reference's buckets."""
-        edges = self.edges
-        found = [0.0] * (len(edges) + 1)
-        lower = 0.0
-        for edge, count in zip(buckets.edges, buckets.counts, strict=True):
-            if count:
-                middle = (
-                    sqrt(lower * edge)
-                    if lower > 0 and edge < inf
-                    else lower * 1.01
-                    if edge == inf
-                    else edge * 0.99
-                )
-                found[bisect_left(edges, middle)] += count
-            lower = edge
+        found = [0.0] * len(self.counts)
+        for at, count in zip(_places(buckets.edges, self.edges), buckets.counts, strict=True):
+            found[at] += count
         return found
 
-    def learn(self, pooled: list[float], harms: tuple[Harm, ...]) -> None:
-        """Add a window to what is known, and make the weights anew when that has doubled."""
-        if not self.counts:
-            self.counts = [0.0] * len(pooled)
-        self.counts = [a + b for a, b in zip(self.counts, pooled, strict=True)]
-        if sum(self.counts) >= 2 * self.made_at:
-            self.weigh(harms)
+    def learn(self, stable: list[float]) -> None:
+        """Add a window of stable to what is known, and renew the shape when that has doubled."""
+        self.counts = [a + b for a, b in zip(self.counts, stable, strict=True)]
+        if sum(self.counts) >= 2 * sum(self.shape):
+            self.shape = tuple(self.counts)
 
-    def weigh(self, harms: tuple[Harm, ...]) -> None:
-        """Make the weights of every alternative from what is known now."""
-        self.made_at = sum(self.counts)
-        # Half a request in every bucket: an empty one is rare, not impossible.
-        mass = [c + 0.5 for c in self.counts]
-        whole = sum(mass)
-        share = [m / whole for m in mass]
-        self.weights = [_weights(self.edges, share, harm) for harm in harms]
-        self.logs = [[log(g) for g in row] for row in self.weights]
-
-    def log_ratios(self, canary: list[float], pooled: list[float]) -> list[float]:
-        """Return ln(likelihood ratio) of every alternative for one window."""
-        drawn, whole = sum(canary), sum(pooled)
-        if drawn <= 0 or drawn >= whole or not self.weights:
-            return [0.0] * len(self.weights)
-        filled = [b for b, count in enumerate(pooled) if count]
-        mine = [b for b in filled if canary[b]]
+    def log_ratios(self, canary: list[float], stable: list[float], harms: tuple[Harm, ...]) -> list[float]:
+        """Return ln(likelihood ratio) of every alternative for one window; zeros while nothing is known."""
+        drawn, others = sum(canary), sum(stable)
+        if drawn <= 0 or others <= 0 or not self.shape:
+            return [0.0] * len(harms)
+        known = tables(self.edges, self.shape, harms)
+        filled = [b for b, (c, s) in enumerate(zip(canary, stable, strict=True)) if c or s]
+        counts = [canary[b] + stable[b] for b in filled]
+        mine = [(b, canary[b]) for b in filled if canary[b]]
         found = []
-        for weights, logs in zip(self.weights, self.logs, strict=True):
-            score = sum(canary[b] * logs[b] for b in mine)
-            pool = [(pooled[b], weights[b]) for b in filled]
-            found.append(score - _log_mean(pool, drawn, whole))
+        for weights, logs in zip(known.weights, known.logs, strict=True):
+            score = 0.0
+            for b, count in mine:
+                score += count * logs[b]
+            found.append(score - _log_mean(counts, [weights[b] for b in filled], drawn, drawn + others))
         return found
 
 
-def _log_mean(pool: list[tuple[float, float]], drawn: float, whole: float) -> float:
-    """Return ln E[prod g**C] for ``drawn`` requests out of the pool of (count, weight)."""
-    mean = sum(n * g for n, g in pool) / whole
+@lru_cache(maxsize=1024)
+def _places(measured: tuple[float, ...], edges: tuple[float, ...]) -> tuple[int, ...]:
+    """Return, for each measured bucket, the one that it is counted in."""
+    found, lower = [], 0.0
+    for edge in measured:
+        if edge == inf:
+            middle = lower * 1.01
+        elif lower > 0:
+            middle = sqrt(lower * edge)
+        else:
+            middle = edge * 0.99
+        found.append(bisect_left(edges, middle))
+        lower = edge
+    return tuple(found)
+
+
+def _log_mean(counts: list[float], weights: list[float], drawn: float, whole: float) -> float:
+    """Return ln E[prod g**C] for ``drawn`` out of ``whole`` requests with these counts and weights."""
+    total = 0.0
+    for n, g in zip(counts, weights, strict=True):
+        total += n * g
+    mean = total / whole
     with_replacement = drawn * log(mean)
     share = drawn / whole
-    if drawn < FEW or share < 0.02:
+    if drawn < FEW or share < SMALL_SHARE:
         return with_replacement
     odds = share / (1.0 - share)
-    tilt = odds / mean
-    spread = 0.0
+    tilt, spread = odds / mean, 0.0
     for _ in range(ROUNDS):
         total = spread = 0.0
-        for n, g in pool:
-            q = tilt * g / (1.0 + tilt * g)
-            total += n * q
-            spread += n * q * (1.0 - q)
-        tilt *= exp(max(-1.0, min(1.0, (drawn - total) / spread)))
-    grown = sum(n * log(1.0 + tilt * g) for n, g in pool)
-    plain = whole * log(1.0 + odds)
-    saddle = grown - drawn * log(tilt) - plain + drawn * log(odds)
+        for n, g in zip(counts, weights, strict=True):
+            q = 1.0 - 1.0 / (1.0 + tilt * g)
+            part = n * q
+            total += part
+            spread += part * (1.0 - q)
+        off = (drawn - total) / spread
+        tilt *= exp(max(-1.0, min(1.0, off)))
+        if abs(off) < CLOSE:
+            break
+    grown = 0.0
+    for n, g in zip(counts, weights, strict=True):
+        grown += n * log1p(tilt * g)
+    saddle = grown - whole * log1p(odds) - drawn * log(tilt / odds)
     saddle += 0.5 * log(whole * share * (1.0 - share) / spread) + SHORT / whole
     return min(with_replacement, saddle)
 
 
-def _weights(edges: list[float], share: list[float], harm: Harm) -> list[float]:
+def _weights(edges: tuple[float, ...], share: list[float], harm: Harm) -> list[float]:
     """Return the density ratio of each bucket under ``harm``."""
     below = _cumulative(share)
     lower_edge = edges[0] / 2
@@ -207,7 +265,7 @@ def _cumulative(share: list[float]) -> list[float]:
     return found
 
 
-def _at(edges: list[float], below: list[float], lower_edge: float, x: float) -> float:
+def _at(edges: tuple[float, ...], below: list[float], lower_edge: float, x: float) -> float:
     """Return the part of latencies up to ``x``, between edges as straight lines over log(x)."""
     at = bisect_left(edges, x)
     if at >= len(edges):

@@ -133,9 +133,8 @@ class Bets:
     def of(cls, plan: Plan) -> Bets:
         """Place the bets around what the plan tolerates."""
         errors, latency = plan.errors or ErrorHarm(), plan.latency or LatencyHarm()
-        stretch = errors.ratio / 1.1
-        ratios = tuple(r * stretch for r in (2.0, 3.2, 7.0, 22.0, 300.0))
-        slow = (1.0 + latency.slower) / 1.05
+        ratios = tuple(errors.find * r for r in (1.0, 1.6, 3.5, 11.0, 150.0))
+        slow = (1.0 + latency.find) / 1.1
         return cls(
             ratios=ratios,
             ratio_weights=(0.38, 0.27, 0.13, 0.13, 0.09),

@@ -1,0 +1,297 @@
+"""From the judge's book to its answer: who is blamed, what is excluded, how long until it knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import exp, inf, log, sqrt
+
+from serinus.core.analysis.sequential import words
+from serinus.core.analysis.sequential.answer import Answer, CheckAnswer, Slice
+from serinus.core.analysis.sequential.estimate import Interval, Tally
+from serinus.core.analysis.sequential.group import EARLY, Group
+from serinus.core.analysis.sequential.ledger import EVERYWHERE, Ledger, shares
+from serinus.core.analysis.sequential.plan import Bets, ErrorHarm, Finding, LatencyHarm, MetricHarm, Plan
+
+__all__ = ["answer_of"]
+
+#: Harm must explain what was seen better than a harm of just the tolerated size, by this much (nats).
+MARGIN = 0.5
+#: A stratum is named when its own, corrected evidence reaches this.
+NAMED = 5.0
+#: The split is called wrong when the bet on it reaches this, and it is off by more than this part.
+SPLIT_EVIDENCE, SPLIT_OFF = 1000.0, 0.1
+#: Sizes of harm that a step may leave unexcluded under ``adaptive``: index of the first excluded bet.
+LEVELS = 3
+#: A typical stake on one alternative, for saying what would be visible now.
+STAKE = 0.3
+
+
+def answer_of(plan: Plan, bets: Bets, book: Ledger, left: float | None) -> Answer:
+    """Return what a book says. ``left``: seconds until somebody wants to know."""
+    needed = plan.candidates / plan.budget
+    stakes = book.stakes_of(plan, bets)
+    total = sum(value for _, _, value in stakes)
+    blamed = _blamed(book, bets, stakes) if total >= needed else None
+    checks = tuple(_checks(plan, bets, book, stakes, blamed, left))
+    slices = _slices(book, bets, stakes)
+    finding = _overall(checks)
+    answer = Answer(
+        finding=finding,
+        sentence="",
+        evidence=min(total, 1e12),
+        needed=needed,
+        budget_used=min(1.0, book.peak / needed),
+        checks=checks,
+        slices=slices,
+        warnings=tuple(_warnings(book)),
+        requests=book.whole.tally.canary + book.alone.canary,
+        step_requests=book.step_requests,
+        excluded=max((_excluded(book, plan, check) for check in _compared(plan)), default=0),
+    )
+    return replace(answer, sentence=words.overall(answer))
+
+
+def _blamed(book: Ledger, bets: Bets, stakes: list[tuple[str, str, float]]) -> tuple[str, str] | None:
+    """Return the (check, stratum) that has gained most, unless a tolerated harm explains it as well."""
+    check, stratum, _ = max(stakes, key=lambda stake: stake[2])
+    if check in ("errors", "latency"):
+        group = book.parts[stratum] if stratum else book.whole
+        best, late = group.best(check, bets)
+        if group.capital(check).margin(best, late=late) < MARGIN:
+            return None
+    return check, stratum
+
+
+def _overall(checks: tuple[CheckAnswer, ...]) -> Finding:
+    found = {c.finding for c in checks}
+    for finding in (Finding.HARM, Finding.CANNOT_TELL, Finding.NOT_YET):
+        if finding in found:
+            return finding
+    return Finding.SAFE if checks else Finding.NOT_YET
+
+
+def _compared(plan: Plan) -> list[str]:
+    return [c for c, wanted in (("errors", plan.errors), ("latency", plan.latency)) if wanted]
+
+
+def _checks(
+    plan: Plan,
+    bets: Bets,
+    book: Ledger,
+    stakes: list[tuple[str, str, float]],
+    blamed: tuple[str, str] | None,
+    left: float | None,
+) -> list[CheckAnswer]:
+    evidence: dict[str, float] = {}
+    for check, _, value in stakes:
+        evidence[check] = evidence.get(check, 0.0) + value
+    found = []
+    for check in _compared(plan):
+        make = _errors if check == "errors" else _latency
+        answer = make(plan, bets, book, blamed is not None and blamed[0] == check)
+        found.append(_timed(replace(answer, evidence=evidence.get(check, 0.0)), book, left))
+    if book.watch.windows:
+        found.append(
+            _alone(plan, book, evidence.get("alone", 0.0), blamed is not None and blamed[0] == "alone")
+        )
+    for harm in plan.metrics:
+        answer = _metric(plan, harm, book, blamed is not None and blamed[0] == harm.name)
+        found.append(_timed(replace(answer, evidence=evidence.get(harm.name, 0.0)), book, left))
+    return [replace(a, sentence=words.check(a, plan, book, bets)) for a in found]
+
+
+def _timed(answer: CheckAnswer, book: Ledger, left: float | None) -> CheckAnswer:
+    """Add the seconds, and say so when they are more than are left."""
+    if answer.requests_needed is None or answer.finding is not Finding.NOT_YET:
+        return answer
+    seconds = answer.requests_needed / book.rate if book.rate > 0 else None
+    if left is not None and (seconds is None or seconds > left):
+        return replace(answer, seconds_needed=seconds, finding=Finding.CANNOT_TELL)
+    return replace(answer, seconds_needed=seconds)
+
+
+def _errors(plan: Plan, bets: Bets, book: Ledger, harmful: bool) -> CheckAnswer:
+    harm = plan.errors or ErrorHarm()
+    group = book.whole
+    tally = _relevant(group, "errors", bets) if harmful else group.tally
+    temper = book.dispersion.factor
+    rate = (book.recorded.errors + 0.5) / (book.recorded.requests + 1.0)
+    per_request = rate * (harm.find - 1.0 - log(harm.find)) * _independent(tally) / temper
+    return CheckAnswer(
+        check="errors",
+        finding=_finding(group, "errors", plan, book, harmful),
+        sentence="",
+        canary=tally.canary_errors / tally.canary if tally.canary else None,
+        stable=tally.stable_errors / tally.stable if tally.stable else None,
+        unit="ratio",
+        interval=tally.error_ratio(1.0 - plan.confidence, temper),
+        requests_needed=_needed(group, "errors", plan, book, per_request),
+        smallest=_smallest_ratio(tally, rate * _independent(tally) / temper, _nats(plan, book, "errors")),
+    )
+
+
+def _latency(plan: Plan, bets: Bets, book: Ledger, harmful: bool) -> CheckAnswer:
+    harm = plan.latency or LatencyHarm()
+    group = book.whole
+    tally = _relevant(group, "latency", bets) if harmful else group.tally
+    interval = tally.latency_ratio(1.0 - plan.confidence)
+    spread = tally.variance / tally.shift_weight if tally.shift_weight else 0.0
+    per_request = log(1.0 + harm.find) ** 2 / (2.0 * spread) * _independent(tally) if spread else 0.0
+    stable = _typical(book)
+    nats = _nats(plan, book, "latency")
+    return CheckAnswer(
+        check="latency",
+        finding=_finding(group, "latency", plan, book, harmful),
+        sentence="",
+        canary=stable * interval.estimate if stable and interval else None,
+        stable=stable,
+        unit="ms",
+        interval=interval,
+        requests_needed=_needed(group, "latency", plan, book, per_request) if per_request else None,
+        smallest=exp(sqrt(2.0 * spread * nats / tally.shift_weight)) if tally.shift_weight else None,
+    )
+
+
+def _alone(plan: Plan, book: Ledger, evidence: float, harmful: bool) -> CheckAnswer:
+    tally = book.alone
+    finding = Finding.HARM if harmful else Finding.SAFE
+    if not harmful and tally.canary < plan.min_requests:
+        finding = Finding.NOT_YET
+    return CheckAnswer(
+        check="alone",
+        finding=finding,
+        sentence="",
+        canary=tally.canary_errors / tally.canary if tally.canary else None,
+        stable=book.recorded.errors / book.recorded.requests if book.recorded.requests else None,
+        unit="ratio",
+        evidence=evidence,
+    )
+
+
+def _metric(plan: Plan, harm: MetricHarm, book: Ledger, harmful: bool) -> CheckAnswer:
+    bet = book.metrics.get(harm.name)
+    if bet is None or not bet.windows:
+        return CheckAnswer(check=harm.name, finding=Finding.NOT_YET, sentence="")
+    width = bet.half_width(1.0 - plan.confidence)
+    finding = Finding.HARM if harmful else Finding.SAFE if bet.mean + width <= 0 else Finding.NOT_YET
+    canary, stable = bet.canary / bet.windows, bet.stable / bet.windows
+    gap = canary - stable
+    return CheckAnswer(
+        check=harm.name,
+        finding=finding,
+        sentence="",
+        canary=canary,
+        stable=stable,
+        interval=Interval(estimate=gap, low=gap - width, high=gap + width) if width < inf else None,
+    )
+
+
+def _finding(group: Group, check: str, plan: Plan, book: Ledger, harmful: bool) -> Finding:
+    if harmful:
+        return Finding.HARM
+    sure = group.capital(check).early[0] <= log(1.0 - plan.confidence)
+    return Finding.SAFE if sure and book.step_requests >= plan.min_requests else Finding.NOT_YET
+
+
+def _excluded(book: Ledger, plan: Plan, check: str) -> int:
+    early = book.whole.capital(check).early
+    bound = log(1.0 - plan.confidence)
+    return next((k for k in range(LEVELS) if early[k] <= bound), LEVELS)
+
+
+def _relevant(group: Group, check: str, bets: Bets) -> Tally:
+    """Return the sums since a late fault began to show, or all for one that was there from the start."""
+    _, late = group.best(check, bets)
+    since = group.since
+    return since if late and since.canary else group.tally
+
+
+def _independent(tally: Tally) -> float:
+    """Return the part of a canary request's news that is left when stable has to be measured too."""
+    both = tally.canary + tally.stable
+    return tally.stable / both if both else 1.0
+
+
+def _needed(group: Group, check: str, plan: Plan, book: Ledger, per_request: float) -> int | None:
+    """Return the canary requests until harm of the size worth finding is excluded, if there is none."""
+    few = max(0, plan.min_requests - book.step_requests)
+    if per_request <= 0:
+        return None
+    nats = group.capital(check).early[0] - log(1.0 - plan.confidence)
+    return max(few, round(max(0.0, nats) / per_request))
+
+
+def _nats(plan: Plan, book: Ledger, check: str) -> float:
+    """Return the log likelihood ratio at which a typical bet calls harm."""
+    everywhere = EVERYWHERE if book.parts else 1.0
+    return log(plan.candidates / plan.budget / (shares(plan)[check] * everywhere * EARLY * STAKE))
+
+
+def _smallest_ratio(tally: Tally, rate: float, nats: float) -> float | None:
+    """Return the error ratio whose expected evidence over the requests so far is ``nats``; ``None``: none."""
+    if not tally.canary or rate <= 0:
+        return None
+    low, high = 0.0, log(1e4)
+    if tally.canary * rate * _gain(high) < nats:
+        return None
+    for _ in range(20):
+        middle = (low + high) / 2
+        if tally.canary * rate * _gain(middle) < nats:
+            low = middle
+        else:
+            high = middle
+    return exp(high)
+
+
+def _gain(x: float) -> float:
+    """Return r ln r − r + 1 for r = e**x: nats per expected error."""
+    r = exp(x)
+    return r * x - r + 1.0
+
+
+def _typical(book: Ledger) -> float | None:
+    """Return stable's geometric mean latency in ms over all strata, or ``None``."""
+    total = weight = 0.0
+    for reference in book.references.values():
+        count = sum(reference.counts)
+        total += sum(c * x for c, x in zip(reference.counts, reference.middles, strict=True))
+        weight += count
+    return exp(total / weight) if weight else None
+
+
+def _slices(book: Ledger, bets: Bets, stakes: list[tuple[str, str, float]]) -> tuple[Slice, ...]:
+    """Return the strata that show harm, worst first."""
+    found = []
+    for check, stratum, _ in stakes:
+        if not stratum:
+            continue
+        evidence = book.stakes[stratum] * book.parts[stratum].value(check, bets)
+        if evidence < NAMED:
+            continue
+        tally = book.parts[stratum].tally
+        ratio = tally.error_ratio(0.05, 1.0) if check == "errors" else tally.latency_ratio(0.05)
+        found.append(
+            Slice(
+                stratum=stratum,
+                check=check,
+                evidence=min(evidence, 1e12),
+                canary=tally.canary_errors / tally.canary if check == "errors" and tally.canary else None,
+                stable=tally.stable_errors / tally.stable if check == "errors" and tally.stable else None,
+                ratio=ratio.estimate if ratio else None,
+            )
+        )
+    return tuple(sorted(found, key=lambda s: -s.evidence))
+
+
+def _warnings(book: Ledger) -> list[str]:
+    found = []
+    if book.split.beyond(SPLIT_OFF) >= SPLIT_EVIDENCE:
+        off = book.split.mean
+        more = "more" if off > 0 else "less"
+        found.append(
+            f"the canary gets {abs(off) * 100:.0f} % {more} traffic than configured: "
+            "check the split before trusting the comparison"
+        )
+    if book.one_sided >= 6 and book.one_sided > book.windows / 2:
+        found.append(f"{book.one_sided} of {book.windows} windows had requests on one side only")
+    return found
