@@ -59,6 +59,7 @@ system_parts() { # what the tests run for real
   command -v chromium >/dev/null || command -v chromium-browser >/dev/null || missing+=(chromium)
   command -v wrk >/dev/null || missing+=(wrk)
   command -v prometheus >/dev/null || missing+=(prometheus)
+  command -v openssl >/dev/null || missing+=(openssl)
   [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
   # Debian starts what it installs; the tests start their own, on a port of their own.
   case " ${missing[*]} " in

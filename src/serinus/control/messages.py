@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from serinus.core import codec
@@ -30,14 +30,24 @@ def to_json(notification: Notification) -> dict[str, Any]:
 
 
 def from_json(data: Mapping[str, Any]) -> Notification:
-    """Read the form that the outbox stores."""
-    fields = tuple((str(name), str(value)) for name, value in data.get("fields", ()))
-    plain = {k: v for k, v in data.items() if k not in ("fields", "level", "at")}
-    at = datetime.fromisoformat(data["at"]) if data.get("at") else None
-    return Notification(**plain, level=Level(data["level"]), fields=fields, at=at)
+    """Read the form that the outbox stores.
+
+    Keys that this version does not know are left out: during an upgrade a message written by the newer
+    replica is still told by the older one.
+    """
+    return Notification(
+        id=str(data["id"]),
+        kind=str(data["kind"]),
+        level=Level(data["level"]),
+        title=str(data["title"]),
+        text=str(data["text"]),
+        fields=tuple((str(name), str(value)) for name, value in data.get("fields") or ()),
+        link=str(data.get("link") or ""),
+        at=datetime.fromisoformat(data["at"]) if data.get("at") else None,
+    )
 
 
-def rollback_alert(
+def rollback_alert(  # noqa: PLR0913 - each is one fact of the message, by name
     *,
     id: str,  # noqa: A002 - the field's name
     deployment_id: str,
@@ -48,22 +58,29 @@ def rollback_alert(
     rollback_version: str | None = None,
     tenant_name: str | None = None,
     link: str = "",
+    exposed_units: int | None = None,
+    seconds: float | None = None,
     checks: Sequence[str] = (),
 ) -> Notification:
-    """Return the message of a rollback: what, why, back to which version, and where to look."""
-    lines = [f"The canary{f' {version}' if version else ''} of {service} was rolled back: {reason}"]
-    if checks:
-        lines.append("Last checks:\n" + "\n".join(f"• {c}" for c in checks))
+    """Return the message of a rollback: what, why, back to which version, and where to look.
+
+    ``seconds`` is how long the canary had traffic, ``exposed_units`` how many units were on it.
+    """
+    back = f"everyone is on {rollback_version} again" if rollback_version else "it gets no more traffic"
+    what = f"{version or 'The canary'} of {service} was rolled back: {back}."
+    # A failed check usually is the reason; it is not said twice.
+    others = "\n".join(f"• {check}" for check in checks if check not in reason)
     return Notification(
         id=id,
         kind="rollback",
         level=Level.ERROR,
         title=f"[Serinus] Canary auto-rollback: {_line(service)}",
-        text=_cut("\n\n".join(lines)),
+        text=_cut(f"{what} {_exposure(seconds, exposed_units)}".strip()),
         fields=_fields(
             ("Service", service),
             ("Reason", reason),
             ("Rolled back to", rollback_version),
+            ("Last checks", others),
             ("Deployment", deployment_id),
             ("Tenant", tenant_name),
             ("Time", _utc(at)),
@@ -181,8 +198,38 @@ def _fields(*pairs: tuple[str, str | None]) -> tuple[tuple[str, str], ...]:
     return tuple((name, _cut(value)) for name, value in pairs if value)
 
 
+def _exposure(seconds: float | None, units: int | None) -> str:
+    """Return how far it had got, as far as that is known."""
+    lasted = "" if seconds is None else f"It had traffic for {_lasted(seconds)}"
+    reached = "" if units is None else f"{units:,} unit{' was' if units == 1 else 's were'} on it"
+    together = " and ".join(part for part in (lasted, reached) if part)
+    return f"{together}." if together else ""
+
+
+def _lasted(seconds: float) -> str:
+    """Return a duration in its two largest units.
+
+    >>> [_lasted(s) for s in (0.4, 42, 90, 7200, 93_600)]
+    ['1 s', '42 s', '1 min 30 s', '2 h', '1 d 2 h']
+    """
+    left = max(1, round(seconds))
+    parts = []
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, left = divmod(left, size)
+        parts.append(f"{count} {unit}" if count else "")
+    first = next(at for at, part in enumerate(parts) if part)
+    return " ".join(part for part in parts[first : first + 2] if part)
+
+
 def _utc(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    """Return a time in UTC, whatever zone it came in.
+
+    Raises:
+        ValueError: It has no zone, so nobody knows when it was.
+    """
+    if at.tzinfo is None:
+        raise ValueError("a notification's time needs its UTC offset")
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _line(text: str) -> str:
