@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from serinus.cli import manage, operate, rollout
+from serinus.cli import judge, manage, operate, rollout
 
 __all__ = ["app", "run"]
 
@@ -24,6 +24,7 @@ for name, command in (
     ("doctor", operate.doctor),
     ("login", manage.login),
     ("dashboard", manage.dashboard),
+    ("judge", judge.judge),
     ("version", operate.version),
 ):
     app.command(name)(command)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from serinus.core.errors import InvalidInput
 
-__all__ = ["from_json", "to_json"]
+__all__ = ["from_json", "nearest", "to_json"]
 
 T = TypeVar("T")
 
@@ -114,7 +114,7 @@ def _read_dataclass(kind: Any, data: Any, where: str, problems: dict[str, str]) 
     known = {f.name: f for f in fields(kind)}
     for key in data:
         if key not in known:
-            problems[_join(where, str(key))] = "unknown key" + _nearest(str(key), list(known))
+            problems[_join(where, str(key))] = "unknown key" + nearest(str(key), list(known))
     missing = [n for n, f in known.items() if n not in data and _is_required(f)]
     for name in missing:
         problems[_join(where, name)] = "missing"
@@ -152,7 +152,7 @@ def _read_enum(kind: type[Enum], data: Any, where: str, problems: dict[str, str]
         return kind(data)
     except ValueError:
         values = [str(member.value) for member in kind]
-        near = _nearest(str(data), values)
+        near = nearest(str(data), values)
         problems[where] = f"{_shown(data)} is not one of {', '.join(v for v in values if v)}{near}"
         return next(iter(kind))
 
@@ -175,7 +175,8 @@ def _is_required(field: Field[Any]) -> bool:
     return field.default is MISSING and field.default_factory is MISSING
 
 
-def _nearest(word: str, known: list[str]) -> str:
+def nearest(word: str, known: list[str]) -> str:
+    """Return "; did you mean …?" when one of the known words is near, otherwise nothing."""
     near = get_close_matches(word, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 

@@ -137,8 +137,8 @@ SEQUENTIAL = Policy(
 
 PRESETS = {policy.name: policy for policy in (SEQUENTIAL, RULESETS, IN_APP, ORCHESTRATOR, SLO)}
 
-#: What a deployment gets that names no policy: contract 1's.
-DEFAULT = RULESETS
+#: What a deployment gets that names no policy.
+DEFAULT = SEQUENTIAL
 
 
 def preset(name: str) -> Policy:

@@ -40,7 +40,7 @@ def answer_of(plan: Plan, bets: Bets, book: Ledger, left: float | None) -> Answe
         sentence="",
         evidence=min(total, 1e12),
         needed=needed,
-        budget_used=min(1.0, book.peak / needed),
+        budget_used=min(1.0, max(0.0, (book.peak - 1.0) / (needed - 1.0))),
         checks=checks,
         slices=slices,
         warnings=tuple(_warnings(book)),
