@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, field, fields, is_dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from enum import Enum
@@ -18,7 +18,7 @@ from typing import Annotated, Any, Protocol, TypeVar, Union, get_args, get_origi
 
 from serinus.core.errors import InvalidInput
 
-__all__ = ["Form", "also", "at", "from_json", "hints", "nearest", "read", "refuse", "to_json"]
+__all__ = ["Form", "also", "at", "from_json", "hints", "nearest", "read", "refuse", "to_json", "told"]
 
 T = TypeVar("T")
 #: After so many problems no nearest name is looked for any more: that takes time.
@@ -35,6 +35,19 @@ class Form(Protocol):
             ValueError: What is wrong, as a shorter way of noting it.
         """
         ...
+
+
+def told(doc: str, default: Any = None, *, also: str = "", required: bool = False) -> Any:
+    """Return a dataclass field with words for people: schemas and help are made from them.
+
+    Args:
+        doc: What it means.
+        default: Its default.
+        also: Another name that it may be given by.
+        required: It has no default.
+    """
+    metadata = {"doc": doc, "also": also}
+    return field(metadata=metadata) if required else field(default=default, metadata=metadata)
 
 
 def to_json(value: Any) -> Any:
@@ -155,17 +168,19 @@ def _read_dataclass(kind: Any, data: Any, where: str, problems: dict[str, str]) 
         return None
     known = {f.name: f for f in fields(kind)}
     other = {also(f): f.name for f in known.values() if also(f)}
+    # A name with an underscore at its end only makes way for a Python keyword.
+    names = {name for name in known if not name.endswith("_")} | set(other)
     for key in data:
-        if key not in known and key not in other:
-            hint = nearest(str(key), known) if len(problems) < MOST_HINTS else ""
+        if key not in names:
+            hint = nearest(str(key), sorted(names)) if len(problems) < MOST_HINTS else ""
             problems[at(where, str(key))] = "unknown key" + hint
     missing = [n for n, f in known.items() if n not in data and _is_required(f)]
     for name in missing:
         problems[at(where, name)] = "missing"
     values: dict[str, Any] = {}
     for key, item in data.items():
-        name = other.get(key, str(key))
-        if name in known:
+        if key in names:
+            name = other.get(key, str(key))
             values[name] = read(hints(kind)[name], item, at(where, str(key)), problems)
     return kind(**values) if not missing else None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from serinus.core.codec import told
+
 __all__ = ["Notifications", "Topic"]
 
 
@@ -21,6 +23,5 @@ class Topic(StrEnum):
 class Notifications:
     """Which of a rollout's notifications are sent, and to which channels."""
 
-    on: tuple[Topic, ...] = tuple(Topic)
-    #: Channels by name; none means every channel that is configured.
-    channels: tuple[str, ...] = ()
+    on: tuple[Topic, ...] = told("What is told; left out: everything.", tuple(Topic))
+    channels: tuple[str, ...] = told("Channels by name; left out: every one that is configured.", ())

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from serinus.core.codec import told
+
 __all__ = ["MetricQuery", "Query", "RequestsFrom", "Source", "SourceType"]
 
 
@@ -79,14 +81,11 @@ class MetricQuery:
 class RequestsFrom:
     """Prometheus counters that take the place of the built-in counting of requests."""
 
-    source: str
-    #: Selectors of counters, without a range: all requests, those that failed, buckets of latency.
-    total: str
-    errors: str = ""
-    latency: str = ""
-    #: The label that tells the versions apart, and its values (empty: the versions' names).
-    by: str = "version"
-    canary_is: str = ""
-    stable_is: str = ""
-    #: The label that is taken as the endpoint; empty: totals only.
-    endpoint: str = ""
+    source: str = told("Which source; may be left out when there is only one.", "")
+    total: str = told("Selector of the counter of all requests, without a range.", required=True)
+    errors: str = told("Selector of the counter of failed requests.", "")
+    latency: str = told("Selector of the latency histogram's buckets (`…_bucket`), in seconds.", "")
+    by: str = told("The label that tells the versions apart.", "version")
+    canary_is: str = told("Its value at the canary; left out: the rollout's version.", "")
+    stable_is: str = told("Its value at stable; left out: the stable version.", "")
+    endpoint: str = told("The label that is taken as the endpoint; left out: totals only.", "")
