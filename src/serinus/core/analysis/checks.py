@@ -105,8 +105,7 @@ class Policy:
     metrics: tuple[MetricQuery, ...] = ()
     #: Where the judge's counts come from; ``None``: from the SDK, the proxy or the API.
     requests: RequestsFrom | None = None
-    #: ``None``: everything, to every channel that is configured.
-    notifications: Notifications | None = None
+    notifications: Notifications = Notifications()
 
     def queries(self) -> tuple[MetricQuery, ...]:
         """Return what sources have to be asked, each sample once."""

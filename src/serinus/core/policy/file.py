@@ -51,7 +51,7 @@ class PolicyFile:
     @property
     def notifications(self) -> Notifications:
         """What people are told, and where."""
-        return self.policy.notifications or Notifications()
+        return self.policy.notifications
 
 
 def policy_file_from(data: Any, where: str = "") -> PolicyFile:
@@ -184,7 +184,7 @@ class _Reading:
             "sources": tuple(self.sources.values()),
             "metrics": asked,
             "requests": self._requests(),
-            "notifications": given.notifications,
+            "notifications": given.notifications or base.notifications,
         }
         changed = bool(given.checks or given.only)
         changes["name"] = given.name or (f"{base.name}, changed" if changed else base.name)

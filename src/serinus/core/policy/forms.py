@@ -24,6 +24,7 @@ __all__ = [
     "Duration",
     "EnvName",
     "Exactly",
+    "Name",
     "Number",
     "OrOff",
     "Percentage",
@@ -39,7 +40,9 @@ OFF = False
 _LONGEST = 40
 _PERCENT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*")
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
-_SPAN_PATTERN = "".join(rf"(?:{_NUMBER}{unit})?" for unit in ("d", "h", "m(?!s)", "s", "ms"))
+_SPAN_PATTERN = r"(?=.*[0-9])\s*" + "".join(
+    rf"(?:{_NUMBER}\s*{unit}\s*)?" for unit in ("d", "h", "m(?!s)", "s", "ms")
+)
 _SPAN = re.compile(_SPAN_PATTERN)
 _UNITS = (Decimal(86400), Decimal(3600), Decimal(60), Decimal(1), Decimal("0.001"))
 _AMOUNTS = {"%": (Decimal("0.01"), "%"), "ms": (Decimal(1), "ms"), "s": (Decimal(1000), "ms")}
@@ -132,8 +135,8 @@ class Duration(WrittenForm):
     def value(self, data: Any) -> float:
         """Take a text with units, or a number of seconds."""
         seconds = _finite(data)
-        if isinstance(data, str) and 0 < len(data.strip()) <= _LONGEST:
-            found = _SPAN.fullmatch(data.replace(" ", ""))
+        if isinstance(data, str) and len(data) <= _LONGEST:
+            found = _SPAN.fullmatch(data)
             if found:
                 parts = zip(found.groups(), _UNITS, strict=True)
                 seconds = float(sum((Decimal(n) * unit for n, unit in parts if n), Decimal(0)))
@@ -152,7 +155,7 @@ class Duration(WrittenForm):
     def shape(self) -> dict[str, Any]:
         """Take both ways."""
         number = {"type": "number", "exclusiveMinimum" if self.above_zero else "minimum": 0}
-        return {"anyOf": [{"type": "string", "pattern": f"^(?=.){_SPAN_PATTERN}$"}, number]}
+        return {"anyOf": [{"type": "string", "pattern": _whole(_SPAN_PATTERN)}, number]}
 
 
 @dataclass(frozen=True)
@@ -315,6 +318,7 @@ EnvName = Annotated[
         "expected the name of an environment variable; the secret itself does not belong here",
     ),
 ]
+Name = Annotated[str, Text(r"(?=.*\S)[^\x00-\x1f\x7f]+", "expected a name, on one line")]
 Seconds = Annotated[float, Duration()]
 
 

@@ -22,12 +22,12 @@ from serinus.core.policy.forms import (
     Duration,
     EnvName,
     Exactly,
+    Name,
     Number,
     OrOff,
     Percentage,
     Seconds,
     Tagged,
-    Text,
 )
 from serinus.core.policy.presets import PRESETS
 from serinus.core.policy.slos import Alert, Slo
@@ -44,7 +44,6 @@ __all__ = [
     "StepInput",
 ]
 
-_Name = Annotated[str, Text(r"(?s:.*\S.*)", "expected a name")]
 _Limit = Annotated[Amount, AmountForm()]
 _AboveZero = Annotated[float, Duration(above_zero=True)]
 
@@ -98,8 +97,7 @@ class _Asked:
 class MetricInput(_Asked):
     """A gauge or business metric, compared window by window by the sequential judge."""
 
-    name: _Name = told("Its name; also the one under which a service reports it.", required=True)
-    higher_is_better: bool | None = told("Higher is better (conversion) instead of lower (queue length).")
+    name:     higher_is_better: bool | None = told("Higher is better (conversion) instead of lower (queue length).")
     tolerate: Annotated[float, Percentage(high=None)] | None = told(
         "Tolerated relative difference of the means."
     )
@@ -109,8 +107,7 @@ class MetricInput(_Asked):
 class CheckInput(_Asked):
     """A fixed threshold: one rule on one measurement over its own window."""
 
-    name: _Name = told("Its name, for people.", required=True)
-    measure: Measure | None = told("What is measured; left out for a query or a reported `metric`.")
+    name:     measure: Measure | None = told("What is measured; left out for a query or a reported `metric`.")
     metric: str = told("A metric that the service reports by this name.", "")
     at_most: _Limit | None = told("Fails above this: `0.5 %` for rates, `800ms` for latency, or a number.")
     below: _Limit | None = told("Fails from this on.")
@@ -189,7 +186,7 @@ class PolicyInput:
     """A Serinus policy: what a new version is held to, and what follows."""
 
     version: Annotated[int, Exactly(1, "expected 1")] | None = told("Of this format: 1.")
-    name: _Name | None = told("The policy's name.")
+    name: Name | None = told("The policy's name.")
     preset: Annotated[str, Choice("policy preset", tuple(sorted(PRESETS)))] | None = told(
         "What this file starts from; its own keys come on top."
     )

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from serinus.core.codec import told
-from serinus.core.policy.forms import Duration, Percentage, Seconds
+from serinus.core.policy.forms import Duration, Name, Percentage, Seconds
 
 __all__ = ["Alert", "Severity", "Slo"]
 
@@ -24,7 +24,7 @@ class Severity(StrEnum):
 class Slo:
     """A service level objective: this share of requests is good over the period."""
 
-    name: str = told("Its name.", required=True)
+    name: Name = told("Its name.", required=True)
     objective: Annotated[float, Percentage(inside=True)] = told(
         "Share of requests that has to be good, such as 99.5 %.", required=True
     )
@@ -43,7 +43,7 @@ class Slo:
 class Alert:
     """A Prometheus alert of the user's own, or one on a check of this policy."""
 
-    name: str = told("Its name.", required=True)
+    name: Name = told("Its name.", required=True)
     check: str = told("A check of this policy: the alert fires when it fails.", "")
     expr: str = told("PromQL: the alert fires when it gives something.", "")
     for_: Seconds = told("How long it must be so.", 0.0, also="for")
