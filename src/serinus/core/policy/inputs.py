@@ -97,7 +97,8 @@ class _Asked:
 class MetricInput(_Asked):
     """A gauge or business metric, compared window by window by the sequential judge."""
 
-    name:     higher_is_better: bool | None = told("Higher is better (conversion) instead of lower (queue length).")
+    name: Name = told("Its name; also the one under which a service reports it.", required=True)
+    higher_is_better: bool | None = told("Higher is better (conversion) instead of lower (queue length).")
     tolerate: Annotated[float, Percentage(high=None)] | None = told(
         "Tolerated relative difference of the means."
     )
@@ -107,7 +108,8 @@ class MetricInput(_Asked):
 class CheckInput(_Asked):
     """A fixed threshold: one rule on one measurement over its own window."""
 
-    name:     measure: Measure | None = told("What is measured; left out for a query or a reported `metric`.")
+    name: Name = told("Its name, for people.", required=True)
+    measure: Measure | None = told("What is measured; left out for a query or a reported `metric`.")
     metric: str = told("A metric that the service reports by this name.", "")
     at_most: _Limit | None = told("Fails above this: `0.5 %` for rates, `800ms` for latency, or a number.")
     below: _Limit | None = told("Fails from this on.")
