@@ -9,19 +9,22 @@ from typing import Any
 from serinus.core.analysis.queries import RequestsFrom
 from serinus.core.analysis.sequential.plan import MetricHarm, Plan
 from serinus.core.codec import also, hints, to_json
+from serinus.core.notices import Notifications
 from serinus.core.policy.file import PolicyFile
 from serinus.core.policy.forms import WrittenForm
 from serinus.core.policy.inputs import ErrorsInput, LatencyInput, MetricInput, PolicyInput, StepInput
 from serinus.core.policy.judging import PLAN_KEYS
 from serinus.core.policy.limits import written_check, written_query
 from serinus.core.policy.promql import CONTRACT
-from serinus.core.policy.schema import form_of, written_default
+from serinus.core.policy.schema import form_of
 from serinus.core.policy.sources import written_source
 
 __all__ = ["Effective", "effective"]
 
 FILE, DEFAULT, STEPS = "this file", "default", "the steps"
 _CHECKS = ("checks", "gate")
+#: Parts that no preset says anything about.
+_NO_PRESETS = {"steps", "sources", "metrics", "requests", "slos", "alerts", "notifications"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +65,7 @@ def effective(file: PolicyFile, given: Mapping[str, Any]) -> Effective:
     if policy.requests:
         data["requests"] = _plain(policy.requests, RequestsFrom)
     data |= {key: [_plain(one, type(one)) for one in getattr(file, key)] for key in ("slos", "alerts")}
-    data["notifications"] = to_json(policy.notifications)
+    data["notifications"] = _plain(policy.notifications, Notifications)
     data = {key: value for key, value in data.items() if value != [] or key in _CHECKS}
     data = {key: value for key, value in data.items() if value != {}}
     return Effective(data=data, origins=_origins(file, given, data), notes=_notes(file))
@@ -112,7 +115,7 @@ def _origins(file: PolicyFile, given: Mapping[str, Any], data: dict[str, Any]) -
     origins: dict[str, str] = {}
     for key, value in data.items():
         own = key in given or also(known[key]) in given
-        fallback = preset if written_default(PolicyInput, known[key]) is not None else DEFAULT
+        fallback = DEFAULT if key in _NO_PRESETS else preset
         origins[key] = FILE if own else fallback
         if key in _CHECKS:
             names = {c.get("name") for c in given.get(key) or () if isinstance(c, Mapping)}
@@ -123,7 +126,7 @@ def _origins(file: PolicyFile, given: Mapping[str, Any], data: dict[str, Any]) -
             origins |= {f"{key}.{name}": FILE if name in (inside or {}) else preset for name in value}
     if "horizon" not in given and file.steps and "horizon" in origins:
         origins["horizon"] = STEPS
-    for key in ("name", "only", "judge", "version"):
+    for key in ("version", "name", "preset", "only", "judge", *_CHECKS):
         origins.pop(key, None)
     return origins
 

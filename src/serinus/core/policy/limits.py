@@ -164,7 +164,7 @@ def _written_limit(check: Check) -> Any:
     # Signs belong to numbers only; and what is no decimal fraction is left as it is.
     if unit_of(check) == "%" and 0 <= check.limit <= 1:
         return share_text(check.limit)
-    if unit_of(check) == "ms" and 0 <= check.limit < 1e9 and check.limit.is_integer():
+    if unit_of(check) == "ms" and 0 <= check.limit < 1e9 and float(check.limit).is_integer():
         return f"{check.limit:.0f}ms"
     return plain(check.limit)
 
