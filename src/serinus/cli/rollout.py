@@ -13,10 +13,14 @@ import typer
 from serinus.cli import render
 from serinus.cli.client import Api, Refused
 from serinus.cli.common import JsonFlag, api, err, handled, lines, out, print_json
+from serinus.core.policy.presets import PRESETS
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Release a version: walk it, move it, roll it back.")
+
+#: Contract 3's stages.
+STAGES = "1,5,25,100"
 
 Named = Annotated[str, typer.Argument(help="Deployment id, or a service: its running deployment.")]
 
@@ -33,14 +37,14 @@ def _stages(text: str) -> list[float]:
 
 
 def _plan(
-    stages: list[float],
-    observation: float,
-    final: float,
-    analysis: dict[str, Any],
-    stickiness: str,
-    salt: str,
+    stages: str | None, observation: float, final: float, policy: str, stickiness: str, salt: str
 ) -> dict[str, Any]:
-    steps = [{"traffic_percentage": s, "hold_seconds": final if s == 100 else observation} for s in stages]
+    analysis, steps = _analysis(policy)
+    if stages is not None or not steps:
+        listed = _stages(STAGES if stages is None else stages)
+        steps = [
+            {"traffic_percentage": s, "hold_seconds": final if s == 100 else observation} for s in listed
+        ]
     strategy = {"mode": "auto", "steps": steps, "stickiness": stickiness}
     if salt:
         strategy["salt"] = salt
@@ -55,8 +59,13 @@ def run(
         list[str] | None, typer.Option("--address", help="host:port of the new version; may be repeated.")
     ] = None,
     stages: Annotated[
-        str, typer.Option("--stages", help="Percentages, rising.", envvar="SERINUS_STAGES")
-    ] = "1,5,25,100",
+        str | None,
+        typer.Option(
+            "--stages",
+            help=f"Percentages, rising; by default the policy file's steps, else {STAGES}.",
+            envvar="SERINUS_STAGES",
+        ),
+    ] = None,
     observation_period: Annotated[
         float,
         typer.Option(
@@ -73,7 +82,7 @@ def run(
         str,
         typer.Option(
             "--policy",
-            help="Preset (orchestrator, rulesets, in-app, slo) or a JSON file.",
+            help="Policy file (YAML or JSON), or a preset: " + ", ".join(sorted(PRESETS)) + ".",
             envvar="SERINUS_POLICY",
         ),
     ] = "orchestrator",
@@ -98,9 +107,7 @@ def run(
     """Walk a version through its stages; exit code 0 only when every stage passed."""
     with handled():
         control = api()
-        plan = _plan(
-            _stages(stages), observation_period, final_observation, _analysis(policy), stickiness, salt
-        )
+        plan = _plan(stages, observation_period, final_observation, policy, stickiness, salt)
         body = {
             "service_id": service,
             "version": version,
@@ -114,17 +121,14 @@ def run(
         _walk(control, body, yes=yes, max_hold=max_hold, poll=poll, report=report, as_json=as_json)
 
 
-def _analysis(policy: str) -> dict[str, Any]:
-    path = Path(policy)
-    if path.suffix != ".json":
-        return {"preset": policy}
+def _analysis(policy: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return what ``--policy`` names, and the steps that it brings."""
+    from serinus.cli.policy_files import Wrong, to_send
+
     try:
-        loaded = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(f"{policy}: {error}") from None
-    if not isinstance(loaded, dict):
-        raise typer.BadParameter(f"{policy}: expected one JSON object.")
-    return loaded
+        return to_send(policy)
+    except Wrong as wrong:
+        raise typer.BadParameter(str(wrong), param_hint="--policy") from None
 
 
 def _dry_run(control: Api, body: dict[str, Any]) -> None:
@@ -251,7 +255,7 @@ def start(
     workflow: Annotated[
         list[str] | None, typer.Option("--workflow", help="Start with this workflow only.")
     ] = None,
-    policy: Annotated[str, typer.Option("--policy", help="Preset or JSON file.")] = "rulesets",
+    policy: Annotated[str, typer.Option("--policy", help="Policy file, or a preset.")] = "rulesets",
     stickiness: Annotated[str, typer.Option("--stickiness", help="persistent or hash.")] = "persistent",
     as_json: JsonFlag = False,
 ) -> None:
@@ -262,7 +266,7 @@ def start(
             "service_id": service,
             "version": version,
             "addresses": address or [],
-            "analysis": _analysis(policy),
+            "analysis": _analysis(policy)[0],
             "strategy": {"mode": "manual", "stickiness": stickiness},
         }
         made = control.post("/deployments", body, key=uuid.uuid4().hex)

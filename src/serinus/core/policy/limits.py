@@ -12,6 +12,7 @@ from serinus.core.analysis.queries import Query
 from serinus.core.codec import at
 from serinus.core.policy.forms import Amount
 from serinus.core.policy.inputs import CheckInput, MetricInput
+from serinus.core.policy.promql import is_label
 from serinus.core.policy.units import plain, share_text, span
 
 __all__ = ["BOUNDS", "bound_of", "check_from", "query_from", "unit_of", "written_check", "written_query"]
@@ -67,6 +68,8 @@ def query_from(
         known = f"; `sources` has {', '.join(sources)}" if sources else ": add it to `sources`"
         what = f"there is no source {given.source[:60]!r}" if given.source else "missing"
         problems[at(where, "source")] = what + known
+    if given.by and not is_label(given.by):
+        problems[at(where, "by")] = "expected the name of a label"
     if given.by and given.stable:
         problems[at(where, "stable")] = "with `by` one answer holds both versions: leave `stable` out"
     if not given.by and (given.canary_is or given.stable_is):

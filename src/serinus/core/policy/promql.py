@@ -7,10 +7,13 @@ from dataclasses import replace
 
 from serinus.core.analysis.checks import Check, Measure, Policy
 from serinus.core.analysis.queries import Query
+from serinus.core.policy.units import span
 
-__all__ = ["CONTRACT", "asked_of", "is_selector", "matching", "quoted"]
+__all__ = ["CONTRACT", "asked_of", "duration", "is_label", "is_selector", "matching", "quoted"]
 
-_SELECTOR = re.compile(r"\s*([a-zA-Z_:][\w:]*)?\s*(?:\{(.*)\})?\s*", re.DOTALL)
+#: Braces inside texts do not count.
+_INSIDE = r"""(?:[^{}"'`]|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)*"""
+_SELECTOR = re.compile(rf"\s*([a-zA-Z_:][\w:]*)?\s*(?:\{{({_INSIDE})\}})?\s*", re.DOTALL | re.ASCII)
 
 
 def _p95(mode: str) -> Query:
@@ -72,6 +75,20 @@ def is_selector(text: str) -> bool:
     """
     found = _SELECTOR.fullmatch(text)
     return bool(found and (found[1] or (found[2] or "").strip()))
+
+
+def is_label(text: str) -> bool:
+    """Tell whether this can be a label's name."""
+    return bool(re.fullmatch(r"[a-zA-Z_]\w*", text, re.ASCII))
+
+
+def duration(seconds: float) -> str:
+    """Return a time as PromQL has it: whole numbers of units.
+
+    >>> duration(5400), duration(1.5)
+    ('1h30m', '1500ms')
+    """
+    return span(seconds) if seconds % 1 == 0 else f"{max(1, round(seconds * 1000))}ms"
 
 
 def matching(selector: str, *matchers: str) -> str:

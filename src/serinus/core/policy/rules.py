@@ -10,7 +10,7 @@ from serinus.core.analysis.checks import Check, Comparison, Measure, OnFail
 from serinus.core.analysis.queries import Query, RequestsFrom, SourceType
 from serinus.core.policy.explain import check_sentence
 from serinus.core.policy.file import PolicyFile
-from serinus.core.policy.promql import matching, quoted
+from serinus.core.policy.promql import duration, is_label, matching, quoted
 from serinus.core.policy.slos import Alert, Severity, Slo
 from serinus.core.policy.units import plain, share_text, span
 
@@ -87,7 +87,7 @@ def _rule(name: str, expression: str, hold: float, severity: Severity, summary: 
     return {
         "alert": name,
         "expr": expression,
-        **({"for": span(hold)} if hold else {}),
+        **({"for": duration(hold)} if hold else {}),
         "labels": {"severity": severity.value, "policy": policy},
         # What looks like a template of Prometheus' is text here.
         "annotations": {"summary": re.sub(r"\{\{", "{ {", summary)},
@@ -166,13 +166,13 @@ def _measured(check: Check, requests: RequestsFrom, version: str) -> str:
         )
     label, sign, value = check.selector.label.partition("=")
     matchers = [f"{requests.by}={quoted(version)}"]
-    if label and not sign:
+    if label and not (sign and is_label(label)):
         raise _NoRule(f"its label {label!r} has no name; write name=value")
     if label:
         matchers.append(f"{label}={quoted(value)}")
     if check.selector.endpoint:
         matchers.append(f"{requests.endpoint}={quoted(check.selector.endpoint)}")
-    window = f"[{span(check.window_seconds)}]"
+    window = f"[{duration(check.window_seconds)}]"
 
     def rate(selector: str, need: str, by: str = "") -> str:
         if not selector:
@@ -215,10 +215,12 @@ def _burning(slo: Slo, file: PolicyFile) -> list[Any]:
 def _bad_share(slo: Slo, file: PolicyFile, window: float) -> str:
     requests = file.policy.requests
     total, bad = slo.total or (requests.total if requests else ""), slo.bad
-    over = f"[{span(window)}]"
+    over = f"[{duration(window)}]"
     if slo.under:
         assert requests is not None
-        bucket = matching(requests.latency, f'le="{plain(slo.under)}"')
+        # Go's library writes a whole edge as 1, Python's as 1.0.
+        edge = 'le=~"{:g}([.]0)?"' if slo.under % 1 == 0 else 'le="{:g}"'
+        bucket = matching(requests.latency, edge.format(slo.under))
         every = matching(requests.latency, 'le="+Inf"')
         return f"(1 - sum(rate({bucket}{over})) / sum(rate({every}{over})))"
     bad = bad or (requests.errors if requests else "")

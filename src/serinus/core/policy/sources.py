@@ -10,7 +10,7 @@ from typing import Any
 from serinus.core.analysis.queries import RequestsFrom, Source, SourceType
 from serinus.core.codec import also, at
 from serinus.core.policy.inputs import HttpInput, PrometheusInput, SqlInput
-from serinus.core.policy.promql import is_selector
+from serinus.core.policy.promql import is_label, is_selector
 from serinus.core.policy.units import plain, span
 
 __all__ = ["check_requests", "source_from", "written_source"]
@@ -91,8 +91,9 @@ def check_requests(
         text = getattr(given, key)
         if text and not is_selector(text):
             problems[at(where, key)] = "expected one metric with its labels, without a range or a function"
-    if not given.by:
-        problems[at(where, "by")] = "expected the label that tells the versions apart"
+    for key in ("by", "endpoint"):
+        if not is_label(getattr(given, key)) and (key == "by" or given.endpoint):
+            problems[at(where, key)] = "expected the name of a label"
     values = {f.name: getattr(given, f.name) for f in fields(given)}
     return RequestsFrom(**{**values, "source": name})
 
