@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from serinus.cli.common import err, out
 from serinus.cli.policy_files import Loaded, Wrong, load, named
@@ -37,10 +38,9 @@ def lint(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Po
             loaded = load(path)
         except Wrong as wrong:
             code = max(code, WRONG if wrong.readable else UNREADABLE)
-            _say(wrong)
+            print(wrong)
         else:
-            err().print(f"[green]✔[/] {path}", end="", soft_wrap=True)
-            err().print(f": {_size(loaded)}", markup=False, soft_wrap=True)
+            err().print(f"[green]✔[/] {escape(str(path))}: {_size(loaded)}", soft_wrap=True)
     raise typer.Exit(code)
 
 
@@ -135,4 +135,4 @@ def _named(text: str) -> Loaded:
 def _say(wrong: Wrong) -> None:
     console = err()
     for problem in wrong.problems:
-        console.print(str(problem), markup=False)
+        console.print(str(problem), markup=False, soft_wrap=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,42 +12,14 @@ import typer
 from serinus.cli import render
 from serinus.cli.client import Api, Refused
 from serinus.cli.common import JsonFlag, api, err, handled, lines, out, print_json
+from serinus.cli.planning import STAGES, analysis_of, plan_of
 from serinus.core.policy.presets import PRESETS
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Release a version: walk it, move it, roll it back.")
 
-#: Contract 3's stages.
-STAGES = "1,5,25,100"
-
 Named = Annotated[str, typer.Argument(help="Deployment id, or a service: its running deployment.")]
-
-
-def _stages(text: str) -> list[float]:
-    try:
-        listed = [float(part) for part in text.split(",")]
-    except ValueError:
-        listed = []
-    rising = all(a < b for a, b in pairwise(listed))
-    if not listed or not rising or not all(0 < s <= 100 for s in listed):
-        raise typer.BadParameter(f"{text!r}: write rising percentages like 1,5,25,100.")
-    return listed
-
-
-def _plan(
-    stages: str | None, observation: float, final: float, policy: str, stickiness: str, salt: str
-) -> dict[str, Any]:
-    analysis, steps = _analysis(policy)
-    if stages is not None or not steps:
-        listed = _stages(STAGES if stages is None else stages)
-        steps = [
-            {"traffic_percentage": s, "hold_seconds": final if s == 100 else observation} for s in listed
-        ]
-    strategy = {"mode": "auto", "steps": steps, "stickiness": stickiness}
-    if salt:
-        strategy["salt"] = salt
-    return {"strategy": strategy, "analysis": analysis}
 
 
 @app.command()
@@ -107,7 +78,7 @@ def run(
     """Walk a version through its stages; exit code 0 only when every stage passed."""
     with handled():
         control = api()
-        plan = _plan(stages, observation_period, final_observation, policy, stickiness, salt)
+        plan = plan_of(stages, observation_period, final_observation, policy, stickiness, salt)
         body = {
             "service_id": service,
             "version": version,
@@ -119,16 +90,6 @@ def run(
             _dry_run(control, body)
             return
         _walk(control, body, yes=yes, max_hold=max_hold, poll=poll, report=report, as_json=as_json)
-
-
-def _analysis(policy: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return what ``--policy`` names, and the steps that it brings."""
-    from serinus.cli.policy_files import Wrong, to_send
-
-    try:
-        return to_send(policy)
-    except Wrong as wrong:
-        raise typer.BadParameter(str(wrong), param_hint="--policy") from None
 
 
 def _dry_run(control: Api, body: dict[str, Any]) -> None:
@@ -266,7 +227,7 @@ def start(
             "service_id": service,
             "version": version,
             "addresses": address or [],
-            "analysis": _analysis(policy)[0],
+            "analysis": analysis_of(policy)[0],
             "strategy": {"mode": "manual", "stickiness": stickiness},
         }
         made = control.post("/deployments", body, key=uuid.uuid4().hex)

@@ -174,7 +174,7 @@ class _Conversion:
         except KeyError:
             words = f"the tag {node.tag[:60]} is not taken here"
         except ValueError:
-            words = f"{text[:60]!a} is no {kind}"
+            words = f"{text[:60]!a} is no {_WORDS[kind]}"
         self.problems.append((_mark(node.start_mark), words))
         return None
 
@@ -214,6 +214,9 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
     "bool": _bool,
     "null": lambda _: None,
 }
+
+
+_WORDS = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "null": "null"}
 
 
 def _mark(mark: yaml.Mark | None) -> Mark | None:

@@ -18,7 +18,7 @@ from serinus.core.model import Step
 from serinus.core.notices import Notifications
 from serinus.core.policy.inputs import CheckInput, PolicyInput
 from serinus.core.policy.judging import judge_from
-from serinus.core.policy.limits import check_from, query_from
+from serinus.core.policy.limits import check_from, has_stable, query_from
 from serinus.core.policy.presets import PRESETS, SEQUENTIAL
 from serinus.core.policy.promql import CONTRACT, asked_of, is_selector
 from serinus.core.policy.slos import Alert, Slo
@@ -206,6 +206,9 @@ class _Reading:
         given = self.items("metrics")
         self._unique(given)
         asked = [(m.name, query_from(m, self.sources, place, self.problems)) for place, m in given]
+        for (place, _), (_, query) in zip(given, asked, strict=True):
+            if query and not has_stable(query, self.sources):
+                self.problems[at(place, "stable")] = "missing: what is compared with"
         return tuple(MetricQuery(name=name, query=query) for name, query in asked if query)
 
     def _requests(self) -> Any:

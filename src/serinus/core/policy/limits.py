@@ -8,14 +8,23 @@ from typing import Any
 
 from serinus.core.analysis.checks import Check, Comparison, Measure, OnFail
 from serinus.core.analysis.evidence import Selector
-from serinus.core.analysis.queries import Query
+from serinus.core.analysis.queries import Query, Source, SourceType
 from serinus.core.codec import at
 from serinus.core.policy.forms import Amount
 from serinus.core.policy.inputs import CheckInput, MetricInput
 from serinus.core.policy.promql import is_label
 from serinus.core.policy.units import plain, share_text, span
 
-__all__ = ["BOUNDS", "bound_of", "check_from", "query_from", "unit_of", "written_check", "written_query"]
+__all__ = [
+    "BOUNDS",
+    "bound_of",
+    "check_from",
+    "has_stable",
+    "query_from",
+    "unit_of",
+    "written_check",
+    "written_query",
+]
 
 _WORDS = {"at_most": (False, False), "below": (False, True), "at_least": (True, False), "above": (True, True)}
 _ENDINGS = {"": Comparison.ABSOLUTE, "_ratio": Comparison.RATIO, "_more": Comparison.DIFFERENCE}
@@ -31,12 +40,18 @@ _QUERY_KEYS = tuple(f.name for f in fields(Query))
 _LONG_KEYS = ("comparison", "limit", "floor", "strict")
 
 
-def check_from(given: CheckInput, sources: Mapping[str, Any], where: str, problems: dict[str, str]) -> Check:
+def check_from(
+    given: CheckInput, sources: Mapping[str, Source], where: str, problems: dict[str, str]
+) -> Check:
     """Return the check that is meant; what is wrong is added to ``problems``."""
     query = query_from(given, sources, where, problems)
     measure, metric = _measured(given, query, where, problems)
     values: dict[str, Any] = {"name": given.name, "measure": measure, "metric": metric, "query": query}
-    values |= _bound(given, measure, where, problems)
+    bound = _bound(given, measure, where, problems)
+    values |= bound
+    compared = bound.get("comparison") in (Comparison.RATIO, Comparison.DIFFERENCE)
+    if query and compared and not has_stable(query, sources):
+        problems[at(where, "stable")] = "missing: this limit is about stable's value"
     plain_keys = {"min_requests": given.min_requests, "on_fail": given.on_fail, "required": given.required}
     values |= {key: value for key, value in plain_keys.items() if value is not None}
     if given.window is not None:
@@ -50,7 +65,7 @@ def check_from(given: CheckInput, sources: Mapping[str, Any], where: str, proble
 
 
 def query_from(
-    given: CheckInput | MetricInput, sources: Mapping[str, Any], where: str, problems: dict[str, str]
+    given: CheckInput | MetricInput, sources: Mapping[str, Source], where: str, problems: dict[str, str]
 ) -> Query | None:
     """Return what a source is asked, or ``None`` when nobody is."""
     asked = {key: getattr(given, key) for key in _QUERY_KEYS}
@@ -75,6 +90,12 @@ def query_from(
     if not given.by and (given.canary_is or given.stable_is):
         problems[at(where, "canary_is" if given.canary_is else "stable_is")] = "has no effect without `by`"
     return Query(**{**asked, "canary": canary})
+
+
+def has_stable(query: Query, sources: Mapping[str, Source]) -> bool:
+    """Tell whether stable's value is asked for as well. A SELECT is told by ``:side`` whom it is about."""
+    source = sources.get(query.source)
+    return bool(query.stable or query.by or (source and source.type is SourceType.SQL))
 
 
 def _measured(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from serinus.core.analysis.checks import Check, Comparison, Measure, OnFail
@@ -117,16 +117,26 @@ def _failing(check: Check, file: PolicyFile) -> str:
     canary, stable = _sides(check, file)
     sign = {(False, False): ">", (False, True): ">=", (True, False): "<", (True, True): "<="}
     compare = sign[check.floor, check.strict]
+    enough = _enough(check, file)
     if check.comparison is Comparison.ZERO:
-        return f"{canary} > 0"
+        return f"{canary} > 0{enough}"
     limit = f"{plain(check.limit)}"
     if check.comparison is Comparison.ABSOLUTE:
-        return f"{canary} {compare} {limit}"
+        return f"{canary} {compare} {limit}{enough}"
     if not stable:
         raise _NoRule("nothing is asked for stable")
     # The sides differ in labels, at least in the version's: `on ()` compares them all the same.
     other = f"{limit} * {stable}" if check.comparison is Comparison.RATIO else f"{stable} + {limit}"
-    return f"{canary} {compare} on () ({other})"
+    return f"{canary} {compare} on () ({other}){enough}"
+
+
+def _enough(check: Check, file: PolicyFile) -> str:
+    """Return the condition that there were enough requests to say anything."""
+    if check.query or check.min_requests <= 1 or not file.policy.requests:
+        return ""
+    requests = replace(check, measure=Measure.REQUESTS)
+    counted = _measured(requests, file.policy.requests, file.policy.requests.canary_is)
+    return f" and on () {counted} >= {check.min_requests}"
 
 
 def _sides(check: Check, file: PolicyFile) -> tuple[str, str]:
@@ -207,7 +217,7 @@ def _burning(slo: Slo, file: PolicyFile) -> list[Any]:
             f"{slo.name}: {share_text(burn.spent)} of the error budget for {span(slo.period)} "
             f"(objective {share_text(slo.objective)}) is spent within {span(burn.long)}."
         )
-        name = f"{slo.name} burns {rate:g} times too fast"
+        name = f"{slo.name}: the error budget burns {rate:g} times as fast as allowed"
         rules.append(_rule(name, " and ".join(both), burn.hold, burn.severity, summary, file.name))
     return rules
 
