@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from serinus.cli import judge, manage, operate, rollout
+from serinus.cli import judge, manage, operate, policy, rollout
 
 __all__ = ["app", "run"]
 
@@ -31,6 +31,7 @@ for name, command in (
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(manage.services, name="service")
 app.add_typer(manage.tokens, name="token")
+app.add_typer(policy.policies, name="policy")
 app.add_typer(operate.notify, name="notify")
 app.add_typer(operate.proxy, name="proxy")
 

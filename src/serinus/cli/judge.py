@@ -32,13 +32,13 @@ def judge(
     stop: Annotated[bool, typer.Option("--stop", help="End at the first harm, with exit code 1.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Print sentences instead of JSON.")] = False,
 ) -> None:
-    """Judge windows: one JSON object a line on stdin, one answer a line on stdout.
+    r"""Judge windows: one JSON object a line on stdin, one answer a line on stdout.
 
     A window has `at` (seconds), `seconds` (default 10) and `arms`; every arm beside `stable` is a candidate:
 
     {"at": 0, "arms": {"stable": {"requests": 990, "errors": 3}, "canary": {"requests": 10, "errors": 0}}}
 
-    Optional: per arm `latency`, as {"edges": \\[100, 200], "counts": \\[7, 2, 1]} or as {"cumulative":
+    Optional: per arm `latency`, as {"edges": \[100, 200], "counts": \[7, 2, 1]} or as {"cumulative":
     {"100": 7, "+Inf": 10}}; `strata` (name → arms) instead of `arms`; `step`, which changes with the
     percentage; `share`, the canary's configured percent; `alone`, when it has all traffic on purpose;
     `metrics` (name → arm → value).
