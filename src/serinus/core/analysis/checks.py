@@ -167,6 +167,11 @@ def _evaluate_sample(check: Check, evidence: Evidence, now: float) -> Verdict:
     since = now - check.window_seconds
     label = check.selector.label
     draft = _Draft(check, 0, 0)
+    if check.metric in evidence.problems:
+        # An older reading may still be there: it says nothing of now, so it is no pass.
+        return replace(
+            draft.unknown(evidence.problems[check.metric]), outcome=Outcome.ERROR, required=check.required
+        )
     canary = evidence.sample(Side.CANARY, check.metric, since, label)
     if canary is None:
         if not evidence.reports(check.metric):

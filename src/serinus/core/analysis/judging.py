@@ -6,10 +6,10 @@ window that is still open is looked at only for an outage, and that look is not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from serinus.core.analysis.evidence import Evidence, Side, Window
+from serinus.core.analysis.evidence import REQUESTS, Evidence, Side, Window
 from serinus.core.analysis.sequential.answer import Answer, CheckAnswer
 from serinus.core.analysis.sequential.judge import Judge
 from serinus.core.analysis.sequential.latency import Buckets, buckets_of, merge
@@ -74,7 +74,7 @@ def judge_evidence(plan: Plan, before: Judged, evidence: Evidence, setting: Sett
         state=state,
         until=until,
         answer=answer,
-        verdicts=tuple(_verdicts(plan, judge, answer, setting, blind)),
+        verdicts=tuple(_verdicts(plan, judge, answer, setting, blind, evidence.problems)),
     )
 
 
@@ -153,13 +153,19 @@ def _blind(plan: Plan, windows: list[Window], judge: Judge, setting: Setting, no
     return f"no requests of {' and '.join(missing)} for {now - since:.0f} s"
 
 
-def _verdicts(plan: Plan, judge: Judge, answer: Answer, setting: Setting, blind: str) -> Iterable[Verdict]:
+def _verdicts(
+    plan: Plan, judge: Judge, answer: Answer, setting: Setting, blind: str, problems: Mapping[str, str]
+) -> Iterable[Verdict]:
     enough = answer.step_requests >= plan.min_requests
+    metrics = {m.name for m in plan.metrics}
     for check in answer.checks:
         outcome = _OUTCOMES.get(check.finding, Outcome.INCONCLUSIVE)
         message = check.sentence
-        if blind and outcome is not Outcome.FAIL:
-            outcome, message = Outcome.INCONCLUSIVE, f"{check.check}: {blind}"
+        metric = check.check in metrics
+        problem = problems.get(check.check if metric else REQUESTS, "")
+        why = "; ".join(w for w in ("" if metric else blind, problem if metric or blind else "") if w)
+        if why and outcome is not Outcome.FAIL:
+            outcome, message = Outcome.ERROR if problem else Outcome.INCONCLUSIVE, f"{check.check}: {why}"
         elif outcome is Outcome.INCONCLUSIVE and not enough:
             message += f" ({answer.step_requests} of {plan.min_requests} canary requests of this step)"
         yield Verdict(
@@ -171,7 +177,7 @@ def _verdicts(plan: Plan, judge: Judge, answer: Answer, setting: Setting, blind:
             unit=check.unit,
             canary_requests=answer.requests,
             required=_required(check, judge),
-            accepted=not blind and enough and _accepted(plan, check, setting),
+            accepted=not why and enough and _accepted(plan, check, setting),
         )
 
 

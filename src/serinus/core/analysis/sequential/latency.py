@@ -77,7 +77,9 @@ class Buckets:
 
 
 def buckets_of(histogram: Histogram, scale: int = 3) -> Buckets:
-    """Return an exponential histogram as buckets, at ``scale`` or coarser."""
+    """Return an exponential histogram as buckets: at ``scale`` or coarser, or as its source measured."""
+    if histogram.edges:
+        return _measured(histogram)
     shift = max(0, histogram.scale - scale)
     coarse: dict[int, int] = {}
     for index, count in histogram.buckets.items():
@@ -98,6 +100,19 @@ def buckets_of(histogram: Histogram, scale: int = 3) -> Buckets:
         edges.append(2.0 ** ((index + 1) * step))
         counts.append(count)
     return Buckets(tuple(edges), tuple(counts))
+
+
+def _measured(histogram: Histogram) -> Buckets:
+    """Return the counts between the edges that a source measured with."""
+    edges = histogram.edges
+    counts = [0] * (len(edges) + 1)
+    counts[0] += histogram.zero
+    step = 2.0**-histogram.scale
+    for index, count in histogram.buckets.items():
+        counts[bisect_left(edges, 2.0 ** ((index + 0.5) * step))] += count
+    if edges[-1] == inf:
+        return Buckets(edges, tuple(counts[:-1]))
+    return Buckets((*edges, inf), tuple(counts))
 
 
 def merge(parts: Iterable[Buckets | None]) -> Buckets | None:
