@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from serinus.core.codec import told
 from serinus.core.histogram import Histogram
 
 __all__ = ["Arm", "Evidence", "Sample", "SampleKind", "Selector", "Side", "TrafficState", "Window"]
@@ -59,8 +60,8 @@ class Sample:
 class Selector:
     """Which windows a check looks at; empty means all."""
 
-    endpoint: str = ""
-    label: str = ""
+    endpoint: str = told("Only this endpoint.", "")
+    label: str = told("Only this label.", "")
 
     def takes(self, endpoint: str, label: str) -> bool:
         """Tell whether a window with this endpoint and label is looked at."""
