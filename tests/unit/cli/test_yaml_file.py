@@ -23,7 +23,8 @@ def read(tmp_path):
 
 def test_types_are_those_of_yaml_1_2(read):
     """No key becomes true, no version a date, no time a number of base sixty."""
-    text = "on: off\nyes: no\na: 010\nb: 1e3\nc: [0x1F, 0o17, 12:30, 2020-01-31, .inf, -.5]\nd: ~\ne: ''\nf: True"
+    numbers = "c: [0x1F, 0o17, 12:30, 2020-01-31, .inf, -.5]"
+    text = f"on: off\nyes: no\na: 010\nb: 1e3\n{numbers}\nd: ~\ne: ''\nf: True"
     assert read(text).data == {
         "on": "off",
         "yes": "no",
@@ -71,7 +72,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("a: " * 60 + "b", 1, "no YAML"),
         ("x" * 300_000, None, "bigger than 256 kB"),
         ("a: 1\n---\nb: 2", 2, "no YAML"),
-        ("a: !!python/object/apply:os.system [x]", 1, None),
+        ("a: !!python/object/apply:os.system [x]", 1, "is not taken here"),
         ("a: !!python/name:os.system x", 1, "is not taken here"),
         ("a: !!int x", 1, "'x' is no whole number"),
         ("a: " + "9" * 5000, 1, "is no whole number"),
@@ -82,10 +83,6 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
 def test_what_is_not_taken_is_told(read, content, line, words):
     """With its line where there is one, and quickly."""
     began = time.monotonic()
-    if words is None:
-        # A list under a strange tag is a list: nothing is ever constructed.
-        assert read(content).data == {"a": ["x"]}
-        return
     with pytest.raises(Unreadable) as refusal:
         read(content)
     mark, told = refusal.value.problems[0]

@@ -186,8 +186,9 @@ def test_what_an_on_call_reads():
                 "and by more than 0.1 percentage points."
             ),
             (
-                "These comparisons run all the time, per endpoint and label, and in total. A canary that is no "
-                "worse than tolerated is rolled back by them in at most 1 % of rollouts, however often one looks."
+                "These comparisons run all the time, per endpoint and label, and in total. A canary that is "
+                "no worse than tolerated is rolled back by them in at most 1 % of rollouts, "
+                "however often one looks."
             ),
             "p95: p95 latency with label mode=fast is above 2500 ms over 5m; skipped where it is not reported.",
         ],
