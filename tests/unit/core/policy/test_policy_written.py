@@ -190,7 +190,10 @@ def test_what_an_on_call_reads():
                 "no worse than tolerated is rolled back by them in at most 1 % of rollouts, "
                 "however often one looks."
             ),
-            "p95: p95 latency with label mode=fast is above 2500 ms over 5m; skipped where it is not reported.",
+            (
+                "p95: p95 latency with label mode=fast is above 2500 ms over 5m; "
+                "skipped where it is not reported."
+            ),
         ],
         "Held while": ["loss: its value is above 2 times stable's over 5m."],
         "Only warned about": ["errors: the error rate is at or above stable's plus 0.5 % over 5m."],
@@ -199,7 +202,10 @@ def test_what_an_on_call_reads():
             "Missing data is never a pass: a required check without an answer holds the step.",
             "After 30m without a usable measurement it is rolled back.",
             "No step is passed with fewer than 100 canary requests in it.",
-            "A step is held until harm is excluded (harm the size of 2 times the errors) with 95 % confidence.",
+            (
+                "A step is held until harm is excluded (harm the size of 2 times the errors) "
+                "with 95 % confidence."
+            ),
         ],
         "After 100 %": [
             "It is watched for 30m after its promotion, with automatic rollback.",
