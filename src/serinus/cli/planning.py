@@ -7,6 +7,8 @@ from typing import Any
 
 import typer
 
+from serinus.cli.common import err
+
 __all__ = ["STAGES", "analysis_of", "plan_of"]
 
 #: Contract 3's stages.
@@ -47,4 +49,5 @@ def analysis_of(policy: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     try:
         return to_send(policy)
     except Wrong as wrong:
-        raise typer.BadParameter(str(wrong), param_hint="--policy") from None
+        err().print(str(wrong), markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None

@@ -64,17 +64,18 @@ class _Loader(yaml.SafeLoader):
     """YAML with the types of YAML 1.2's core schema."""
 
 
-_Loader.yaml_implicit_resolvers = {}
-for _name, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
-    (
-        "float",
+#: Type → what it looks like, and its first characters.
+_PLAIN = {
+    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "int": (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    "float": (
         r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
         "-+.0123456789",
     ),
-    ("null", r"~|null|Null|NULL|", "~nN"),
-):
+    "null": (r"~|null|Null|NULL|", "~nN"),
+}
+_Loader.yaml_implicit_resolvers = {}
+for _name, (_pattern, _first) in _PLAIN.items():
     _Loader.add_implicit_resolver(_TAG + _name, re.compile(rf"(?:{_pattern})\Z"), [*_first, ""])
 
 
@@ -143,6 +144,9 @@ class _Conversion:
             why = "too many values" if self._left < 0 else "nested too deeply"
             raise Unreadable((_mark(node.start_mark), f"{why} (aliases count each time)"))
         self.marks.setdefault(place, _known_mark(node))
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
+            self._refuse_tag(node)
+            return None
         if isinstance(node, yaml.MappingNode):
             return dict(self._pairs(node, place, depth))
         if isinstance(node, yaml.SequenceNode):
@@ -172,11 +176,13 @@ class _Conversion:
         try:
             return _SCALARS[kind](text)
         except KeyError:
-            words = f"the tag {node.tag[:60]} is not taken here"
+            self._refuse_tag(node)
         except ValueError:
-            words = f"{text[:60]!a} is no {_WORDS[kind]}"
-        self.problems.append((_mark(node.start_mark), words))
+            self.problems.append((_mark(node.start_mark), f"{text[:60]!a} is no {_WORDS[kind]}"))
         return None
+
+    def _refuse_tag(self, node: yaml.Node) -> None:
+        self.problems.append((_mark(node.start_mark), f"the tag {node.tag[:60]!a} is not taken here"))
 
 
 def _as_text(node: yaml.ScalarNode) -> yaml.ScalarNode:
@@ -232,11 +238,20 @@ class _Dumper(yaml.SafeDumper):
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
         """Indent every list."""
-        super().increase_indent(flow, False)
+        super().increase_indent(flow, indentless=False)
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         """Write everything out."""
         return True
+
+
+def _written_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Quote what looks like something else to us; what does to older readers is quoted anyway."""
+    unlike = any(re.fullmatch(pattern, text) for pattern, _ in _PLAIN.values())
+    return dumper.represent_scalar(f"{_TAG}str", text, style="'" if unlike else None)
+
+
+_Dumper.add_representer(str, _written_text)
 
 
 def write_yaml(data: Any) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from serinus.core.codec import told
 from serinus.core.histogram import Histogram
 
 #: The key of ``Evidence.problems`` for the request counters.
@@ -73,8 +74,8 @@ class Sample:
 class Selector:
     """Which windows a check looks at; empty means all."""
 
-    endpoint: str = ""
-    label: str = ""
+    endpoint: str = told("Only this endpoint.", "")
+    label: str = told("Only this label.", "")
 
     def takes(self, endpoint: str, label: str) -> bool:
         """Tell whether a window with this endpoint and label is looked at."""

@@ -113,7 +113,7 @@ def _failing(policy: Policy, on_fail: OnFail) -> list[str]:
 
 def check_sentence(check: Check, *, holds: bool = False) -> str:
     """Return when a check fails in words; with ``holds``, when it does not."""
-    what = _MEASURES.get(check.measure, check.metric or check.name)
+    what = "its value" if check.query else _MEASURES.get(check.measure, check.metric or check.name)
     where = " ".join(
         f"with {name} {value}"
         for name, value in (("label", check.selector.label), ("endpoint", check.selector.endpoint))

@@ -17,6 +17,7 @@ from serinus.core.codec import nearest, read
 from serinus.core.policy.units import plain, share_text, span
 
 __all__ = [
+    "LONGEST",
     "OFF",
     "Amount",
     "AmountForm",
@@ -37,7 +38,7 @@ __all__ = [
 #: What ``errors: off`` reads as.
 OFF = False
 #: Longer texts are no number of anybody.
-_LONGEST = 40
+LONGEST = 40
 _PERCENT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*")
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 _SPAN_PATTERN = r"(?=.*[0-9])\s*" + "".join(
@@ -98,7 +99,7 @@ class Percentage(WrittenForm):
         return value
 
     def _number(self, data: Any) -> float:
-        if isinstance(data, str) and len(data) <= _LONGEST:
+        if isinstance(data, str) and len(data) <= LONGEST:
             found = _PERCENT.fullmatch(data)
             if found:
                 return float(Decimal(found[1]) / 100)
@@ -115,8 +116,9 @@ class Percentage(WrittenForm):
         return f"{share_text(self.low)} to {share_text(self.high)}"
 
     def show(self, value: Any) -> Any:
-        """Write it with the percent sign."""
-        return share_text(value)
+        """Write it with the percent sign, unless that takes more digits than are read."""
+        text = share_text(value)
+        return text if len(text) <= LONGEST else value
 
     def shape(self) -> dict[str, Any]:
         """Take both ways."""
@@ -135,7 +137,7 @@ class Duration(WrittenForm):
     def value(self, data: Any) -> float:
         """Take a text with units, or a number of seconds."""
         seconds = _finite(data)
-        if isinstance(data, str) and len(data) <= _LONGEST:
+        if isinstance(data, str) and len(data) <= LONGEST:
             found = _SPAN.fullmatch(data)
             if found:
                 parts = zip(found.groups(), _UNITS, strict=True)
@@ -149,8 +151,9 @@ class Duration(WrittenForm):
         return seconds
 
     def show(self, value: Any) -> Any:
-        """Write it with units."""
-        return span(value)
+        """Write it with units, unless that takes more digits than are read."""
+        text = span(value)
+        return text if len(text) <= LONGEST else value
 
     def shape(self) -> dict[str, Any]:
         """Take both ways."""
@@ -196,7 +199,7 @@ class AmountForm(WrittenForm):
 
     def value(self, data: Any) -> Amount:
         """Take a number, or a text with a unit."""
-        found = _AMOUNT.fullmatch(data) if isinstance(data, str) and len(data) <= _LONGEST else None
+        found = _AMOUNT.fullmatch(data) if isinstance(data, str) and len(data) <= LONGEST else None
         if found:
             factor, unit = _AMOUNTS[found[2]]
             return Amount(float(Decimal(found[1]) * factor), unit)

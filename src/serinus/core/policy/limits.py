@@ -10,10 +10,10 @@ from serinus.core.analysis.checks import Check, Comparison, Measure, OnFail
 from serinus.core.analysis.evidence import Selector
 from serinus.core.analysis.queries import Query, Source, SourceType
 from serinus.core.codec import at
-from serinus.core.policy.forms import Amount
+from serinus.core.policy.forms import LONGEST, Amount, Duration
 from serinus.core.policy.inputs import CheckInput, MetricInput
 from serinus.core.policy.promql import is_label
-from serinus.core.policy.units import plain, share_text, span
+from serinus.core.policy.units import plain, share_text
 
 __all__ = [
     "BOUNDS",
@@ -174,7 +174,7 @@ def written_check(check: Check) -> dict[str, Any]:
     for key in ("label", "endpoint"):
         if getattr(check.selector, key):
             written[key] = getattr(check.selector, key)
-    written["window"] = span(check.window_seconds)
+    written["window"] = Duration().show(check.window_seconds)
     if check.min_requests != 1:
         written["min_requests"] = check.min_requests
     if check.on_fail is not OnFail.ROLLBACK:
@@ -186,7 +186,7 @@ def written_check(check: Check) -> dict[str, Any]:
 
 def _written_limit(check: Check) -> Any:
     # Signs belong to numbers only; and what is no decimal fraction is left as it is.
-    if unit_of(check) == "%" and 0 <= check.limit <= 1:
+    if unit_of(check) == "%" and 0 <= check.limit <= 1 and len(share_text(check.limit)) <= LONGEST:
         return share_text(check.limit)
     if unit_of(check) == "ms" and 0 <= check.limit < 1e9 and float(check.limit).is_integer():
         return f"{check.limit:.0f}ms"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -13,7 +13,7 @@ from serinus.core.codec import from_json, refuse
 from serinus.core.errors import InvalidInput
 from serinus.core.model import CanaryConfig, Mode, Step, Stickiness, Strategy, parse_percentage
 from serinus.core.policy.file import FILE_DEFAULT, read_policy
-from serinus.core.policy.presets import DEFAULT, PRESETS, RULESETS
+from serinus.core.policy.presets import DEFAULT, PRESETS, RULESETS, SEQUENTIAL
 
 __all__ = ["policy_from", "salt_from", "strategy_from"]
 
@@ -93,8 +93,12 @@ def salt_from(data: Mapping[str, Any] | None, fallback: str) -> str:
     return salt
 
 
-def policy_from(data: Mapping[str, Any] | None, config: CanaryConfig) -> Policy:
+def policy_from(data: Mapping[str, Any] | None, config: CanaryConfig, typed: Collection[str] = ()) -> Policy:
     """Read an ``analysis``: a preset by name and what differs from it, or a whole policy file.
+
+    ``typed`` are the thresholds that somebody wrote into ``canary_config``. They are kept as hard limits
+    beside the sequential judge too; the defaults that nobody wrote are not, as a service may well live
+    with more errors than they allow.
 
     Raises:
         InvalidInput: An unknown preset or key, or a wrong value.
@@ -102,12 +106,24 @@ def policy_from(data: Mapping[str, Any] | None, config: CanaryConfig) -> Policy:
     given = data or {}
     # A file says its format's version, and starts from another preset when it names none.
     default = FILE_DEFAULT if "version" in given else DEFAULT
-    bases = {**PRESETS, RULESETS.name: _with_contract_thresholds(RULESETS, config)}
+    bases = {
+        **PRESETS,
+        RULESETS.name: _with_contract_thresholds(RULESETS, config),
+        SEQUENTIAL.name: _with_typed_thresholds(_with_contract_thresholds(SEQUENTIAL, config), config, typed),
+    }
     problems: dict[str, str] = {}
     file = read_policy(given, default, "analysis", problems, bases)
     refuse(problems)
     assert file is not None
     return file.policy
+
+
+def _with_typed_thresholds(policy: Policy, config: CanaryConfig, typed: Collection[str]) -> Policy:
+    """Add the contract's own checks for the thresholds that somebody wrote."""
+    names = {"error_threshold": "error rate", "success_threshold": "success rate"}
+    wanted = {check for threshold, check in names.items() if threshold in typed}
+    contract = _with_contract_thresholds(RULESETS, config).checks
+    return replace(policy, checks=(*policy.checks, *(c for c in contract if c.name in wanted)))
 
 
 def _with_contract_thresholds(policy: Policy, config: CanaryConfig) -> Policy:

@@ -9,9 +9,10 @@ from typing import Any
 
 from serinus.core.analysis.queries import RequestsFrom, Source, SourceType
 from serinus.core.codec import also, at
+from serinus.core.policy.forms import Duration
 from serinus.core.policy.inputs import HttpInput, PrometheusInput, SqlInput
 from serinus.core.policy.promql import is_label, is_selector
-from serinus.core.policy.units import plain, span
+from serinus.core.policy.units import plain
 
 __all__ = ["check_requests", "source_from", "written_source"]
 
@@ -105,7 +106,7 @@ def written_source(source: Source) -> dict[str, Any]:
         target = field.name if hasattr(source, field.name) else also(field)
         value = getattr(source, target)
         if field.name != "type" and value:
-            written[field.name] = span(value) if target.endswith("_seconds") else _listed(value)
+            written[field.name] = Duration().show(value) if target.endswith("_seconds") else _listed(value)
     return written
 
 
