@@ -16,11 +16,11 @@ from math import inf
 from typing import Any
 
 from serinus.core.analysis.evidence import REQUESTS, Sample, SampleKind, Side, Window
-from serinus.core.analysis.queries import MetricQuery, RequestsFrom, Source
+from serinus.core.analysis.queries import MetricQuery, Query, RequestsFrom, Source
 from serinus.core.errors import InvalidInput
 from serinus.core.histogram import Histogram
 from serinus.core.model import Deployment
-from serinus.ports.metrics import Increases, MetricSource, Reading, single
+from serinus.ports.metrics import Increases, MetricSource, Reading, SelectSource, single
 
 __all__ = ["Polled", "Poller", "SourcePool"]
 
@@ -147,7 +147,9 @@ class Poller:
             source = self._pool.of(d.policy.source(query.source))
         except InvalidInput as error:
             return [], error.detail
-        if query.by:
+        if isinstance(source, SelectSource):
+            readings = await _selected(d, source, query, now)
+        elif query.by:
             readings = _split(await source.instant(query.canary, now), query.by, _names(d, query))
         else:
             pairs = [(Side.CANARY, query.canary)] + ([(Side.STABLE, query.stable)] if query.stable else [])
@@ -206,6 +208,20 @@ def _finished(task: asyncio.Task[Polled], now: float, monotonic: float) -> Polle
         return task.result()
     log.error("poll failed", exc_info=error, extra={"action": "poll.failed"})
     return Polled(problems={REQUESTS: f"asking failed ({type(error).__name__})"}, asked=monotonic, at=now)
+
+
+async def _selected(d: Deployment, source: SelectSource, query: Query, now: float) -> dict[Side, Reading]:
+    """Run a SELECT for each side; it is told whom it is about."""
+    since = now - d.policy.source(query.source).window_seconds
+    versions = {Side.CANARY: d.version, Side.STABLE: d.stable_version}
+    texts = {Side.CANARY: query.canary, Side.STABLE: query.stable or query.canary}
+    got = await asyncio.gather(
+        *(
+            source.select(texts[side], since=since, until=now, version=versions[side], side=side.value)
+            for side in _SIDES
+        )
+    )
+    return dict(zip(_SIDES, got, strict=True))
 
 
 def _names(d: Deployment, given: Any) -> dict[str, Side]:

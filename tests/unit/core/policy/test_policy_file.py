@@ -200,9 +200,14 @@ def test_sources_name_variables_instead_of_secrets():
     """Each type has its own keys."""
     file = read(
         sources={
-            "prom": {**PROM["prom"], "bearer_token_env": "PROM_TOKEN", "timeout": "2s", "max_age": "1m"},
+            "prom": {
+                **PROM["prom"],
+                "bearer_token_env": "SERINUS_SOURCE_PROM_TOKEN",
+                "timeout": "2s",
+                "max_age": "1m",
+            },
             "shop": {"type": "http", "url": "https://shop/x.json", "allow_hosts": ["10.0.0.0/8"]},
-            "db": {"type": "sql", "url_env": "SHOP_DATABASE_URL", "window": "10m"},
+            "db": {"type": "sql", "url_env": "SERINUS_SOURCE_SHOP_DB", "window": "10m"},
         },
         requests={"source": "prom", "total": "http_requests_total", "errors": 'e{status=~"5{1}.."}'},
     )
@@ -211,12 +216,12 @@ def test_sources_name_variables_instead_of_secrets():
             name="prom",
             type=SourceType.PROMETHEUS,
             url="http://prom:9090",
-            bearer_token_env="PROM_TOKEN",
+            bearer_token_env="SERINUS_SOURCE_PROM_TOKEN",
             timeout_seconds=2,
             max_age_seconds=60,
         ),
         Source(name="shop", type=SourceType.HTTP, url="https://shop/x.json", allow_hosts=("10.0.0.0/8",)),
-        Source(name="db", type=SourceType.SQL, url_env="SHOP_DATABASE_URL", window_seconds=600),
+        Source(name="db", type=SourceType.SQL, url_env="SERINUS_SOURCE_SHOP_DB", window_seconds=600),
     )
     assert file.policy.requests == RequestsFrom(
         source="prom", total="http_requests_total", errors='e{status=~"5{1}.."}'
