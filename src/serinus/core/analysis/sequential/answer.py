@@ -18,6 +18,8 @@ class CheckAnswer:
     check: str
     finding: Finding
     sentence: str
+    #: Where harm was found, when one stratum alone shows it; the numbers are that stratum's then.
+    stratum: str = ""
     #: Both sides' values: error rates (0 to 1), ms, or a metric's mean.
     canary: float | None = None
     stable: float | None = None

@@ -22,7 +22,7 @@ from serinus.core.analysis.sequential.latency import Harm, Reference, merge
 from serinus.core.analysis.sequential.ledger import Ledger
 from serinus.core.analysis.sequential.means import MeanBet
 from serinus.core.analysis.sequential.moment import Counts, Moment, Pair
-from serinus.core.analysis.sequential.plan import Bets, ErrorHarm, LatencyHarm, Plan
+from serinus.core.analysis.sequential.plan import Bets, LatencyHarm, Plan
 
 __all__ = ["Counts", "Judge", "Moment", "Pair"]
 
@@ -102,7 +102,8 @@ class Judge:
         book = self.book
         whole = Gains([0.0] * len(self.bets.ratios))
         parts: dict[str, Gains] = {}
-        limit = self._error_limit()
+        # Beyond the smallest bet the split does not tell tolerated from harmful: see ``blame``.
+        limit = min(self.book.tolerated_ratio(self.plan), self.bets.ratios[0])
         temper = book.dispersion.factor
         slow = _Slowness()
         for name, pair in self._strata(moment).items():
@@ -189,13 +190,6 @@ class Judge:
             slack = harm.tolerate * abs(stable)
             worse = (stable - canary if harm.higher_is_better else canary - stable) - slack
             bet.observe(worse, canary, stable)
-
-    def _error_limit(self) -> float:
-        """Return the tolerated ratio at stable's present error rate."""
-        harm = self.plan.errors or ErrorHarm()
-        rate = self.book.recorded.errors / max(self.book.recorded.requests, 1)
-        by_points = 1.0 + harm.points / 100.0 / rate if rate > 0 else 1e3
-        return min(max(harm.ratio, by_points), 1e3)
 
     def _error_cap(self, canary: Counts, temper: float) -> float:
         if canary.errors >= OUTAGE_ERRORS and canary.errors >= OUTAGE_SHARE * canary.requests:

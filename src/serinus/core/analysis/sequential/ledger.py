@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import log
+from math import inf, log
 
 from serinus.core.analysis.sequential.dispersion import Dispersion
 from serinus.core.analysis.sequential.estimate import Tally
@@ -12,7 +12,7 @@ from serinus.core.analysis.sequential.group import Gains, Group
 from serinus.core.analysis.sequential.latency import Reference
 from serinus.core.analysis.sequential.means import MeanBet
 from serinus.core.analysis.sequential.moment import Moment, Pair
-from serinus.core.analysis.sequential.plan import Bets, Plan
+from serinus.core.analysis.sequential.plan import Bets, ErrorHarm, Plan
 from serinus.core.analysis.sequential.watch import Recorded, Watch
 
 __all__ = ["Ledger", "shares"]
@@ -181,6 +181,17 @@ class Ledger:
             if m.name in self.metrics
         ]
         return found
+
+    def group(self, stratum: str) -> Group:
+        """Return a stratum's group; ``""`` is everything together."""
+        return self.parts[stratum] if stratum else self.whole
+
+    def tolerated_ratio(self, plan: Plan) -> float:
+        """Return the tolerated ratio of error rates at stable's recorded rate; infinite without an error."""
+        harm = plan.errors or ErrorHarm()
+        if not self.recorded.errors:
+            return inf
+        return max(harm.ratio, 1.0 + harm.points / 100.0 * self.recorded.requests / self.recorded.errors)
 
     def value(self, plan: Plan, bets: Bets) -> float:
         """Return the whole capital, 1 at the start."""
