@@ -25,8 +25,8 @@ def log_ratios(
     """Return ln(likelihood ratio) for each error ratio (> 0) against "both sides fail alike".
 
     ``canary`` and ``stable`` are requests. A window with one side empty, or in which none or all of
-    the requests failed, says nothing: all zeros. Errors that were reported late may outnumber the requests of their window;
-    they are cut to them.
+    the requests failed, says nothing: all zeros. Errors that were reported late may outnumber the
+    requests of their window; they are cut to them.
     """
     if canary <= 0 or stable <= 0:
         return [0.0] * len(ratios)

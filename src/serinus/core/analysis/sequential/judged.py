@@ -44,6 +44,8 @@ def answer_of(plan: Plan, bets: Bets, book: Ledger, left: float | None) -> Answe
         warnings=tuple(_warnings(book)),
         requests=book.whole.tally.canary + book.alone.canary,
         step_requests=book.step_requests,
+        stable_seen=book.stable_seen,
+        canary_seen=book.canary_seen,
         excluded=max((_excluded(book, plan, check) for check in _compared(plan)), default=0),
     )
     return replace(answer, sentence=words.overall(answer))
@@ -144,7 +146,7 @@ def _latency(plan: Plan, bets: Bets, book: Ledger, guilty: str | None) -> CheckA
 def _alone(plan: Plan, book: Ledger, evidence: float, harmful: bool) -> CheckAnswer:
     tally = book.alone
     finding = Finding.HARM if harmful else Finding.SAFE
-    if not harmful and tally.canary < plan.min_requests:
+    if not harmful and book.step_requests < plan.min_requests:
         finding = Finding.NOT_YET
     return CheckAnswer(
         check="alone",

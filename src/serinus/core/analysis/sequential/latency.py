@@ -21,7 +21,7 @@ from functools import lru_cache
 from itertools import pairwise
 from math import exp, inf, log, log1p, sqrt
 
-from serinus.core.histogram import Histogram
+from serinus.core.histogram import ZERO_THRESHOLD, Histogram
 
 __all__ = ["Buckets", "Harm", "Reference", "Tables", "buckets_of", "merge", "tables"]
 
@@ -42,8 +42,12 @@ SHORT = 0.12
 ROUNDS = 4
 #: Close enough: the error of the logarithm is the square of this, times the spread.
 CLOSE = 1e-3
+#: Buckets further from 1 ms than this (at 8 a power of two: 2**-100 to 2**100 ms) are nobody's latency.
+FAR = 800
 #: Below this share of the pool, drawing with replacement is exact enough and much cheaper.
 SMALL_SHARE = 0.015
+#: Above this share floats do not tell the rest of the pool from nothing.
+NEARLY_ALL = 1.0 - 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +85,15 @@ def buckets_of(histogram: Histogram, scale: int = 3) -> Buckets:
     shift = max(0, histogram.scale - scale)
     coarse: dict[int, int] = {}
     for index, count in histogram.buckets.items():
-        at = index >> shift
+        at = max(-FAR, min(FAR, index >> shift))
         coarse[at] = coarse.get(at, 0) + count
     step = 2.0 ** -(histogram.scale - shift)
     found = sorted(coarse.items())
     edges: list[float] = []
     counts: list[int] = []
     if histogram.zero:
-        edges.append(2.0 ** (found[0][0] * step) if found else 0.001)
+        # One place whatever else was measured: both sides' zeros must meet.
+        edges.append(min(ZERO_THRESHOLD, 2.0 ** (found[0][0] * step)) if found else ZERO_THRESHOLD)
         counts.append(histogram.zero)
     for index, count in found:
         lower = 2.0 ** (index * step)
@@ -220,7 +225,7 @@ def _log_mean(counts: list[float], weights: list[float], drawn: float, whole: fl
     mean = total / whole
     with_replacement = drawn * log(mean)
     share = drawn / whole
-    if drawn < FEW or share < SMALL_SHARE:
+    if drawn < FEW or share < SMALL_SHARE or share > NEARLY_ALL:
         return with_replacement
     odds = share / (1.0 - share)
     tilt, spread = odds / mean, 0.0
@@ -283,12 +288,13 @@ def _chosen(first: Buckets) -> list[float]:
 
     Edges of their own would split some measured buckets and not others, which looks like structure.
     """
-    finite = [(e, c) for e, c in zip(first.edges, first.counts, strict=True) if 0 < e < inf]
+    finite = [(e, c) for e, c in zip(first.edges, first.counts, strict=True) if ZERO_THRESHOLD < e < inf]
     if not finite:
         return [1.0]
     ratio = _geometric([e for e, _ in finite])
     if ratio is None:
-        return [e for e, _ in finite][:MOST]  # somebody's own buckets: theirs are all there are
+        own = [e for e, _ in finite]  # somebody's own buckets: theirs are all there are
+        return own[:: -(-len(own) // MOST)]
     low, high = _range(finite)
     step = ratio ** max(1, round(log(max(high / low, 1.3)) / WANTED / log(ratio)))
     edges: list[float] = []

@@ -23,7 +23,7 @@ VERSION = 1
 
 _PLAIN = (
     "stakes", "peak", "windows", "first", "last", "step", "step_start", "step_requests",
-    "warm_mean", "warm_weight", "lately", "settling", "rate", "one_sided",
+    "warm_mean", "warm_weight", "lately", "settling", "rate", "one_sided", "stable_seen", "canary_seen",
 )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def load(text: str, bets: Bets) -> Ledger:
         if kept["v"] != VERSION:
             raise ValueError(f"the judge's state has version {kept['v']}, this is {VERSION}")
         book = _book(kept)
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"this is no state of the judge: {error!r}") from None
     if len(book.whole.errors.early) != len(bets.ratios) or len(book.whole.latency.early) != len(bets.harms):
         raise ValueError("the judge's state belongs to another plan")

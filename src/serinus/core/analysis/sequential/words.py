@@ -38,7 +38,7 @@ def _errors(a: CheckAnswer, plan: Plan) -> str:
     numbers = f"{_rate(a.canary)} at the canary against {_rate(a.stable)} at stable"
     if a.finding is Finding.HARM:
         low = f", surely more than {times(a.interval.low)}" if a.interval and a.interval.low > 1 else ""
-        size = f" ({times(a.interval.estimate)}{low})" if a.interval else ""
+        size = f" ({times(a.interval.estimate)}{low})" if a.interval and a.stable else ""
         return f"errors{_where(a)}: {numbers}{size}"
     find = plan.errors.find if plan.errors else 2.0
     if a.finding is Finding.SAFE:
