@@ -69,7 +69,7 @@ def judge_evidence(plan: Plan, before: Judged, evidence: Evidence, setting: Sett
     answer = replace(
         answer, warnings=(*answer.warnings, *(n for n in evidence.notes if n not in answer.warnings))
     )
-    blind = _blind(plan, answer, evidence.windows, setting, now)
+    blind = _blind(plan, answer, evidence, windows, setting, now)
     return Judged(
         state=state,
         until=until,
@@ -142,9 +142,11 @@ def _buckets(window: Window) -> Buckets | None:
     return buckets_of(window.latency) if window.latency.count else None
 
 
-def _blind(plan: Plan, answer: Answer, windows: tuple[Window, ...], setting: Setting, now: float) -> str:
+def _blind(
+    plan: Plan, answer: Answer, evidence: Evidence, windows: list[Window], setting: Setting, now: float
+) -> str:
     """Say which side has had no requests for too long; empty when both have."""
-    width = max((w.seconds for w in windows), default=0)
+    width = evidence.windows[0].seconds if evidence.windows else 0
     since = now - max(STALE_SECONDS, STALE_WINDOWS * width) - plan.lag
     if setting.step_started > since:
         return ""

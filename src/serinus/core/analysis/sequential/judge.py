@@ -232,7 +232,7 @@ class _Slowness:
         #: Per stratum: requests and mean ln(latency) of both sides, and its variance.
         self.pieces: list[tuple[str, float, float, float, float, float]] = []
 
-    def add(self, name: str, reference: Reference, ours: list[float], theirs: list[float]) -> None:
+    def add(self, name: str, reference: Reference, ours: list[int], theirs: list[int]) -> None:
         """Add one stratum's counts."""
         middles = reference.middles
         n, m = sum(ours), sum(theirs)
@@ -244,7 +244,7 @@ class _Slowness:
         self.pieces.append((name, n, one, m, two, max(spread, 1e-6)))
 
 
-def _mean(counts: list[float], middles: tuple[float, ...], total: float) -> float:
+def _mean(counts: list[int], middles: tuple[float, ...], total: float) -> float:
     return sum(c * x for c, x in zip(counts, middles, strict=True) if c) / total
 
 

@@ -18,8 +18,9 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import compress, pairwise
 from math import exp, inf, log, log1p, sqrt
+from operator import add, mul
 
 from serinus.core.histogram import ZERO_THRESHOLD, Histogram
 
@@ -85,33 +86,53 @@ def buckets_of(histogram: Histogram, scale: int = 3) -> Buckets:
     shift = max(0, histogram.scale - scale)
     coarse: dict[int, int] = {}
     for index, count in histogram.buckets.items():
-        at = max(-FAR, min(FAR, index >> shift))
+        at = index >> shift
         coarse[at] = coarse.get(at, 0) + count
-    step = 2.0 ** -(histogram.scale - shift)
-    found = sorted(coarse.items())
+    power = _powers(histogram.scale - shift)
+    indexes = sorted(coarse)
+    if indexes and not -FAR <= indexes[0] <= indexes[-1] <= FAR:
+        coarse = _within(coarse)
+        indexes = sorted(coarse)
     edges: list[float] = []
     counts: list[int] = []
     if histogram.zero:
         # One place whatever else was measured: both sides' zeros must meet.
-        edges.append(min(ZERO_THRESHOLD, 2.0 ** (found[0][0] * step)) if found else ZERO_THRESHOLD)
+        edges.append(min(ZERO_THRESHOLD, power[indexes[0] + FAR]) if indexes else ZERO_THRESHOLD)
         counts.append(histogram.zero)
-    for index, count in found:
-        lower = 2.0 ** (index * step)
-        if edges and edges[-1] < lower * (1 - 1e-9):
-            edges.append(lower)
+    for index in indexes:
+        if edges and edges[-1] < power[index + FAR]:
+            edges.append(power[index + FAR])
             counts.append(0)
-        edges.append(2.0 ** ((index + 1) * step))
-        counts.append(count)
+        edges.append(power[index + FAR + 1])
+        counts.append(coarse[index])
     return Buckets(tuple(edges), tuple(counts))
+
+
+@lru_cache(maxsize=16)
+def _powers(scale: int) -> tuple[float, ...]:
+    """Return the edges of an exponential histogram's buckets, from index ``-FAR`` on."""
+    step = 2.0**-scale
+    return tuple(2.0 ** (index * step) for index in range(-FAR, FAR + 2))
+
+
+def _within(coarse: dict[int, int]) -> dict[int, int]:
+    """Count what nobody can have measured in the last bucket that there is."""
+    kept: dict[int, int] = {}
+    for index, count in coarse.items():
+        at = max(-FAR, min(FAR, index))
+        kept[at] = kept.get(at, 0) + count
+    return kept
 
 
 def merge(parts: Iterable[Buckets | None]) -> Buckets | None:
     """Add up counts over the union of their edges; ``None`` when nothing was measured."""
+    measured = [part for part in parts if part]
+    if len(measured) == 1 and measured[0].edges:
+        return measured[0]
     total: dict[float, int] = {}
-    for part in parts:
-        if part:
-            for edge, count in zip(part.edges, part.counts, strict=True):
-                total[edge] = total.get(edge, 0) + count
+    for part in measured:
+        for edge, count in zip(part.edges, part.counts, strict=True):
+            total[edge] = total.get(edge, 0) + count
     if not total:
         return None
     edges = tuple(sorted(total))
@@ -129,7 +150,7 @@ class Tables:
 
 
 @lru_cache(maxsize=1024)
-def tables(edges: tuple[float, ...], shape: tuple[float, ...], harms: tuple[Harm, ...]) -> Tables:
+def tables(edges: tuple[float, ...], shape: tuple[int, ...], harms: tuple[Harm, ...]) -> Tables:
     """Return the weights for latencies of this shape: counts between ``edges``, one more than those."""
     # Half a request in every bucket: an empty one is rare, not impossible.
     mass = [c + 0.5 for c in shape]
@@ -155,74 +176,62 @@ class Reference:
     """Stable's latencies so far: buckets to count in, and the shape that gives the weights."""
 
     edges: tuple[float, ...]
-    counts: list[float]
+    counts: list[int]
     #: The counts when the weights were last made; they are made anew as the requests double.
-    shape: tuple[float, ...] = ()
+    shape: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, first: Buckets) -> Reference:
         """Choose edges from the first latencies seen: fine where most requests are."""
         edges = tuple(_chosen(first))
-        return cls(edges=edges, counts=[0.0] * (len(edges) + 1))
+        return cls(edges=edges, counts=[0] * (len(edges) + 1))
 
     @property
     def middles(self) -> tuple[float, ...]:
         """ln(ms) in the middle of each bucket."""
         return _middles(self.edges)
 
-    def place(self, buckets: Buckets) -> list[float]:
+    def place(self, buckets: Buckets) -> list[int]:
         """Return a window's counts in the reference's buckets."""
-        found = [0.0] * len(self.counts)
-        for at, count in zip(_places(buckets.edges, self.edges), buckets.counts, strict=True):
-            found[at] += count
+        found = [0] * len(self.counts)
+        edges, lower = self.edges, 0.0
+        for edge, count in zip(buckets.edges, buckets.counts, strict=True):
+            if count:
+                found[bisect_left(edges, _middle(lower, edge))] += count
+            lower = edge
         return found
 
-    def learn(self, stable: list[float]) -> None:
+    def learn(self, stable: list[int]) -> None:
         """Add a window of stable to what is known, and renew the shape when that has doubled."""
-        self.counts = [a + b for a, b in zip(self.counts, stable, strict=True)]
+        self.counts = list(map(add, self.counts, stable))
         if sum(self.counts) >= 2 * sum(self.shape):
             self.shape = tuple(self.counts)
 
-    def log_ratios(self, canary: list[float], stable: list[float], harms: tuple[Harm, ...]) -> list[float]:
+    def log_ratios(self, canary: list[int], stable: list[int], harms: tuple[Harm, ...]) -> list[float]:
         """Return ln(likelihood ratio) of every alternative for one window; zeros while nothing is known."""
         drawn, others = sum(canary), sum(stable)
         if drawn <= 0 or others <= 0 or not self.shape:
             return [0.0] * len(harms)
         known = tables(self.edges, self.shape, harms)
-        filled = [b for b, (c, s) in enumerate(zip(canary, stable, strict=True)) if c or s]
-        counts = [canary[b] + stable[b] for b in filled]
-        mine = [(b, canary[b]) for b in filled if canary[b]]
+        both = list(map(add, canary, stable))
+        counts = [n for n in both if n]
         found = []
         for weights, logs in zip(known.weights, known.logs, strict=True):
-            score = 0.0
-            for b, count in mine:
-                score += count * logs[b]
-            found.append(score - _log_mean(counts, [weights[b] for b in filled], drawn, drawn + others))
+            score = sum(map(mul, canary, logs))
+            found.append(score - _log_mean(counts, list(compress(weights, both)), drawn, drawn + others))
         return found
 
 
-@lru_cache(maxsize=1024)
-def _places(measured: tuple[float, ...], edges: tuple[float, ...]) -> tuple[int, ...]:
-    """Return, for each measured bucket, the one that it is counted in."""
-    found, lower = [], 0.0
-    for edge in measured:
-        if edge == inf:
-            middle = lower * 1.01
-        elif lower > 0:
-            middle = sqrt(lower * edge)
-        else:
-            middle = edge * 0.99
-        found.append(bisect_left(edges, middle))
-        lower = edge
-    return tuple(found)
+def _middle(lower: float, edge: float) -> float:
+    """Return a value that stands for a measured bucket."""
+    if edge == inf:
+        return lower * 1.01
+    return sqrt(lower * edge) if lower > 0 else edge * 0.99
 
 
-def _log_mean(counts: list[float], weights: list[float], drawn: float, whole: float) -> float:
+def _log_mean(counts: list[int], weights: list[float], drawn: int, whole: int) -> float:
     """Return ln E[prod g**C] for ``drawn`` out of ``whole`` requests with these counts and weights."""
-    total = 0.0
-    for n, g in zip(counts, weights, strict=True):
-        total += n * g
-    mean = total / whole
+    mean = sum(map(mul, counts, weights)) / whole
     with_replacement = drawn * log(mean)
     share = drawn / whole
     if drawn < FEW or share < SMALL_SHARE or share > NEARLY_ALL:
@@ -232,17 +241,15 @@ def _log_mean(counts: list[float], weights: list[float], drawn: float, whole: fl
     for _ in range(ROUNDS):
         total = spread = 0.0
         for n, g in zip(counts, weights, strict=True):
-            q = 1.0 - 1.0 / (1.0 + tilt * g)
-            part = n * q
+            left = 1.0 / (1.0 + tilt * g)
+            part = n - n * left
             total += part
-            spread += part * (1.0 - q)
+            spread += part * left
         off = (drawn - total) / spread
         tilt *= exp(max(-1.0, min(1.0, off)))
         if abs(off) < CLOSE:
             break
-    grown = 0.0
-    for n, g in zip(counts, weights, strict=True):
-        grown += n * log1p(tilt * g)
+    grown = sum([n * log1p(tilt * g) for n, g in zip(counts, weights, strict=True)])
     saddle = grown - whole * log1p(odds) - drawn * log(tilt / odds)
     saddle += 0.5 * log(whole * share * (1.0 - share) / spread) + SHORT / whole
     return min(with_replacement, saddle)
