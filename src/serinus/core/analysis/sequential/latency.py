@@ -14,7 +14,7 @@ weights come from a reference, the latencies of earlier windows, and only say wh
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,7 +24,7 @@ from operator import add, mul
 
 from serinus.core.histogram import ZERO_THRESHOLD, Histogram
 
-__all__ = ["Buckets", "Harm", "Reference", "Tables", "buckets_of", "merge", "tables"]
+__all__ = ["Buckets", "Harm", "Reference", "Tables", "buckets_of", "ladder", "merge", "tables"]
 
 #: Part of the mass that an alternative leaves where it is: keeps every weight above zero.
 STAY = 0.02
@@ -179,12 +179,14 @@ class Reference:
     counts: list[int]
     #: The counts when the weights were last made; they are made anew as the requests double.
     shape: tuple[int, ...] = ()
+    #: Ratio of neighbouring edges; 0 for somebody's own buckets.
+    step: float = 0.0
 
     @classmethod
     def of(cls, first: Buckets) -> Reference:
         """Choose edges from the first latencies seen: fine where most requests are."""
-        edges = tuple(_chosen(first))
-        return cls(edges=edges, counts=[0] * (len(edges) + 1))
+        edges, step = _chosen(first)
+        return cls(edges=edges, counts=[0] * (len(edges) + 1), step=step)
 
     @property
     def middles(self) -> tuple[float, ...]:
@@ -214,7 +216,7 @@ class Reference:
             return [0.0] * len(harms)
         known = tables(self.edges, self.shape, harms)
         both = list(map(add, canary, stable))
-        counts = [n for n in both if n]
+        counts = [float(n) for n in both if n]  # mixed with floats, whole numbers are slower
         found = []
         for weights, logs in zip(known.weights, known.logs, strict=True):
             score = sum(map(mul, canary, logs))
@@ -229,7 +231,7 @@ def _middle(lower: float, edge: float) -> float:
     return sqrt(lower * edge) if lower > 0 else edge * 0.99
 
 
-def _log_mean(counts: list[int], weights: list[float], drawn: int, whole: int) -> float:
+def _log_mean(counts: list[float], weights: list[float], drawn: int, whole: int) -> float:
     """Return ln E[prod g**C] for ``drawn`` out of ``whole`` requests with these counts and weights."""
     mean = sum(map(mul, counts, weights)) / whole
     with_replacement = drawn * log(mean)
@@ -290,26 +292,32 @@ def _at(edges: tuple[float, ...], below: list[float], lower_edge: float, x: floa
     return start + (below[at] - start) * log(x / lower) / log(upper / lower)
 
 
-def _chosen(first: Buckets) -> list[float]:
-    """Return edges to count in: some of those measured with, fine where requests are, room above.
+@lru_cache(maxsize=1024)
+def ladder(first: float, step: float, many: int) -> tuple[float, ...]:
+    """Return that many edges from the first on, each the one before times ``step``."""
+    edges, edge = [], first
+    for _ in range(many):
+        edges.append(edge)
+        edge *= step
+    return tuple(edges)
+
+
+def _chosen(first: Buckets) -> tuple[tuple[float, ...], float]:
+    """Return edges to count in, and their ratio: some of those measured with, fine where requests are.
 
     Edges of their own would split some measured buckets and not others, which looks like structure.
     """
     finite = [(e, c) for e, c in zip(first.edges, first.counts, strict=True) if ZERO_THRESHOLD < e < inf]
     if not finite:
-        return [1.0]
+        return (1.0,), 0.0
     ratio = _geometric([e for e, _ in finite])
     if ratio is None:
         own = [e for e, _ in finite]  # somebody's own buckets: theirs are all there are
-        return own[:: -(-len(own) // MOST)]
+        return tuple(own[:: -(-len(own) // MOST)]), 0.0
     low, high = _range(finite)
     step = ratio ** max(1, round(log(max(high / low, 1.3)) / WANTED / log(ratio)))
-    edges: list[float] = []
-    edge = low
-    while edge <= high * ROOM and len(edges) < MOST:
-        edges.append(edge)
-        edge *= step
-    return edges
+    edges = ladder(low, step, MOST)
+    return edges[: bisect_right(edges, high * ROOM)], step
 
 
 def _range(finite: list[tuple[float, int]]) -> tuple[float, float]:
