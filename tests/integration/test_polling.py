@@ -206,7 +206,7 @@ async def test_a_policy_cannot_read_the_servers_secrets(world, monkeypatch):
             "latency": "off",
         }
     )
-    await look(world, 1, 12)
+    await look(world, 2, 12)
     verdict = next(v for v in (await shown(world, identity))["checks"] if v["check"] == "loss check")
     assert verdict["outcome"] == "error"
     assert "SLACK_BOT_TOKEN" in verdict["message"]

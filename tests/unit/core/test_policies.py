@@ -83,7 +83,7 @@ def test_canary_config_moves_the_contracts_thresholds():
 
 
 def test_thresholds_that_somebody_wrote_stand_beside_the_judge():
-    """The default policy keeps ``canary_config``'s thresholds as hard limits, but only those that were typed."""
+    """The default keeps ``canary_config``'s thresholds as hard limits: those that were typed, no others."""
     config = CanaryConfig(error_threshold=0.02)
     assert policy_from({}, config).checks == ()
     judged = policy_from({}, config, ("error_threshold",))

@@ -69,8 +69,8 @@ class Tally:
 
     def fade(self, by: float) -> None:
         """Forget a part of the counts, so that they tell of lately."""
-        self.canary = round(self.canary * by)
-        self.canary_errors = round(self.canary_errors * by)
+        self.canary = int(self.canary * by)
+        self.canary_errors = int(self.canary_errors * by)  # rounded up, the last failure would stay
 
     def latency(
         self, canary: float, mean_canary: float, stable: float, mean_stable: float, variance: float
