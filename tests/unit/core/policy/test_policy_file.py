@@ -423,7 +423,7 @@ def test_the_apis_analysis_takes_a_whole_file():
     """A file says its version; without it the API's own defaults hold."""
     data = {"version": 1, "name": "x", "budget": "2 %", "steps": [{"traffic": "1 %", "hold": "1m"}]}
     assert policy_from(data, CanaryConfig()) == policy_file_from(data).policy
-    assert policy_from({}, CanaryConfig()).name == "rulesets"
+    assert policy_from({}, CanaryConfig()).name == "sequential"
     with pytest.raises(InvalidInput) as refusal:
         policy_from({**data, "budget": "x"}, CanaryConfig())
     assert refusal.value.field == "analysis.budget"
