@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from multiprocessing import get_context
 from statistics import median
 
@@ -52,20 +53,36 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundFault:
-    """One fault under one policy."""
+    """One fault under one policy.
+
+    A policy that rolls back healthy rollouts, too, "finds" much by luck. So each rollout is held
+    against its twin, which has the same traffic without the fault.
+    """
 
     fault: Fault
     tried: tuple[Tried, ...]
+    #: Twins that were rolled back: (first window, split) → seconds from the start.
+    false: Mapping[tuple[int, int], float]
+
+    @property
+    def judged(self) -> list[Tried]:
+        """The rollouts that were not ended anyway, at the same time or before."""
+        return [t for t in self.tried if self.false.get(_place(t), inf) > t.outcome.seconds]
+
+    @property
+    def anyway(self) -> int:
+        """Rollouts that were rolled back without the fault as early: nothing was found in them."""
+        return len(self.tried) - self.trials
 
     @property
     def hits(self) -> list[Tried]:
-        """The rollouts in which it was found."""
-        return [t for t in self.tried if t.found]
+        """The rollouts in which the fault was found."""
+        return [t for t in self.judged if t.outcome.rolled_back]
 
     @property
     def trials(self) -> int:
-        """The rollouts that were still on when the fault came."""
-        return sum(t.found or not t.outcome.rolled_back for t in self.tried)
+        """How many rollouts could find it."""
+        return len(self.judged)
 
     @property
     def share(self) -> float | None:
@@ -192,17 +209,25 @@ def _findings(
     ill = list(plan_faults(plan.faults, first, plan.fault_rollouts, plan.splits, plan.seed))
     with_fault = work.tried(policy, ill, f"{policy.name}: injected faults")
     budget = plan.budget or (policy.judge.budget if policy.judge else DEFAULT_BUDGET)
+    quiet = work.tried(policy, healthy, f"{policy.name}: quiet hours")
+    false = {_place(t): t.outcome.seconds for t in quiet if t.outcome.rolled_back}
     return Findings(
         policy=policy,
         budget=budget,
-        healthy=work.tried(policy, healthy, f"{policy.name}: quiet hours"),
+        healthy=quiet,
         splits=plan.splits,
         releases=tuple(replay_release(work.record, policy, release) for release in releases),
         faults=tuple(
-            FoundFault(fault=fault, tried=tuple(t for t in with_fault if t.trial.fault == fault))
+            FoundFault(
+                fault=fault, tried=tuple(t for t in with_fault if t.trial.fault == fault), false=false
+            )
             for fault in plan.faults
         ),
     )
+
+
+def _place(t: Tried) -> tuple[int, int]:
+    return t.trial.first, t.trial.split
 
 
 def _back_to_back(record: Record, plan: Plan) -> float:

@@ -48,11 +48,6 @@ class Tried:
     outcome: Outcome
 
     @property
-    def found(self) -> bool:
-        """Tell whether it was rolled back once the fault was there."""
-        return self.outcome.rolled_back and self.outcome.seconds > self.onset
-
-    @property
     def seconds(self) -> float:
         """Seconds from the fault to the rollback."""
         return self.outcome.seconds - self.onset
