@@ -79,7 +79,9 @@ WEEK = Story(
         Deploy(version="v3", at=3 * DAY + 10 * HOUR, slower=1.6),
         Deploy(version="v4", at=4 * DAY + 11 * HOUR, kept=True),
     ),
-    bursts=tuple((d * DAY + h * HOUR, d * DAY + h * HOUR + 900) for d, h in ((0, 9), (2, 20), (5, 13), (6, 21))),
+    bursts=tuple(
+        (d * DAY + h * HOUR, d * DAY + h * HOUR + 900) for d, h in ((0, 9), (2, 20), (5, 13), (6, 21))
+    ),
     gap=(2 * DAY + 5 * HOUR, 2 * DAY + 5 * HOUR + 150),
     restart=(5 * DAY + 3 * HOUR, 3),
 )

@@ -30,12 +30,14 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def backtest(
-    policy: Annotated[str, typer.Argument(help="Name of a policy.")],
     prometheus: Annotated[
-        str, typer.Option("--prometheus", metavar="URL", help="Where the series are.", envvar="PROMETHEUS_URL")
+        str,
+        typer.Option("--prometheus", metavar="URL", help="Where the series are.", envvar="PROMETHEUS_URL"),
     ],
+    policy: Annotated[str, typer.Argument(help="Name of a policy.")] = "sequential",
     since: Annotated[
-        str, typer.Option("--from", metavar="T", help="Start: 2026-03-02, 2026-03-02T14:00Z, or 7d ago as `7d`.")
+        str,
+        typer.Option("--from", metavar="T", help="Start: 2026-03-02, 2026-03-02T14:00Z, or 7d ago as `7d`."),
     ] = "7d",
     until: Annotated[str, typer.Option("--to", metavar="T", help="End, like --from; `0d` is now.")] = "0d",
     requests: Annotated[

@@ -193,7 +193,9 @@ def run(
 ) -> Backtest:
     """Replay the record under each policy."""
     releases = find_releases(record)
-    first = starts(record, plan.course, plan.every_seconds or _back_to_back(record, plan), _busy(record, plan, releases))
+    first = starts(
+        record, plan.course, plan.every_seconds or _back_to_back(record, plan), _busy(record, plan, releases)
+    )
     with _pool(record, plan.jobs) as pool:
         work = _Work(record=record, course=plan.course, progress=progress, pool=pool)
         findings = tuple(_findings(work, plan, policy, first, releases) for policy in policies)
@@ -218,9 +220,7 @@ def _findings(
         splits=plan.splits,
         releases=tuple(replay_release(work.record, policy, release) for release in releases),
         faults=tuple(
-            FoundFault(
-                fault=fault, tried=tuple(t for t in with_fault if t.trial.fault == fault), false=false
-            )
+            FoundFault(fault=fault, tried=tuple(t for t in with_fault if t.trial.fault == fault), false=false)
             for fault in plan.faults
         ),
     )

@@ -21,7 +21,7 @@ POINTS = 700
 MARGIN = 900
 
 
-def week_figure(found: Backtest, shown: View) -> str:
+def week_figure(found: Backtest) -> str:
     """Return traffic, error rate and p95, with releases, gaps, and a lane of quiet rollouts per policy."""
     record = found.record
     size = max(1, record.length // POINTS)
@@ -72,7 +72,8 @@ def _rollouts(found: Backtest, f: Findings) -> str:
     every, false = len(f.healthy), len(f.false_alarms)
     words = f"{false} of {every} rolled back"
     plot = _shaded(
-        found, Plot(record.start, record.end, height=26, spoken=f"Quiet rollouts under {f.policy.name}: {words}")
+        found,
+        Plot(record.start, record.end, height=26, spoken=f"Quiet rollouts under {f.policy.name}: {words}"),
     )
     alarms: dict[int, int] = {}
     for t in f.false_alarms:
@@ -81,7 +82,9 @@ def _rollouts(found: Backtest, f: Findings) -> str:
         begun = record.at(first)
         plot.band(begun, begun + length * 0.9, "ok", top=0.86)
         if first in alarms:
-            plot.band(begun, begun + length * 0.9, "alarm", top=0.86 * (1 - alarms[first] / found.plan.splits))
+            plot.band(
+                begun, begun + length * 0.9, "alarm", top=0.86 * (1 - alarms[first] / found.plan.splits)
+            )
     name = f"Quiet rollouts under {escape(f.policy.name)}"
     return f'<div class="lane"><div class="head"><b>{name}</b><span>{words}</span></div>{plot.svg()}</div>'
 
@@ -95,7 +98,8 @@ def _days(found: Backtest) -> str:
     form = "%a %-d" if days > 2 else "%H:%M"
     first = -(-record.start // step) * step
     marks = [
-        (plot.percent(at), datetime.fromtimestamp(at, UTC).strftime(form)) for at in range(first, record.end, step)
+        (plot.percent(at), datetime.fromtimestamp(at, UTC).strftime(form))
+        for at in range(first, record.end, step)
     ]
     return _axis(marks)
 
@@ -118,7 +122,9 @@ def interval_figure(shown: View) -> str:
     for p in known:
         h = p["healthy"]
         words = f"{share(h['rate'])} ({share(h['low'])} – {share(h['high'])})"
-        plot = Plot(0, root_scale(most), height=30, spoken=f"{p['name']}: {words}, budget {share(p['budget'])}")
+        plot = Plot(
+            0, root_scale(most), height=30, spoken=f"{p['name']}: {words}, budget {share(p['budget'])}"
+        )
         plot.rule(0, root_scale(most), "base").rule(root_scale(h["low"]), root_scale(h["high"]), "interval")
         plot.mark(root_scale(p["budget"]), "budget").dots([root_scale(h["rate"])], "rate")
         rows.append(
@@ -149,7 +155,7 @@ def faults_figure(shown: View) -> str:
     times = [s for p in shown["policies"] for f in p["faults"] for s in f["seconds"]]
     if not times:
         return "<p>Nothing was found.</p>"
-    low, high = log_scale(min(30.0, min(times))), log_scale(max(600.0, max(times)) * 1.1)
+    low, high = log_scale(min(30.0, *times)), log_scale(max(600.0, *times) * 1.1)
     ticks = [t for t in (30, 60, 120, 300, 600, 1200, 1800, 3600, 7200) if low <= log_scale(t) <= high]
     groups = []
     for number, fault in enumerate(shown["policies"][0]["faults"]):
@@ -164,7 +170,9 @@ def faults_figure(shown: View) -> str:
             plot.dots([log_scale(s) for s in f["seconds"]], "found")
             tone = "kept" if f["found"] == f["rollouts"] else "broken" if not f["found"] else "open"
             badge = f'<span class="{tone}" style="color:var(--tone)">{words}</span>'
-            rows.append(f'<div class="row"><span>{escape(p["name"])}</span><div>{plot.svg()}</div>{badge}</div>')
+            rows.append(
+                f'<div class="row"><span>{escape(p["name"])}</span><div>{plot.svg()}</div>{badge}</div>'
+            )
         groups.append(f'<div class="group"><h3>{escape(fault["name"])}</h3>{"".join(rows)}</div>')
     plot = Plot(low, high)
     marks = _apart([(plot.percent(log_scale(t)), span(t)) for t in ticks], 7.0)
@@ -192,13 +200,17 @@ def release_figure(found: Backtest, shown: View, number: int) -> str:
         lines = [(k, p95_of(s, record.shape.edges)) for k, s in sides]
         plots.append(_strip(found, shown, number, at, "p95 latency", lines, "{:,.0f} ms"))
     told = shown["policies"][0]["releases"][number]
-    ended = {"promoted": "promoted", "rolled_back": "taken back", "open": "still going on at the end"}[told["record"]]
+    ended = {"promoted": "promoted", "rolled_back": "taken back", "open": "still going on at the end"}[
+        told["record"]
+    ]
     head = (
         f"<h3>{escape(release.version)} beside {escape(release.stable)}, {clock(told['from'])}</h3>"
         f'<p class="soft">The record shows it {ended} after {span(told["seconds"])}: '
         f"{told['canary_requests']:,} requests, {told['canary_errors']:,} failed.</p>"
     )
-    fates = "".join(f"<li><b>{escape(p['name'])}</b> {_fate(p['releases'][number])}</li>" for p in shown["policies"])
+    fates = "".join(
+        f"<li><b>{escape(p['name'])}</b> {_fate(p['releases'][number])}</li>" for p in shown["policies"]
+    )
     return f'<div class="strip">{head}<div class="pair">{"".join(plots)}</div><ul>{fates}</ul></div>'
 
 
@@ -220,7 +232,9 @@ def _strip(
     known = np.concatenate([values for _, values in lines])
     top = float(np.nanmax(known)) if not np.isnan(known).all() else 0.0
     half = record.shape.width / 2
-    plot = Plot(at[0] - half, at[-1] + half, height=90, spoken=f"{name} of both versions, most {form.format(top)}")
+    plot = Plot(
+        at[0] - half, at[-1] + half, height=90, spoken=f"{name} of both versions, most {form.format(top)}"
+    )
     plot.mark(record.at(release.last), "end")
     for kind, values in lines:
         plot.line(at, values, top, kind)
@@ -229,9 +243,13 @@ def _strip(
         if fate and fate["rolled_back"]:
             plot.mark(record.at(release.first) + fate["after_seconds"], "other" if rank else "bad")
     begun, ended = record.at(release.first), record.at(release.last)
-    axis = _axis([(plot.percent(t), datetime.fromtimestamp(t, UTC).strftime("%H:%M")) for t in (begun, ended)])
+    axis = _axis(
+        [(plot.percent(t), datetime.fromtimestamp(t, UTC).strftime("%H:%M")) for t in (begun, ended)]
+    )
     words = f"0 to {form.format(top)}"
-    return f'<div class="lane"><div class="head"><b>{name}</b><span>{words}</span></div>{plot.svg()}{axis}</div>'
+    return (
+        f'<div class="lane"><div class="head"><b>{name}</b><span>{words}</span></div>{plot.svg()}{axis}</div>'
+    )
 
 
 def _fate(r: View) -> str:

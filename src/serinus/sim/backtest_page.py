@@ -24,8 +24,10 @@ def page(found: Backtest, shown: View) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>Backtest of {name}</title><style>{STYLE}</style></head><body><main>{''.join(body)}</main></body></html>"
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        f"<title>Backtest of {name}</title><style>{STYLE}</style></head>"
+        f"<body><main>{''.join(body)}</main></body></html>"
     )
 
 
@@ -33,12 +35,14 @@ def _answer(shown: View) -> str:
     p, record = shown["policies"][0], shown["record"]
     tone = "broken" if not p["good"] else p["healthy"]["budget_is"]
     lost = "" if all(_found_all(f) for f in p["faults"]) else ' <span class="tag broken">outage missed</span>'
+    when = f"{clock(record['from'])} to {clock(record['to'])} UTC"
+    is_ = p["healthy"]["budget_is"]
     said = "".join(f"<p>{escape(sentence)}</p>" for sentence in shown["answer"])
     return (
-        f'<h1>What would “{escape(p["name"])}” have done?</h1>'
-        f'<p class="soft">{clock(record["from"])} to {clock(record["to"])} UTC · {record["requests"]:,} requests</p>'
+        f"<h1>What would “{escape(p['name'])}” have done?</h1>"
+        f'<p class="soft">{when} · {record["requests"]:,} requests</p>'
         f'<div class="answer {tone}">{said}</div>'
-        f'<p><span class="tag {p["healthy"]["budget_is"]}">{WORDS[p["healthy"]["budget_is"]]}</span>{lost}</p>'
+        f'<p><span class="tag {is_}">{WORDS[is_]}</span>{lost}</p>'
     )
 
 
@@ -65,7 +69,7 @@ def _quiet(found: Backtest, shown: View) -> str:
     head = ("Policy", "Rolled back", "Rate", "95 % interval", "Budget", "With all splits", "Not finished")
     return (
         "<h2>The record, and every false alarm</h2>"
-        f"{week_figure(found, shown)}{_alarms(shown)}"
+        f"{week_figure(found)}{_alarms(shown)}"
         "<h2>How often a healthy version would have been rolled back</h2>"
         f"{interval_figure(shown)}{_table(head, rows)}"
     )
@@ -88,7 +92,8 @@ def _alarms(shown: View) -> str:
         if rows:
             head = ("Started (UTC)", "Split", "At", "Canary requests", "Reason")
             more = f", the first {SHOWN_ALARMS} shown" if len(alarms) > SHOWN_ALARMS else ""
-            title = f"False alarms of {escape(p['name'])}: {len(alarms)}{more}"
+            where = ", ".join(f"{n} at {at}" for at, n in p["healthy"]["by_share"].items())
+            title = f"False alarms of {escape(p['name'])}: {where}{more}"
             made.append(f"<details><summary>{title}</summary>{_table(head, rows, left=(4,))}</details>")
     return "".join(made)
 
@@ -115,9 +120,9 @@ def _faults(shown: View) -> str:
         "<p>Faults were laid over the canary’s half of quiet hours. Each rollout is held against its twin "
         "without the fault; where that was rolled back as early (“anyway”), nothing counts as found.</p>"
         f"{faults_figure(shown)}<details><summary>The same in numbers</summary>"
-        f"{_table(head, rows, left=(0, 1))}<p><small>Judged, exposed, failed: canary requests from the fault to "
-        "the rollback that the policy had read, that were served, and that failed (medians of the rollouts "
-        "in which it was found).</small></p></details>"
+        f"{_table(head, rows, left=(0, 1))}<p><small>Judged, exposed, failed: canary requests from the fault "
+        "to the rollback that the policy had read, that were served, and that failed (medians of the "
+        "rollouts in which it was found).</small></p></details>"
     )
 
 
@@ -136,13 +141,17 @@ def _releases(found: Backtest, shown: View) -> str:
 def _made(shown: View) -> str:
     record, plan = shown["record"], shown["plan"]
     facts = [
-        f"Read from Prometheus: {record['requests']:,} requests and {record['errors']:,} errors of "
-        f"{len(record['instances'])} instances, {len(record['endpoints'])} endpoints and "
-        f"{len(record['versions'])} versions, as raw counters in windows of {record['window_seconds']} s; "
-        f"{record['counter_resets']} counter resets taken out.",
-        f"Quiet hours: {len(plan['quiet_starts'])} starts, {plan['splits']} ways each to halve the instances, "
-        f"steps {steps_of(plan)}. The canary’s half is thinned to the step’s share; seed {plan['seed']}: the "
-        "same seed gives the same report.",
+        (
+            f"Read from Prometheus: {record['requests']:,} requests and {record['errors']:,} errors of "
+            f"{len(record['instances'])} instances, {len(record['endpoints'])} endpoints and "
+            f"{len(record['versions'])} versions, as raw counters in windows of "
+            f"{record['window_seconds']} s; {record['counter_resets']} counter resets taken out."
+        ),
+        (
+            f"Quiet hours: {len(plan['quiet_starts'])} starts, {plan['splits']} ways each to halve the "
+            f"instances, steps {steps_of(plan)}. The canary’s half is thinned to the step’s share; seed "
+            f"{plan['seed']}: the same seed gives the same report."
+        ),
         f"Faults: {plan['fault_rollouts']} rollouts each at most, spread over the quiet starts.",
         "Judged by the very function that the live monitor runs, every 30 s on a fake clock.",
         "Interval: Clopper–Pearson over rollouts that share no request.",
@@ -168,4 +177,5 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[in
         return "".join(f"<{tag}{kind}>{escape(c)}</{tag}>" for kind, c in zip(kinds, row, strict=True))
 
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{cells("th", head)}</tr></thead><tbody>{body}</tbody></table></div>'
+    top = f"<thead><tr>{cells('th', head)}</tr></thead>"
+    return f'<div class="scroll"><table>{top}<tbody>{body}</tbody></table></div>'

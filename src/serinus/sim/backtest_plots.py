@@ -13,7 +13,7 @@ from math import isnan, log10, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from serinus.sim.recorded import Slice
+from serinus.sim.recorded import Known, Slice
 
 __all__ = ["Numbers", "Plot", "binned", "log_scale", "p95_of", "rates", "root_scale"]
 
@@ -43,7 +43,8 @@ class Plot:
         a, b = self.x(low), self.x(high)
         y, tall = top * self._height, (bottom - top) * self._height
         self._parts.append(
-            f'<rect class="{kind}" x="{a:.1f}" y="{y:.1f}" width="{max(1.5, b - a):.1f}" height="{tall:.1f}"/>'
+            f'<rect class="{kind}" x="{a:.1f}" y="{y:.1f}" '
+            f'width="{max(1.5, b - a):.1f}" height="{tall:.1f}"/>'
         )
         return self
 
@@ -105,10 +106,8 @@ def binned(part: Slice, size: int) -> Slice:
     counts = np.pad(counts, ((0, pad), (0, 0), (0, 0)))
     known = np.pad(part.known, ((0, pad), (0, 0)))
     shape = (length // size, size)
-    return Slice(
-        counts=counts.reshape(*shape, *counts.shape[1:]).sum(axis=1),
-        known=known.reshape(*shape, known.shape[1]).any(axis=1),
-    )
+    seen: Known = np.asarray(known.reshape(*shape, known.shape[1]).any(axis=1))
+    return Slice(counts=counts.reshape(*shape, *counts.shape[1:]).sum(axis=1), known=seen)
 
 
 def rates(part: Slice) -> tuple[Numbers, Numbers]:

@@ -37,6 +37,10 @@ def _quiet(shown: View) -> Iterator[str]:
             )
         )
     yield from _table(rows)
+    for p in shown["policies"]:
+        where = ", ".join(f"{n} at {at}" for at, n in p["healthy"]["by_share"].items())
+        if where:
+            yield f"  {p['name']}: {where}"
     alarms = shown["policies"][0]["healthy"]["alarms"]
     for alarm in alarms[:3]:
         yield f"  {clock(alarm['at'])}, split {alarm['split'] + 1}: {alarm['reason']}"
@@ -64,7 +68,8 @@ def _faults(shown: View) -> Iterator[str]:
                 )
             )
     yield from _table(rows)
-    yield "  anyway: rolled back as early without the fault, so not counted · judged, exposed, failed: canary requests (median)"
+    yield "  anyway: rolled back as early without the fault, so not counted"
+    yield "  judged, exposed, failed: canary requests until the rollback (median)"
 
 
 def _releases(shown: View) -> Iterator[str]:
@@ -87,8 +92,8 @@ def _fate(r: View) -> str:
     if not o["rolled_back"]:
         return f"let through ({r['canary_requests']:,} canary requests, {r['canary_errors']:,} failed)"
     return (
-        f"rolled back after {span(o['after_seconds'])}, {span(r['seconds'] - o['after_seconds'])} before that: "
-        f"{o['reason']}"
+        f"rolled back after {span(o['after_seconds'])}, "
+        f"{span(r['seconds'] - o['after_seconds'])} before that: {o['reason']}"
     )
 
 
@@ -98,8 +103,8 @@ def _made(shown: View) -> Iterator[str]:
     yield "How it was made"
     yield (
         f"  {clock(record['from'])} to {clock(record['to'])} UTC, windows of {record['window_seconds']} s: "
-        f"{record['requests']:,} requests, {record['errors']:,} errors, {len(record['instances'])} instances, "
-        f"{len(record['endpoints'])} endpoints."
+        f"{record['requests']:,} requests, {record['errors']:,} errors, "
+        f"{len(record['instances'])} instances, {len(record['endpoints'])} endpoints."
     )
     yield (
         f"  {len(plan['quiet_starts'])} quiet starts × {plan['splits']} splits of the instances, steps "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from serinus.core.model import percent
 from serinus.sim.backtest import Backtest, Findings, FoundFault
+from serinus.sim.backtest_limits import limits
 from serinus.sim.quiet import Tried
 from serinus.sim.recorded import Record
 from serinus.sim.releases import Replayed
@@ -27,7 +29,7 @@ def view(b: Backtest) -> View:
         "record": _record(b.record),
         "plan": _plan(b),
         "policies": policies,
-        "limits": _limits(b),
+        "limits": limits(b),
     }
 
 
@@ -80,11 +82,18 @@ def _policy(b: Backtest, f: Findings) -> View:
             "budget_is": f.budget_is if trials else "open",
             "unfinished": sum(t.outcome.ended == "unfinished" for t in f.independent),
             "all_splits": {"rollouts": len(f.healthy), "rolled_back": len(f.false_alarms)},
+            #: Percentage of traffic → false alarms at it, of all splits.
+            "by_share": _by_share(f),
             "alarms": [_alarm(t) for t in f.false_alarms],
         },
         "faults": [_fault(one) for one in f.faults],
         "releases": [_release(b.record, one) for one in f.releases],
     }
+
+
+def _by_share(f: Findings) -> dict[str, int]:
+    found = Counter(t.outcome.share_bp for t in f.false_alarms)
+    return {percent(bp): found[bp] for bp in sorted(found)}
 
 
 def _alarm(t: Tried) -> View:
@@ -145,7 +154,9 @@ def _on_quiet(b: Backtest, p: View) -> str:
     h, name = p["healthy"], p["name"]
     if not h["rollouts"]:
         few = len(b.record.alive(0, b.record.length)) < 2
-        why = "only one instance was recorded" if few else "the record has no quiet stretch that is long enough"
+        why = (
+            "only one instance was recorded" if few else "the record has no quiet stretch that is long enough"
+        )
         return f"Whether {name} rolls back healthy versions cannot be told: {why}."
     budget = share(p["budget"])
     end = {
@@ -154,7 +165,7 @@ def _on_quiet(b: Backtest, p: View) -> str:
         "open": f"too few rollouts to show whether the budget of {budget} is kept",
     }[h["budget_is"]]
     return (
-        f"Of {h['rollouts']} healthy rollouts made from the quiet hours {name} would have rolled back "
+        f"Of {h['rollouts']} healthy rollout{'s' if h['rollouts'] > 1 else ''} made from the quiet hours {name} would have rolled back "
         f"{h['rolled_back'] or 'none'} ({share(h['rate'])}; 95 % interval {share(h['low'])} to "
         f"{share(h['high'])}), {end}."
     )
@@ -163,7 +174,7 @@ def _on_quiet(b: Backtest, p: View) -> str:
 def _on_releases(p: View) -> str:
     known = [r for r in p["releases"] if r["replayed"]]
     if not known:
-        return "No past release could be replayed: the record shows no two versions side by side for long enough."
+        return "No past release could be replayed: no two versions were side by side for long enough."
     back = [r for r in known if r["replayed"]["rolled_back"]]
     through = [r for r in known if not r["replayed"]["rolled_back"]]
     parts = []
@@ -194,7 +205,9 @@ def _on_faults(p: View) -> str:
     never = [f for f in tried if not f["found"]]
     parts = []
     if always:
-        parts.append("always found " + _listed([f"{f['name']} ({span(f['median_seconds'])})" for f in always]))
+        parts.append(
+            "always found " + _listed([f"{f['name']} ({span(f['median_seconds'])})" for f in always])
+        )
     if partly:
         told = [f"{f['name']} ({f['found']} of {f['rollouts']})" for f in partly]
         parts.append("sometimes " + _listed(told))
@@ -203,43 +216,6 @@ def _on_faults(p: View) -> str:
     lost, every = sum(f["anyway"] for f in tried), sum(f["anyway"] + f["rollouts"] for f in tried)
     more = f" ({share(lost / every)} of these rollouts it ends without a fault, too; they do not count)"
     return f"Of faults laid over quiet hours it {'; '.join(parts)}{more if lost else ''}."
-
-
-def _limits(b: Backtest) -> list[str]:
-    """Return what this cannot tell, the most important first."""
-    record, h = b.record, b.findings[0]
-    width = record.shape.width
-    trials, budget = len(h.independent), h.budget
-    need = round(3.69 / budget) if budget else 0
-    limits = []
-    if trials < need:
-        limits.append(
-            f"{trials} independent rollouts cannot prove a budget of {share(budget)}: even with no false alarm "
-            f"it takes {need}. A longer record, or `serinus simulate`, can."
-        )
-    if b.overlapping:
-        limits.append("Quiet rollouts overlap, so the interval is narrower than the truth.")
-    limits += [
-        f"The different splits of one hour share their requests; all {len(h.healthy)} are shown, but only one "
-        "split of each hour counts for the interval.",
-        "Half of the instances plays the canary, thinned request by request. Real splits keep a user on one "
-        "side, so retries of one user cluster more than they do here. At 100 % the half stands for all.",
-        f"Counters were compared in windows of {width} s, so times to detection are multiples of about {width} s; "
-        "the live monitor may see proxies' counters every 10 s. Recorded windows come on time; live ones may be late.",
-        "Injected faults hit every instance and endpoint of the canary alike, and the load does not react.",
-        "Latency is known by bucket; inside a bucket it is assumed to be spread evenly on a logarithmic scale. "
-        "Slowdowns that stay within a bucket cannot be seen.",
-        "A past release is replayed at the shares it had: what would have happened after an earlier rollback "
-        "is not in the record. Nobody's approval, pause or other decision is replayed.",
-    ]
-    gaps = [(x, y) for x, y in record.gaps if x > 0 and y < record.length]
-    lost = sum(y - x for x, y in gaps) * width
-    if gaps:
-        limits.append(
-            f"The record has {len(gaps)} {'gaps' if len(gaps) > 1 else 'gap'} ({span(lost)} in all), left as "
-            f"{'gaps' if len(gaps) > 1 else 'a gap'}: no number was invented for it."
-        )
-    return [*record.notes, *limits]
 
 
 def share(value: float | None) -> str:
@@ -251,6 +227,8 @@ def share(value: float | None) -> str:
     if value is None:
         return "–"
     points = value * 100
+    if 99 < points < 100:
+        return f"{points:.1f} %"
     return f"{points:.0f} %" if points >= 9.95 else f"{points:.2g} %"
 
 

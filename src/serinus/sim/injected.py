@@ -43,7 +43,9 @@ class Fault:
             rng: Chance, seeded by the caller.
         """
         made = counts.copy()
-        more = np.minimum(1.0, self.errors_plus + rates * (self.errors_times - 1) / np.maximum(1e-9, 1 - rates))
+        more = np.minimum(
+            1.0, self.errors_plus + rates * (self.errors_times - 1) / np.maximum(1e-9, 1 - rates)
+        )
         made[:, 1] += rng.binomial(made[:, 0] - made[:, 1], more)
         if self.slower > 1.0:
             made[:, 2:] = rng.multinomial(made[:, 2:], moves).sum(axis=1)

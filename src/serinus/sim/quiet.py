@@ -16,7 +16,7 @@ from serinus.core.analysis.checks import Policy
 from serinus.core.analysis.evidence import Side, Window
 from serinus.core.bucketing import BUCKETS
 from serinus.sim.injected import Fault, slowed
-from serinus.sim.recorded import Counts, Record, Slice
+from serinus.sim.recorded import Counts, Known, Record, Slice
 from serinus.sim.replay import PATIENCE, Course, Outcome, Replay, rollout
 
 __all__ = ["Halves", "Trial", "Tried", "starts", "try_out"]
@@ -64,7 +64,7 @@ def starts(
     length = int(-(-course.seconds // record.shape.width)) + 1
     stride = max(1, round(every_seconds / record.shape.width))
     taken = list(busy)
-    known = record.slice(0, record.length).known.all(axis=1)
+    known: Known = np.asarray(record.slice(0, record.length).known.all(axis=1))
     return [
         first
         for first in range(0, record.length - length + 1, stride)
@@ -109,7 +109,7 @@ class Halves:
         share, trial, shape = share_bp / BUCKETS, self.trial, self.record.shape
         start = self.record.at(trial.first + index)
         rng = np.random.default_rng([trial.seed, trial.split, trial.first, index])
-        keep, stays = self._kept(share)
+        keep, stays = self._kept(index, share)
         canary = _thinned(self._canary.counts[index], keep, rng)
         stable = _thinned(self._stable.counts[index], stays, rng)
         if trial.fault and index >= self.onset:
@@ -119,17 +119,19 @@ class Halves:
             windows += shape.windows(Side.STABLE, start, stable, self._stable.known[index])
         return windows
 
-    def _kept(self, share: float) -> tuple[float, float]:
-        """Return which part of each half's requests is kept at this share.
+    def _kept(self, index: int, share: float) -> tuple[float, float]:
+        """Return which part of each half's requests in this window is kept at this share.
 
-        The canary gets its share of all traffic while its half has so much; beyond that all of its
-        half, and stable's half shrinks so that the split is right.
+        The proxy would carry exactly the wanted split, so each window does. Up to 50 % stable keeps
+        all of its half, beyond that the canary does: the made-up service has up to half the traffic.
         """
-        ours, theirs = self._canary.requests or 1, self._stable.requests or 1
-        keep = min(1.0, share * (ours + theirs) / ours)
         if share >= 1.0:
             return 1.0, 0.0
-        return keep, min(1.0, keep * ours * (1 - share) / (share * theirs)) if share else 1.0
+        ours, theirs = (int(s.counts[index, :, 0].sum()) for s in (self._canary, self._stable))
+        if not ours or not theirs:
+            return share, 1.0 - share
+        wanted = share * theirs / ((1 - share) * ours)
+        return min(1.0, wanted), min(1.0, 1 / wanted)
 
 
 def try_out(record: Record, policy: Policy, course: Course, trial: Trial) -> Tried:

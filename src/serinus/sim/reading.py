@@ -217,4 +217,3 @@ def _apart(cumulative: Mapping[float, float], edges: tuple[float, ...]) -> list[
     """
     below = [0, *(round(cumulative.get(edge, 0.0)) for edge in edges)]
     return [max(0, b - a) for a, b in pairwise(below)]
-

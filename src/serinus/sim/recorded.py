@@ -207,7 +207,7 @@ class Record:
     @cached_property
     def gaps(self) -> list[tuple[int, int]]:
         """Stretches of windows (first, after the last) in which something is unknown."""
-        holes = ~self.slice(0, self.length).known.all(axis=1)
+        holes: Known = np.logical_not(self.slice(0, self.length).known.all(axis=1))
         return stretches(holes)
 
 

