@@ -145,6 +145,21 @@ def test_the_sequential_policy_is_replayed_by_default(day):
     assert all(f["found"] == f["rollouts"] > 0 for f in outages)
 
 
+def test_a_policy_file_brings_its_own_steps(day, tmp_path):
+    """Unless others are asked for; its gates are passed at once."""
+    file = tmp_path / "shop.yaml"
+    steps = "steps: [{traffic: 10, hold: 5m, gate: true}, {traffic: 100, hold: 10m}]"
+    file.write_text(f"version: 1\nname: shop\npreset: rulesets\n{steps}\n")
+    words = ("--splits", "1", "--fault-rollouts", "1", "--every", "6h", "--json")
+    shown = json.loads(day.backtest(str(file), *words, code=None).stdout)
+    assert shown["plan"]["steps"] == [
+        {"traffic_percentage": 10.0, "hold_seconds": 300.0},
+        {"traffic_percentage": 100.0, "hold_seconds": 600.0},
+    ]
+    other = json.loads(day.backtest(str(file), *words, "--steps", "50", "--hold", "4m", code=None).stdout)
+    assert other["plan"]["steps"] == [{"traffic_percentage": 50.0, "hold_seconds": 240.0}]
+
+
 def test_the_same_seed_gives_the_same_report(day):
     """Byte for byte, in one process and in two."""
     words = ("rulesets", "--every", "4h", "--splits", "2", "--fault-rollouts", "2", "--json")
@@ -181,7 +196,7 @@ def test_a_prometheus_that_is_away_is_3_and_a_wrong_option_2(day):
     away = command("rulesets", "--prometheus", f"http://127.0.0.1:{free_port()}", code=3).stderr
     assert "Prometheus cannot be asked: connection refused" in away
     assert "next" in away
-    assert "There is no policy preset 'nope'" in day.backtest("nope", code=2).stderr
+    assert "no preset of this name" in day.backtest("nope", code=2).stderr
     assert "no_such_total has no samples" in day.backtest("--requests", "no_such_total", code=2).stderr
     assert "no duration" in day.backtest("--hold", "soon", code=2).stderr
     assert "is empty" in command("--prometheus", day.url, "--from", "1d", "--to", "2d", code=2).stderr

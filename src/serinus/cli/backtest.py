@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from serinus.cli.common import JsonFlag, err, out, print_json
+from serinus.cli.planning import STAGES
 from serinus.cli.render import problem_lines
 from serinus.core.errors import SerinusError, Unavailable
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from serinus.sim.backtest import Backtest, Plan
     from serinus.sim.reading import Question
     from serinus.sim.recorded import Record
+    from serinus.sim.replay import Course
 
 __all__ = ["backtest"]
 
@@ -34,7 +36,7 @@ def backtest(
         str,
         typer.Option("--prometheus", metavar="URL", help="Where the series are.", envvar="PROMETHEUS_URL"),
     ],
-    policy: Annotated[str, typer.Argument(help="Name of a policy.")] = "sequential",
+    policy: Annotated[str, typer.Argument(help="A preset's name, or a policy file.")] = "sequential",
     since: Annotated[
         str,
         typer.Option("--from", metavar="T", help="Start: 2026-03-02, 2026-03-02T14:00Z, or 7d ago as `7d`."),
@@ -55,8 +57,11 @@ def backtest(
     endpoint_label: Annotated[str, typer.Option(help="Label that names the endpoint.")] = "path",
     status_label: Annotated[str, typer.Option(help="Label that holds the status.")] = "status",
     window: Annotated[str, typer.Option(help="Window; at least two scrape intervals.")] = "60s",
-    steps: Annotated[str, typer.Option(help="Shares of the replayed rollouts, in percent.")] = "1,5,25,100",
-    hold: Annotated[str, typer.Option(help="How long each share is held.")] = "15m",
+    steps: Annotated[
+        str | None,
+        typer.Option(help="Shares of the replayed rollouts; by default the file's, or 1,5,25,100."),
+    ] = None,
+    hold: Annotated[str, typer.Option(help="How long each of these shares is held.")] = "15m",
     every: Annotated[
         str | None, typer.Option(help="Time between quiet starts; by default one rollout after the other.")
     ] = None,
@@ -82,10 +87,9 @@ def backtest(
     Prometheus cannot be asked. A token for Prometheus comes from SERINUS_PROMETHEUS_TOKEN.
     """
     with _told():
+        from serinus.cli.policies import load_policy
         from serinus.sim.backtest import Plan
-        from serinus.sim.policies import load_policy
         from serinus.sim.reading import Question
-        from serinus.sim.replay import Course
 
         policies = [load_policy(name.strip()) for name in (policy, *filter(None, compare.split(",")))]
         now = datetime.now(UTC)
@@ -101,7 +105,7 @@ def backtest(
             width=round(_seconds(window, "--window")),
         )
         plan = Plan(
-            course=Course(shares_bp=_shares(steps), hold_seconds=_seconds(hold, "--hold")),
+            course=_course(policy, steps, _seconds(hold, "--hold")),
             every_seconds=_seconds(every, "--every") if every else 0.0,
             splits=splits,
             fault_rollouts=fault_rollouts,
@@ -244,6 +248,17 @@ def _seconds(text: str, option: str) -> float:
             return 0.0
         raise typer.BadParameter(f"{text!r} is no duration; give 30s, 15m, 1h or 7d.", param_hint=option)
     return float(match[1]) * _UNITS[match[2]]
+
+
+def _course(policy: str, steps: str | None, hold: float) -> Course:
+    """Return the steps that were asked for, else those of the policy file."""
+    from serinus.cli.policy_files import named
+    from serinus.sim.replay import Course
+
+    own = named(policy).file.steps
+    if own and steps is None:
+        return Course(steps=own)
+    return Course.even(_shares(steps or STAGES), hold)
 
 
 def _shares(text: str) -> tuple[int, ...]:

@@ -34,7 +34,7 @@ Progress = Callable[[str, float], None]
 class Plan:
     """What to replay."""
 
-    course: Course = Course()
+    course: Course = Course.even()
     #: Seconds between two starts; 0: one after the other.
     every_seconds: float = 0.0
     #: Ways to halve the instances.

@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 
 from serinus.sim.backtest import Backtest, Findings
-from serinus.sim.backtest_plots import Numbers, Plot, binned, log_scale, p95_of, rates, root_scale
+from serinus.sim.backtest_plots import Numbers, Plot, binned, known_of, log_scale, p95_of, rates, root_scale
 from serinus.sim.backtest_view import View, clock, share, span
 from serinus.sim.recorded import Slice
 
@@ -25,11 +25,13 @@ def week_figure(found: Backtest) -> str:
     """Return traffic, error rate and p95, with releases, gaps, and a lane of quiet rollouts per policy."""
     record = found.record
     size = max(1, record.length // POINTS)
-    part = binned(record.slice(0, record.length), size)
+    whole = record.slice(0, record.length)
+    part = binned(whole, size)
     at = [record.at(i * size) + size * record.shape.width / 2 for i in range(len(part.counts))]
     requests, errors = rates(part)
+    requests = requests / known_of(whole, size)
     rows = [
-        ("Requests per second", requests / (size * record.shape.width), "{:,.0f}/s"),
+        ("Requests per second", requests / record.shape.width, "{:,.0f}/s"),
         ("Error rate", errors * 100, "{:.2g} %"),
     ]
     if len(record.shape.edges) > 1:
@@ -95,7 +97,7 @@ def _days(found: Backtest) -> str:
     plot = Plot(record.start, record.end)
     days = (record.end - record.start) / 86_400
     step = 86_400 * max(1, round(days / 8)) if days > 2 else 14_400 if days > 0.5 else 3600
-    form = "%a %-d" if days > 2 else "%H:%M"
+    form = "%-d %b" if days > 8 else "%a" if days > 2 else "%H:%M"
     first = -(-record.start // step) * step
     marks = [
         (plot.percent(at), datetime.fromtimestamp(at, UTC).strftime(form))

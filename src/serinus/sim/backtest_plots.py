@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from serinus.sim.recorded import Known, Slice
 
-__all__ = ["Numbers", "Plot", "binned", "log_scale", "p95_of", "rates", "root_scale"]
+__all__ = ["Numbers", "Plot", "binned", "known_of", "log_scale", "p95_of", "rates", "root_scale"]
 
 Numbers = NDArray[np.float64]
 WIDTH = 1000.0
@@ -101,13 +101,26 @@ def binned(part: Slice, size: int) -> Slice:
     """Add up ``size`` windows at a time; a bin is known when any of its windows is."""
     length = -(-len(part.counts) // size) * size
     pad = length - len(part.counts)
-    # Unknown windows count for nothing: their known neighbours give the rate.
-    counts = np.where(part.known[:, :, None], part.counts, 0)
+    # Windows that are not wholly known count for nothing: their neighbours give the rate.
+    counts = np.where(whole_of(part)[:, None, None], part.counts, 0)
     counts = np.pad(counts, ((0, pad), (0, 0), (0, 0)))
     known = np.pad(part.known, ((0, pad), (0, 0)))
     shape = (length // size, size)
     seen: Known = np.asarray(known.reshape(*shape, known.shape[1]).any(axis=1))
     return Slice(counts=counts.reshape(*shape, *counts.shape[1:]).sum(axis=1), known=seen)
+
+
+def whole_of(part: Slice) -> Known:
+    """Return which windows are known at every endpoint."""
+    return np.asarray(part.known.all(axis=1))
+
+
+def known_of(part: Slice, size: int) -> Numbers:
+    """Return how many windows of each bin are known, for rates that a gap does not lower."""
+    known = whole_of(part)
+    padded = np.pad(known, (0, -len(known) % size)).reshape(-1, size)
+    found: Numbers = np.maximum(1, padded.sum(axis=1)).astype(np.float64)
+    return found
 
 
 def rates(part: Slice) -> tuple[Numbers, Numbers]:

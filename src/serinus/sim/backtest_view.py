@@ -55,8 +55,10 @@ def _record(record: Record) -> View:
 def _plan(b: Backtest) -> View:
     plan = b.plan
     return {
-        "steps": [bp / 100 for bp in plan.course.shares_bp],
-        "hold_seconds": plan.course.hold_seconds,
+        "steps": [
+            {"traffic_percentage": s.traffic_bp / 100, "hold_seconds": s.hold_seconds}
+            for s in plan.course.steps
+        ],
         "quiet_starts": [_iso(b.record.at(i)) for i in b.starts],
         "overlapping": b.overlapping,
         "splits": plan.splits,
@@ -165,10 +167,14 @@ def _on_quiet(b: Backtest, p: View) -> str:
         "open": f"too few rollouts to show whether the budget of {budget} is kept",
     }[h["budget_is"]]
     return (
-        f"Of {h['rollouts']} healthy rollout{'s' if h['rollouts'] > 1 else ''} made from the quiet hours {name} would have rolled back "
-        f"{h['rolled_back'] or 'none'} ({share(h['rate'])}; 95 % interval {share(h['low'])} to "
+        f"Of {_number(h['rollouts'], 'healthy rollout')} made from the quiet hours {name} would have rolled "
+        f"back {h['rolled_back'] or 'none'} ({share(h['rate'])}; 95 % interval {share(h['low'])} to "
         f"{share(h['high'])}), {end}."
     )
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _on_releases(p: View) -> str:
@@ -183,8 +189,7 @@ def _on_releases(p: View) -> str:
     if through:
         told = [f"{r['version']} (which the record shows {_ended(r)})" for r in through]
         parts.append("let through " + _listed(told))
-    plural = "releases" if len(known) > 1 else "release"
-    return f"Of {len(known)} past {plural} it would have {' and '.join(parts)}."
+    return f"Of {_number(len(known), 'past release')} it would have {' and '.join(parts)}."
 
 
 def _caught(r: View) -> str:
@@ -264,5 +269,7 @@ def _listed(items: Sequence[str]) -> str:
 
 def steps_of(plan: View) -> str:
     """Return the course in words."""
-    shares = " → ".join(percent(round(p * 100)) for p in plan["steps"])
-    return f"{shares}, {span(plan['hold_seconds'])} each"
+    told = [(f"{s['traffic_percentage']:g} %", span(s["hold_seconds"])) for s in plan["steps"]]
+    if len({hold for _, hold in told}) == 1:
+        return f"{' → '.join(at for at, _ in told)}, {told[0][1]} each"
+    return " → ".join(f"{at} for {hold}" for at, hold in told)

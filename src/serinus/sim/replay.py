@@ -30,24 +30,24 @@ Serve = Callable[[int, int], list[Window]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Course:
-    """How a rollout is planned: shares in basis points, each held equally long."""
+    """How a rollout is planned. Gates are passed at once: nobody is asked in a replay."""
 
-    shares_bp: tuple[int, ...] = (100, 500, 2500, 10_000)
-    hold_seconds: float = 900.0
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def even(cls, shares_bp: tuple[int, ...] = (100, 500, 2500, 10_000), hold: float = 900.0) -> Course:
+        """Return shares in basis points, each held equally long."""
+        return cls(steps=tuple(Step(traffic_bp=share, hold_seconds=hold) for share in shares_bp))
 
     @property
     def seconds(self) -> float:
         """The planned time until the last step has passed."""
-        return self.hold_seconds * len(self.shares_bp)
+        return sum(step.hold_seconds for step in self.steps)
 
     @property
     def before_all(self) -> float:
         """The planned time until the canary has all traffic."""
-        return self.hold_seconds * sum(share < BUCKETS for share in self.shares_bp)
-
-    def steps(self) -> tuple[Step, ...]:
-        """Return the steps."""
-        return tuple(Step(traffic_bp=share, hold_seconds=self.hold_seconds) for share in self.shares_bp)
+        return sum(step.hold_seconds for step in self.steps if step.traffic_bp < BUCKETS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,7 +170,8 @@ class Replay:
 
 def rollout(policy: Policy, start: int, course: Course | None, share_bp: int = 0) -> Deployment:
     """Return a started deployment: automatic along a course, or by hand at a share."""
-    automatic = Strategy(mode=Mode.AUTO, steps=course.steps() if course else (), stickiness=Stickiness.HASH)
+    steps = tuple(replace(step, gate=False) for step in course.steps) if course else ()
+    automatic = Strategy(mode=Mode.AUTO, steps=steps, stickiness=Stickiness.HASH)
     d = Deployment(
         id="backtest",
         tenant_id="backtest",

@@ -19,7 +19,6 @@ from serinus.sim.backtest_page import page
 from serinus.sim.backtest_text import lines
 from serinus.sim.backtest_view import view
 from serinus.sim.injected import FAULTS, Fault, slowed
-from serinus.sim.policies import load_policy
 from serinus.sim.proportion import clopper_pearson
 from serinus.sim.quiet import Halves, Trial, starts, try_out
 from serinus.sim.reading import Question, read
@@ -30,7 +29,7 @@ from serinus.sim.replay import Course
 NOON = 1_772_452_800
 WIDTH = 60
 SHAPE = Shape(width=WIDTH, endpoints=("/", "/pay"), edges=(50.0, 100.0, 200.0, inf))
-COURSE = Course(hold_seconds=300)
+COURSE = Course.even(hold=300)
 
 #: Far from healthy traffic: rolls back on real harm only.
 CALM = Policy(
@@ -289,10 +288,3 @@ async def test_trouble_is_told_apart_from_silence(source, error):
     """A server that is away is no empty week."""
     with pytest.raises(error):
         await read(source, Question(requests="r", errors="e"), NOON, NOON + 3600)
-
-
-def test_an_unknown_policy_names_those_that_exist():
-    """As everywhere."""
-    assert load_policy("rulesets").name == "rulesets"
-    with pytest.raises(InvalidInput, match="nope"):
-        load_policy("nope")
