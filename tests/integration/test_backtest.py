@@ -39,9 +39,12 @@ class Recorded:
     url: str
     samples: int
 
-    def backtest(self, *words: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """Run the command as a user would, over the whole story."""
-        first, last = (datetime.fromtimestamp(t, UTC).isoformat() for t in (self.story.start, self.end))
+    def backtest(
+        self, *words: str, code: int | None = 0, hours: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command as a user would, over the whole story or its first hours."""
+        end = self.end if hours is None else self.story.start + hours * 3600
+        first, last = (datetime.fromtimestamp(t, UTC).isoformat() for t in (self.story.start, end))
         return command(*words, "--prometheus", self.url, "--from", first, "--to", last, code=code)
 
     @property
@@ -84,7 +87,9 @@ def day():
 def told(day, tmp_path_factory):
     """Return what was found for two presets, and the page."""
     html = tmp_path_factory.mktemp("report") / "report.html"
-    done = day.backtest("in-app", "--compare", "rulesets", "--json", "--html", str(html), code=1)
+    done = day.backtest(
+        "in-app", "--compare", "rulesets", "--fault-rollouts", "8", "--json", "--html", str(html), code=1
+    )
     return json.loads(done.stdout), html
 
 
@@ -137,7 +142,7 @@ def test_the_fixed_thresholds_break_the_budget_and_it_says_so(told):
 
 def test_the_sequential_policy_is_replayed_by_default(day):
     """It ends the bad release and the slow one, and lets the good one through."""
-    shown = json.loads(day.backtest("--fault-rollouts", "4", "--splits", "1", "--json", code=None).stdout)
+    shown = json.loads(day.backtest("--fault-rollouts", "3", "--splits", "1", "--json", code=None).stdout)
     (policy,) = shown["policies"]
     assert policy["name"] == "sequential"
     assert [r["replayed"]["rolled_back"] for r in policy["releases"]] == [True, True, False]
@@ -148,22 +153,24 @@ def test_the_sequential_policy_is_replayed_by_default(day):
 def test_a_policy_file_brings_its_own_steps(day, tmp_path):
     """Unless others are asked for; its gates are passed at once."""
     file = tmp_path / "shop.yaml"
-    steps = "steps: [{traffic: 10, hold: 5m, gate: true}, {traffic: 100, hold: 10m}]"
+    steps = "steps: [{traffic: 10 %, hold: 5m, gate: true}, {traffic: 100 %, hold: 10m}]"
     file.write_text(f"version: 1\nname: shop\npreset: rulesets\n{steps}\n")
-    words = ("--splits", "1", "--fault-rollouts", "1", "--every", "6h", "--json")
-    shown = json.loads(day.backtest(str(file), *words, code=None).stdout)
+    words = ("--splits", "1", "--fault-rollouts", "1", "--every", "2h", "--json")
+    shown = json.loads(day.backtest(str(file), *words, code=None, hours=5).stdout)
     assert shown["plan"]["steps"] == [
         {"traffic_percentage": 10.0, "hold_seconds": 300.0},
         {"traffic_percentage": 100.0, "hold_seconds": 600.0},
     ]
-    other = json.loads(day.backtest(str(file), *words, "--steps", "50", "--hold", "4m", code=None).stdout)
+    other = json.loads(
+        day.backtest(str(file), *words, "--steps", "50", "--hold", "4m", code=None, hours=5).stdout
+    )
     assert other["plan"]["steps"] == [{"traffic_percentage": 50.0, "hold_seconds": 240.0}]
 
 
 def test_the_same_seed_gives_the_same_report(day):
     """Byte for byte, in one process and in two."""
-    words = ("rulesets", "--every", "4h", "--splits", "2", "--fault-rollouts", "2", "--json")
-    one, two = (day.backtest(*words, "--jobs", jobs, code=None).stdout for jobs in ("1", "2"))
+    words = ("rulesets", "--every", "90m", "--splits", "2", "--fault-rollouts", "1", "--json")
+    one, two = (day.backtest(*words, "--jobs", jobs, code=None, hours=5).stdout for jobs in ("1", "2"))
     assert one == two
     assert json.loads(one)["plan"]["seed"] == 1
 
@@ -197,7 +204,9 @@ def test_a_prometheus_that_is_away_is_3_and_a_wrong_option_2(day):
     assert "Prometheus cannot be asked: connection refused" in away
     assert "next" in away
     assert "no preset of this name" in day.backtest("nope", code=2).stderr
-    assert "no_such_total has no samples" in day.backtest("--requests", "no_such_total", code=2).stderr
+    assert (
+        "no_such_total has no samples" in day.backtest("--requests", "no_such_total", code=2, hours=1).stderr
+    )
     assert "no duration" in day.backtest("--hold", "soon", code=2).stderr
     assert "is empty" in command("--prometheus", day.url, "--from", "1d", "--to", "2d", code=2).stderr
 
