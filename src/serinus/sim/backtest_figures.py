@@ -143,7 +143,7 @@ def interval_figure(shown: View) -> str:
     )
 
 
-def _apart(marks: list[tuple[float, str]], least: float = 9.0) -> list[tuple[float, str]]:
+def _apart(marks: list[tuple[float, str]], least: float = 13.0) -> list[tuple[float, str]]:
     """Leave out marks whose words would run into one another."""
     kept: list[tuple[float, str]] = []
     for mark in marks:
@@ -177,12 +177,10 @@ def faults_figure(shown: View) -> str:
             )
         groups.append(f'<div class="group"><h3>{escape(fault["name"])}</h3>{"".join(rows)}</div>')
     plot = Plot(low, high)
-    marks = _apart([(plot.percent(log_scale(t)), span(t)) for t in ticks], 7.0)
+    marks = _apart([(plot.percent(log_scale(t)), span(t)) for t in ticks], 11.0)
     note = "Each dot is one rollout, from the fault’s onset to the rollback, on a logarithmic scale."
-    return (
-        f'<figure>{"".join(groups)}<div class="row"><b></b>{_axis(marks)}<span></span></div>'
-        f"<figcaption>{note}</figcaption></figure>"
-    )
+    axis = f'<div class="row"><b></b>{_axis(marks)}<span></span></div>'
+    return f"<figure>{axis}{''.join(groups)}{axis}<figcaption>{note}</figcaption></figure>"
 
 
 def release_figure(found: Backtest, shown: View, number: int) -> str:
@@ -260,8 +258,13 @@ def _fate(r: View) -> str:
         return "could not judge it: too short."
     if not o["rolled_back"]:
         return "would have let it through."
+    doubt = (
+        " The record shows that it was kept: a false alarm, if it was good."
+        if r["record"] == "promoted"
+        else ""
+    )
     saved = r["canary_requests"] - o["exposed_requests"]
     return (
         f"would have rolled it back after {span(o['after_seconds'])}, with {saved:,} of "
-        f"{r['canary_requests']:,} requests kept from it: {escape(o['reason'])}."
+        f"{r['canary_requests']:,} requests kept from it: {escape(o['reason'])}.{doubt}"
     )

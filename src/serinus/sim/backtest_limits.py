@@ -37,7 +37,7 @@ def _of_numbers(b: Backtest) -> Iterator[str]:
     first = b.findings[0]
     trials, budget = len(first.independent), first.budget
     need = ceil(log(0.025) / log1p(-budget)) if 0 < budget < 1 else 0
-    if trials < need:
+    if first.budget_is == "open" and trials < need:
         yield (
             f"{trials} independent rollouts cannot prove a budget of {budget * 100:g} %: even with no false "
             f"alarm it takes {need}. A longer record, or `serinus simulate`, can."
