@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -87,18 +86,15 @@ class Shape:
     edges: tuple[float, ...]
 
     @cached_property
-    def middles(self) -> tuple[float, ...]:
-        """Where a bucket's values are placed, as :meth:`Histogram.from_cumulative` does."""
-        lower = (0.0, *self.edges[:-1])
-        return tuple(
-            lo if hi == inf else (lo * hi) ** 0.5 if lo > 0 else hi / 2
-            for lo, hi in zip(lower, self.edges, strict=True)
-        )
+    def _places(self) -> tuple[tuple[int | None, float], ...]:
+        """Return each bucket's index in our histogram (``None``: it counts as zero), and its value.
 
-    @cached_property
-    def _places(self) -> tuple[int | None, ...]:
-        """Each bucket's index in our histogram; ``None``: it counts as zero."""
-        return tuple(next(iter(_one(middle).buckets), None) for middle in self.middles)
+        :meth:`Histogram.from_cumulative` is asked once for each, so both put values in the same place.
+        """
+        made = [
+            Histogram.from_cumulative({e: int(e >= edge) for e in self.edges}, 0.0) for edge in self.edges
+        ]
+        return tuple((next(iter(h.buckets), None), h.quantile(0.5) or 0.0) for h in made)
 
     def windows(self, side: Side, start: int, counts: Counts, known: Known) -> list[Window]:
         """Return one moment's counts (endpoints × columns) as evidence; unknown ones are left out."""
@@ -118,15 +114,16 @@ class Shape:
 
     def _histogram(self, buckets: list[int]) -> Histogram:
         made = Histogram()
-        for place, middle, count in zip(self._places, self.middles, buckets, strict=True):
+        for (place, value), count in zip(self._places, buckets, strict=True):
             if not count:
                 continue
             made.count += count
-            made.total += middle * count
+            made.total += value * count
             if place is None:
                 made.zero += count
             else:
                 made.buckets[place] = made.buckets.get(place, 0) + count
+        made.edges = self.edges
         return made
 
 
@@ -220,9 +217,3 @@ def stretches(flags: Known) -> list[tuple[int, int]]:
     steps = np.diff(np.concatenate(([0], flags.astype(np.int8), [0])))
     starts, ends = np.nonzero(steps == 1)[0], np.nonzero(steps == -1)[0]
     return [(int(a), int(b)) for a, b in zip(starts, ends, strict=True)]
-
-
-def _one(value: float) -> Histogram:
-    made = Histogram()
-    made.record(value)
-    return made

@@ -148,7 +148,7 @@ def test_histograms_are_those_that_the_monitor_makes_of_buckets():
     """The same places for the same buckets."""
     window = SHAPE.windows(Side.CANARY, NOON, np.array([[10, 1, 3, 4, 2, 1]]), np.array([True]))[0]
     made = Histogram.from_cumulative({50.0: 3, 100.0: 7, 200.0: 9, inf: 10}, total=1.0)
-    assert (window.latency, window.latency.count) == (made, 10)
+    assert (window.latency, window.latency.count, window.latency.edges) == (made, 10, made.edges)
 
 
 def release(errors: int, kept: bool) -> Record:
