@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from serinus.cli import judge, manage, operate, policy, rollout
+from serinus.cli import backtest, judge, manage, operate, policy, rollout
 
 __all__ = ["app", "run"]
 
@@ -25,6 +25,7 @@ for name, command in (
     ("login", manage.login),
     ("dashboard", manage.dashboard),
     ("judge", judge.judge),
+    ("backtest", backtest.backtest),
     ("version", operate.version),
 ):
     app.command(name)(command)
