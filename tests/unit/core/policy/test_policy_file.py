@@ -448,7 +448,7 @@ def test_the_apis_own_form_still_holds():
         "no_data_deadline_seconds": 9,
     }
     policy = policy_from(given, CanaryConfig())
-    assert policy.name == "rulesets, changed"
+    assert policy.name == "sequential, changed"
     assert (policy.gate, policy.gate_majority_seconds, policy.no_data_deadline_seconds) == ((), 5, 9)
     (made,) = policy.checks
     assert (made.limit, made.window_seconds, made.selector.label) == (1.5, 60, "mode=fast")

@@ -93,7 +93,7 @@ class Contest:
             raise InvalidInput(
                 f"A candidate that was not there at the start: {', '.join(new)}.",
                 field="arms",
-                next_step="Say in the policy how many there will be: `candidates: 3` share one budget.",
+                next_step="Name every candidate in the first line: they share one budget.",
             )
         for name in new:
             self.judges[name] = Judge(self.plan)
