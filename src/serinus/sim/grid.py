@@ -1,4 +1,4 @@
-"""Latency as bucket probabilities: one table per law, read at any median, so that no request is drawn alone."""
+"""Latency as bucket probabilities: one table per law, read at any median; no request is drawn alone."""
 
 from __future__ import annotations
 

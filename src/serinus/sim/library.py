@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
@@ -88,12 +88,12 @@ def _yaml(text: str) -> Any:
             "Reading YAML needs the extra `sim`.", next_step="pip install 'serinus[sim]'"
         ) from None
     try:
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from None
 
 
-_READERS = {".yaml": _yaml, ".yml": _yaml, ".json": json.loads}
+_READERS: dict[str, Callable[[str], Any]] = {".yaml": _yaml, ".yml": _yaml, ".json": json.loads}
 
 
 def _read(name: str, text: str) -> Any:

@@ -67,7 +67,7 @@ def error_ratio(flow: Flow, world: World) -> Floats:
     p1 = np.clip(flow.chance, LEAST, 1 - LEAST)
     p0 = np.clip(flow.chance_without, LEAST, 1 - LEAST)
     ratio: Floats
-    if world.clusters and world.clusters.size > 1 and not (flow.events is flow.errors):
+    if world.clusters and world.clusters.size > 1 and flow.events is not flow.errors:
         ratio = flow.events * np.log(p1 / p0) - flow.requests * (p1 - p0) / world.clusters.size
         return ratio
     ratio = flow.errors * np.log(p1 / p0) + (flow.requests - flow.errors) * np.log((1 - p1) / (1 - p0))

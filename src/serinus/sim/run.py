@@ -159,9 +159,7 @@ def _started(world: World, policy: Policy, options: Options) -> Deployment:
         service=world.name,
         version="canary",
         stable_version="stable",
-        strategy=Strategy(
-            mode=Mode.AUTO, steps=tuple(steps), stickiness=Stickiness.HASH, auto_promote=True
-        ),
+        strategy=Strategy(mode=Mode.AUTO, steps=tuple(steps), stickiness=Stickiness.HASH, auto_promote=True),
         policy=policy,
     )
     return moves.start(draft, datetime.fromtimestamp(EPOCH, UTC)).next_state

@@ -65,6 +65,6 @@ class SummedEvidence(Evidence):
 
     def over(self, side: Side, since: float, until: float, selector: Selector | None = None) -> Arm:
         """Add up one side's windows that end after ``since`` and start by ``until``."""
-        if selector is None or selector.takes("", "") and not (selector.endpoint or selector.label):
+        if selector is None or selector == Selector():
             return self.totals.over(side, since, until)
         return Evidence.over(self, side, since, until, selector)

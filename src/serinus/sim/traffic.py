@@ -135,7 +135,9 @@ class Traffic:
         arriving = world.rate * WIDTH * portion * mix * weather.load[span]
         errors, slow = weather.errors[side, span], weather.latency[side, span]
         if world.users:
-            users = world.rate * portion * world.users.seconds / world.users.requests_each * weather.load[span]
+            users = (
+                world.rate * portion * world.users.seconds / world.users.requests_each * weather.load[span]
+            )
             normal = weather.users[side, span]
             errors = errors * spread_factor(world.users.error_spread, users, normal)
             slow = slow * spread_factor(world.users.latency_spread, users, -normal)
@@ -156,7 +158,9 @@ class Traffic:
         latency = rng.multinomial(requests, buckets)
         return Flow(requests, failed, events, latency, chance, without, buckets, healthy)
 
-    def _faulty(self, endpoint: Endpoint, without: Floats, there: Floats) -> tuple[Floats, Floats, Floats | None]:
+    def _faulty(
+        self, endpoint: Endpoint, without: Floats, there: Floats
+    ) -> tuple[Floats, Floats, Floats | None]:
         """Return the chance of an error, how much slower it is, and the share of the slow tail."""
         fault = self.world.fault
         if fault is None or (fault.endpoint and fault.endpoint != endpoint.name) or not there.any():

@@ -37,7 +37,7 @@ class Weather:
 
 def weather_of(world: World, rng: np.random.Generator, count: int) -> Weather:
     """Draw ``count`` windows of weather."""
-    at = np.arange(count) * float(WIDTH)
+    at: Floats = np.arange(0.0, count * WIDTH, WIDTH)
     errors, latency = np.ones((SIDES, count)), np.ones((SIDES, count))
     load = _both(world, rng, at, errors, latency)
     _canary(world, rng, at, errors[CANARY], latency[CANARY])
@@ -132,4 +132,3 @@ def spread_factor(spread: float, users: Floats, normal: Floats) -> Floats:
     variance = np.log1p(spread**2 / np.maximum(users, 1.0))
     factor: Floats = np.exp(np.sqrt(variance) * normal - variance / 2)
     return factor
-
