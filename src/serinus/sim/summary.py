@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from serinus.sim.intervals import clopper_pearson, geometric_mean, quantile
 from serinus.sim.oracle import Found
 from serinus.sim.run import End, Outcome
 from serinus.sim.world import Kind, World
 
-__all__ = ["SLACK", "FaultyLine", "HealthyLine", "Report", "Share", "summed_up"]
+__all__ = ["SLACK", "FaultyLine", "HealthyLine", "Report", "Share", "Verdict", "summed_up"]
 
 #: The upper end of the interval may be this many times the budget: 2,000 rollouts cannot say more.
 SLACK = 1.5
@@ -41,6 +42,14 @@ class Share:
         return self.hits / self.of if self.of else 0.0
 
 
+class Verdict(StrEnum):
+    """Whether a healthy world keeps the budget."""
+
+    KEPT = "kept"  #: the whole interval lies below the allowance
+    UNCLEAR = "unclear"  #: it reaches above the allowance, but down to the budget too
+    BROKEN = "broken"  #: it lies above the budget
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HealthyLine:
     """A healthy world: rolling back is wrong."""
@@ -55,7 +64,7 @@ class HealthyLine:
     #: Reasons of false rollbacks, the most frequent first.
     reasons: tuple[tuple[str, int], ...]
     example: str
-    kept: bool
+    verdict: Verdict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,15 +107,32 @@ class Report:
     overall: float | None
     #: The faulty world with the largest ratio, or not found at all.
     worst: str
-    #: Healthy worlds whose interval reaches above the budget's allowance.
+    #: Healthy worlds whose interval lies above the budget, and those that too few rollouts leave open.
     broken: tuple[str, ...]
+    unclear: tuple[str, ...]
     #: It was interrupted: worlds are missing, or have fewer rollouts than asked for.
     partial: bool = False
 
     @property
     def kept(self) -> bool:
         """Tell whether every healthy world kept the budget."""
-        return not self.broken
+        return not (self.broken or self.unclear)
+
+    @property
+    def sentence(self) -> str:
+        """Say whether the budget was kept."""
+        worlds, budget = len(self.healthy), f"the budget of {self.budget:.1%} false rollbacks"
+        if self.kept:
+            return f"✔ Every healthy world keeps {budget}."
+        said = []
+        if self.broken:
+            said.append(f"✘ {len(self.broken)} of {worlds} healthy worlds break {budget}.")
+        if self.unclear:
+            said.append(
+                f"? {len(self.unclear)} of {worlds} are unclear: their intervals reach above "
+                f"{self.budget * SLACK:.1%}; more rollouts would tell."
+            )
+        return " ".join(said)
 
 
 def summed_up(
@@ -131,7 +157,8 @@ def summed_up(
         by_family={name: geometric_mean(values) or 0.0 for name, values in families.items()},
         overall=geometric_mean(list(ratios.values())),
         worst=max(ratios, key=lambda name: ratios[name], default=""),
-        broken=tuple(line.world for line in healthy if not line.kept),
+        broken=tuple(line.world for line in healthy if line.verdict is Verdict.BROKEN),
+        unclear=tuple(line.world for line in healthy if line.verdict is Verdict.UNCLEAR),
     )
 
 
@@ -148,8 +175,14 @@ def _healthy(world: World, outcomes: list[Outcome], budget: float) -> HealthyLin
         promoted_seconds=quantile(promoted, 0.5),
         reasons=_reasons(wrong),
         example=wrong[0].sentence if wrong else "",
-        kept=share.high <= budget * SLACK,
+        verdict=_verdict(share, budget),
     )
+
+
+def _verdict(share: Share, budget: float) -> Verdict:
+    if share.high <= budget * SLACK:
+        return Verdict.KEPT
+    return Verdict.BROKEN if share.low > budget else Verdict.UNCLEAR
 
 
 def _faulty(world: World, outcomes: list[Outcome], limits: list[Found | None]) -> FaultyLine:
