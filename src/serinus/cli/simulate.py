@@ -205,8 +205,8 @@ def _print(report: Report, html: Path | None) -> None:
         _wide().print(table)
     if report.faulty:
         console.print(
-            f"\n[bold]Faulty worlds[/], {report.faulty_runs:,} rollouts each. Medians since the fault began; requests "
-            "are the canary's; the oracle knows both rates; early are rollbacks before the fault."
+            f"\n[bold]Faulty worlds[/], {report.faulty_runs:,} rollouts each. Medians since the fault began; "
+            "requests are the canary's; the oracle knows both rates; early are rollbacks before the fault."
         )
         table = _table("", "world", "found", "early", "requests", "oracle", "ratio", "after", "users")
         for faulty in report.faulty:

@@ -10,8 +10,10 @@ from serinus.sim.summary import SLACK, FaultyLine, HealthyLine, Report, Verdict
 
 __all__ = ["page"]
 
-_SHARES = Axis(0.0005, 1.0, [(0.001, "0.1 %"), (0.01, "1 %"), (0.1, "10 %"), (1.0, "100 %")])
+_SHARES = Axis(0.0005, 1.0, [(0.0005, "0"), (0.001, "0.1 %"), (0.01, "1 %"), (0.1, "10 %"), (1.0, "100 %")])
 _RATIOS = Axis(0.5, 50.0, [(0.5, "½"), (1, "1"), (2, "2"), (5, "5"), (10, "10"), (50, "50")])
+#: Below this share of rollouts no distribution of delays is drawn.
+HALF = 0.5
 #: Worlds whose detection delay is drawn.
 DRAWN = 9
 #: How the numbers came about, for whoever reads only this file.
@@ -88,9 +90,9 @@ def _healthy(report: Report) -> str:
     return (
         '<section class="card"><h2>Nothing is wrong, and it is rolled back all the same</h2>'
         f'<p class="hint">{report.runs:,} rollouts of each healthy world. The dot is the share that was '
-        f"rolled back, the bar its 95 % interval. The line is the budget of {report.budget:.1%}, the dashed one "
-        f"{allowed:.1%}, which the whole interval must stay below.</p>"
-        f'<ol class="strips">{rows}</ol>{_below(ruler(_SHARES))}</section>'
+        f"rolled back, the bar its 95 % interval. The line is the budget of {report.budget:.1%}, the dashed "
+        f"one {allowed:.1%}, which the whole interval must stay below.</p>"
+        f'{_beside(ruler(_SHARES))}<ol class="strips">{rows}</ol>{_beside(ruler(_SHARES))}</section>'
     )
 
 
@@ -105,14 +107,14 @@ def _faulty(report: Report) -> str:
     return (
         '<section class="card"><h2>Something is wrong: how long until it is found</h2>'
         f'<p class="hint">{report.faulty_runs:,} rollouts of each faulty world. Median canary requests from '
-        "the fault's onset until the rollback, divided by those of a test that knows both rates: nobody can be "
-        "much better than 1. ✕: less than half of the rollouts found it.</p>"
-        f'<ol class="strips">{rows}</ol>{_below(ruler(_RATIOS))}'
+        "the fault's onset until the rollback, divided by those of a test that knows both rates: nobody can "
+        "be much better than 1. ✕: less than half of the rollouts found it.</p>"
+        f'{_beside(ruler(_RATIOS))}<ol class="strips">{rows}</ol>{_beside(ruler(_RATIOS))}'
         f'<p class="hint">Geometric mean by kind, 50 where it was not found: {families}.</p></section>'
     )
 
 
-def _below(words: str) -> str:
+def _beside(words: str) -> str:
     return f'<div class="strips"><div class="foot"><span></span>{words}<span></span></div></div>'
 
 
@@ -127,11 +129,11 @@ def _found(line: FaultyLine) -> str:
 
 def _delays(report: Report) -> str:
     chosen: dict[str, FaultyLine] = {}
-    for line in report.faulty:
-        if line.delays:
-            chosen.setdefault(line.family, line)
-    for line in report.faulty:
-        if len(chosen) < DRAWN and line.delays and line not in chosen.values():
+    drawable = [line for line in report.faulty if line.found.value >= HALF]
+    for line in drawable:
+        chosen.setdefault(line.family, line)
+    for line in drawable:
+        if len(chosen) < DRAWN and line not in chosen.values():
             chosen[line.world] = line
     cards = "".join(_delay(line) for line in list(chosen.values())[:DRAWN])
     return (

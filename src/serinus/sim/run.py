@@ -116,6 +116,7 @@ class _Rollout:
         return decision
 
     def _evidence(self, fresh: list[Window]) -> Evidence:
+        alone = self.d.status is Status.CANARY and self.d.traffic_bp >= BUCKETS
         canary = [window for window in fresh if window.side is Side.CANARY]
         failed = sum(window.errors for window in canary)
         windows = tuple(chain.from_iterable(self.recent))
@@ -123,7 +124,7 @@ class _Rollout:
             windows = tuple(sorted(windows, key=_start))  # as a store returns them
         return SummedEvidence(
             windows=windows,
-            baseline=tuple(chain.from_iterable(self.history)) if self.d.traffic_bp >= BUCKETS else (),
+            baseline=tuple(chain.from_iterable(self.history)) if alone else (),
             fresh_errors=failed,
             fresh_successes=sum(window.requests for window in canary) - failed,
             totals=self.totals,
