@@ -42,9 +42,9 @@ def test_an_outage_is_found_in_the_first_window_by_the_breaker():
 
 def test_a_rollback_before_the_fault_is_a_false_alarm():
     """A rash policy does not get credit for luck."""
-    outcomes = runs("late-errors-x3", "slo", 10)
+    world = replace(WORLDS["late-errors-x3"], error_rate=0.03)
+    outcomes = [rollout(world, preset("slo"), run, Options()) for run in range(10)]
     assert all(o.early and o.end is End.ROLLED_BACK and o.requests == 0 for o in outcomes)
-    world = WORLDS["late-errors-x3"]
     report = simulate([world], preset("slo"), faulty_runs=10, jobs=1)
     assert (report.faulty[0].early.hits, report.faulty[0].found.of, report.faulty[0].ratio) == (10, 0, None)
 
@@ -71,7 +71,7 @@ def test_the_answer_hangs_on_the_seed_and_not_on_the_number_of_processes():
         for seed, jobs in ((1, 1), (1, 2), (2, 1))
     )
     assert one == two
-    assert one.faulty[0].requests != other.faulty[0].requests
+    assert one.faulty != other.faulty
 
 
 def test_the_judge_keeps_its_budget_and_finds_what_is_wrong():
@@ -103,11 +103,11 @@ def command(*words):
 
 def test_json_has_what_a_program_needs():
     """And the exit code says that the budget is broken."""
-    done = command("slo", "--world", "plain-200", "--world", "outage", "--runs", "20", "--faulty-runs", "20",
-                   "--jobs", "1", "--json")  # fmt: skip
+    worlds = ("--world", "frequent-errors", "--world", "outage", "--runs", "20", "--faulty-runs", "20")
+    done = command("slo", *worlds, "--jobs", "1", "--json")
     assert done.exit_code == 1
     data = json.loads(done.stdout)
-    assert (data["kept"], data["broken"], data["policy"]) == (False, ["plain-200"], "slo")
+    assert (data["kept"], data["broken"], data["policy"]) == (False, ["frequent-errors"], "slo")
     assert data["healthy"][0]["rolled_back"]["hits"] == 20
     assert set(data["faulty"][0]) == {
         "world", "title", "family", "found", "early", "requests", "seconds", "users",
@@ -124,7 +124,7 @@ def test_json_has_what_a_program_needs():
 def test_a_kept_budget_ends_with_0(tmp_path):
     """Where a short rollout can be shown to keep it: 300 of them."""
     file = tmp_path / "mine.yaml"
-    file.write_text("{name: mine, title: Mine., rate: 20, steps: [[10, 20]]}")
+    file.write_text("{name: mine, title: Mine., steps: [[25, 20]]}")
     done = command("rulesets", "--world", str(file), "--runs", "300", "--jobs", "1")
     assert done.exit_code == 0, done.output
     assert "✔ Every healthy world keeps the budget of 1.0% false rollbacks." in done.stdout
