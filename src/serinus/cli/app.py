@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from serinus.cli import backtest, judge, manage, operate, policy, rollout
+from serinus.cli import backtest, judge, manage, operate, policy, rollout, simulate
 
 __all__ = ["app", "run"]
 
@@ -22,6 +22,7 @@ for name, command in (
     ("demo", operate.demo),
     ("watch", operate.watch),
     ("doctor", operate.doctor),
+    ("simulate", simulate.simulate),
     ("login", manage.login),
     ("dashboard", manage.dashboard),
     ("judge", judge.judge),
