@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from serinus.cli.common import JsonFlag, err, handled, out, print_json
+from serinus.cli.policies import load_policy
 from serinus.cli.render import problem_lines
 from serinus.core.errors import InvalidInput, SerinusError
 
@@ -19,41 +19,15 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from serinus.core.analysis.checks import Policy
     from serinus.sim.pool import Progress
     from serinus.sim.summary import FaultyLine, HealthyLine, Report
     from serinus.sim.world import World
 
-__all__ = ["load_policy", "simulate"]
+__all__ = ["simulate"]
 
 #: Below this share of rollouts a fault counts as missed in the table's mark.
 FOUND_ENOUGH = 0.99
 _MARKS = {"kept": "[green]✔[/]", "unclear": "[yellow]?[/]", "broken": "[red]✘[/]"}
-
-
-def load_policy(name_or_path: str) -> Policy:
-    """Return a preset by its name, or the policy that a YAML or JSON file holds (the form of ``analysis``).
-
-    Raises:
-        InvalidInput: Neither, or the file is wrong.
-    """
-    from serinus.core.model import CanaryConfig
-    from serinus.core.policy.parse import policy_from
-    from serinus.core.policy.presets import preset
-
-    path = Path(name_or_path)
-    if path.suffix not in {".yaml", ".yml", ".json"}:
-        return preset(name_or_path)
-    if not path.is_file():
-        raise InvalidInput(f"There is no file {name_or_path!r}.", next_step="Name a preset or a file.")
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".json":
-        data = json.loads(text)
-    else:
-        import yaml
-
-        data = yaml.safe_load(text)
-    return policy_from(data, CanaryConfig())
 
 
 def simulate(
