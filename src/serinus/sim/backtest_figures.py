@@ -136,7 +136,10 @@ def interval_figure(shown: View) -> str:
     ticks = [t for t in (0.0, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0) if t <= most]
     plot = Plot(0, root_scale(most))
     marks = _apart([(plot.percent(root_scale(t)), share(t)) for t in ticks])
-    note = "Dot: rate. Bar: 95 % interval. Dashed: the budget. The scale spreads small shares out."
+    budgets = " and ".join(sorted({share(p["budget"]) for p in known}))
+    note = (
+        f"Dot: rate. Bar: 95 % interval. Dashed: the budget, {budgets}. The scale spreads small shares out."
+    )
     return (
         f'<figure>{"".join(rows)}<div class="row"><b></b>{_axis(marks)}<span></span></div>'
         f"<figcaption>{note}</figcaption></figure>"

@@ -21,13 +21,14 @@ def page(found: Backtest, shown: View) -> str:
     """Return the whole document."""
     name = escape(shown["policy"])
     body = [_answer(shown), _quiet(found, shown), _faults(shown), _releases(found, shown), _made(shown)]
+    said = "".join(body).replace(" %", "\u00a0%")  # a number keeps its sign on its line
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<title>Backtest of {name}</title><style>{STYLE}</style></head>"
-        f"<body><main>{''.join(body)}</main></body></html>"
+        f"<body><main>{said}</main></body></html>"
     )
 
 
