@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import ceil, exp, lgamma, log, log1p
 
-__all__ = ["clopper_pearson", "geometric_mean", "quantile"]
+__all__ = ["clopper_pearson", "geometric_mean", "percent", "quantile"]
 
 
 def clopper_pearson(hits: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -58,3 +58,12 @@ def quantile(values: Sequence[float | None], q: float) -> float | None:
 def geometric_mean(values: Sequence[float]) -> float | None:
     """Return the geometric mean of positive values; ``None`` of nothing."""
     return exp(sum(log(value) for value in values) / len(values)) if values else None
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Return a share as people read it.
+
+    >>> percent(0.0125, 2), percent(0.01, 0)
+    ('1.25 %', '1 %')
+    """
+    return f"{share * 100:.{digits}f} %"

@@ -53,7 +53,7 @@ def simulate(
     limits: dict[str, list[Found | None]] = {w.name: [] for w in worlds}
     partial = False
     try:
-        for world, found, best in _chunks(worlds, policy, wanted, options, jobs or os.cpu_count() or 1):
+        for world, found, best in _chunks(worlds, policy, wanted, options, jobs or _cores()):
             outcomes[world.name] += found
             limits[world.name] += best
             if progress:
@@ -94,6 +94,13 @@ def _chunks(
                 yield futures[future], *_answer(future)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _answer(future: Future[_Answer]) -> _Answer:

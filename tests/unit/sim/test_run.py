@@ -127,7 +127,7 @@ def test_a_kept_budget_ends_with_0(tmp_path):
     file.write_text("{name: mine, title: Mine., steps: [[25, 20]]}")
     done = command("rulesets", "--world", str(file), "--runs", "300", "--jobs", "1")
     assert done.exit_code == 0, done.output
-    assert "✔ Every healthy world keeps the budget of 1.0% false rollbacks." in done.stdout
+    assert "✔ Every healthy world keeps the budget of 1.0 % false rollbacks." in done.stdout
 
 
 def test_the_list_and_what_a_caller_gets_wrong():
