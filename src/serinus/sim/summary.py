@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from serinus.sim.intervals import clopper_pearson, geometric_mean, percent, quantile
+from serinus.sim.intervals import geometric_mean, percent, quantile
 from serinus.sim.oracle import Found
+from serinus.sim.proportion import clopper_pearson
 from serinus.sim.run import End, Outcome
 from serinus.sim.world import Kind, World
 
