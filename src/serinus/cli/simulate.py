@@ -166,12 +166,14 @@ def _plain(report: Report) -> dict[str, Any]:
 
 
 def _print(report: Report, html: Path | None) -> None:
+    from serinus.sim.intervals import percent
+
     console = out()
     console.print(f"[bold]{report.policy}[/], seed {report.seed}")
     if report.healthy:
         console.print(
-            f"\n[bold]Healthy worlds[/], {report.runs:,} rollouts each: at most {report.budget:.1%} may be "
-            f"rolled back."
+            f"\n[bold]Healthy worlds[/], {report.runs:,} rollouts each: "
+            f"at most {percent(report.budget)} may be rolled back."
         )
         table = _table("", "world", "rolled back", "95 % interval", "to 100 %", "why")
         for healthy in report.healthy:
@@ -196,25 +198,29 @@ def _print(report: Report, html: Path | None) -> None:
 
 
 def _healthy(line: HealthyLine) -> tuple[str, ...]:
+    from serinus.sim.intervals import percent
+
     share = line.rolled_back
     stuck = f"{line.stuck} stuck" if line.stuck else ""
     why = f"{line.reasons[0][0]} ({line.reasons[0][1]}×)" if line.reasons else stuck
     return (
         _MARKS[line.verdict.value],
         line.world,
-        f"{share.value:.2%}",
-        f"{share.low:.2%} – {share.high:.2%}",
+        f"{percent(share.value, 2)}",
+        f"{percent(share.low, 2)} – {percent(share.high, 2)}",
         _span(line.promoted_seconds),
         why,
     )
 
 
 def _faulty(line: FaultyLine) -> tuple[str, ...]:
+    from serinus.sim.intervals import percent
+
     return (
         "[green]✔[/]" if line.found.value >= FOUND_ENOUGH else "[red]✘[/]",
         line.world,
-        f"{line.found.value:.1%}",
-        f"{line.early.value:.1%}" if line.early.hits else "",
+        f"{percent(line.found.value)}",
+        f"{percent(line.early.value)}" if line.early.hits else "",
         _count(line.requests[0]),
         _count(line.oracle_requests[0]),
         "–" if line.ratio is None else f"{line.ratio:.2f}",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from math import log10
 
+from serinus.sim.intervals import percent
 from serinus.sim.summary import FaultyLine, HealthyLine, Verdict
 
 __all__ = ["COLOUR", "Axis", "curve", "interval", "ratio", "ruler"]
@@ -53,7 +54,9 @@ def interval(axis: Axis, line: HealthyLine, budget: float, allowed: float) -> st
         f'<line class="range {kind}" x1="{low}%" x2="{high}%" y1="50%" y2="50%"/>'
         f'<circle class="dot {kind}" cx="{middle}%" cy="50%" r="4.5"/>'
     )
-    spoken = f"{share.value:.2%} rolled back, interval {share.low:.2%} to {share.high:.2%}"
+    spoken = (
+        f"{percent(share.value, 2)} rolled back, interval {percent(share.low, 2)} to {percent(share.high, 2)}"
+    )
     return _frame(axis, spoken, marks)
 
 

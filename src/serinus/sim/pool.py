@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
@@ -20,8 +22,8 @@ __all__ = ["BUDGET", "Progress", "simulate"]
 
 #: What a policy without a budget of its own is held against.
 BUDGET = 0.01
-#: Rollouts that a process makes before it reports: about a second's work.
-CHUNK = 20
+#: Rollouts that a process makes before it reports: a second or two of work.
+CHUNK = 10
 
 _Answer = tuple[list[Outcome], list[Found | None]]
 
@@ -53,7 +55,7 @@ def simulate(
     limits: dict[str, list[Found | None]] = {w.name: [] for w in worlds}
     partial = False
     try:
-        for world, found, best in _chunks(worlds, policy, wanted, options, jobs or os.cpu_count() or 1):
+        for world, found, best in _chunks(worlds, policy, wanted, options, jobs or _cores()):
             outcomes[world.name] += found
             limits[world.name] += best
             if progress:
@@ -87,13 +89,22 @@ def _chunks(
         for world, span in work:
             yield world, *_chunk(world, policy, span, options)
         return
-    with _executor(min(jobs, len(work))) as pool:
-        futures = {pool.submit(_chunk, world, policy, span, options): world for world, span in work}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], *_answer(future)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    pool = _executor(min(jobs, len(work)))
+    try:
+        with _undisturbed():
+            futures = {pool.submit(_chunk, world, policy, span, options): world for world, span in work}
+        for future in as_completed(futures):
+            yield futures[future], *_answer(future)
+    finally:
+        # Once, and waiting: an executor that is shut down twice may never let the process end.
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _answer(future: Future[_Answer]) -> _Answer:
@@ -109,6 +120,22 @@ def _executor(jobs: int) -> ProcessPoolExecutor:
 def _ignore_interrupts() -> None:
     """Leave Ctrl-C to the parent: it stops handing out work and reports."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Start processes without being interrupted half-way, which would leave them waiting for ever.
+
+    They inherit that Ctrl-C is ignored, so that one during their start does not end in their tracebacks.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _chunk(world: World, policy: Policy, span: range, options: Options) -> _Answer:

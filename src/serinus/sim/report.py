@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from importlib import resources
 
+from serinus.sim.intervals import percent
 from serinus.sim.pictures import COLOUR, Axis, curve, interval, ratio, ruler
 from serinus.sim.summary import SLACK, FaultyLine, HealthyLine, Report, Verdict
 
@@ -61,7 +62,9 @@ def _head(report: Report) -> str:
         worst = max(report.healthy, key=lambda line: line.rolled_back.value)
         kept = sum(line.verdict is Verdict.KEPT for line in report.healthy)
         figures.append((f"{kept} of {len(report.healthy)}", "healthy worlds keep the budget"))
-        figures.append((f"{worst.rolled_back.value:.1%}", f"rolled back in the worst one, {worst.world}"))
+        figures.append(
+            (f"{percent(worst.rolled_back.value)}", f"rolled back in the worst one, {worst.world}")
+        )
     if report.faulty:
         found = sum(line.found.value >= FOUND for line in report.faulty)
         figures.append((f"{found} of {len(report.faulty)}", "faults found in 99 of 100 rollouts"))
@@ -83,15 +86,15 @@ def _healthy(report: Report) -> str:
     rows = "".join(
         f'<li><div class="name"><b>{escape(line.world)}</b><small>{escape(line.title)}</small></div>'
         f"{interval(_SHARES, line, report.budget, allowed)}"
-        f'<div class="value {COLOUR[line.verdict]}">{line.rolled_back.value:.2%}'
-        f"<small>{line.rolled_back.low:.2%} – {line.rolled_back.high:.2%}</small></div></li>"
+        f'<div class="value {COLOUR[line.verdict]}">{percent(line.rolled_back.value, 2)}'
+        f"<small>{percent(line.rolled_back.low, 2)} – {percent(line.rolled_back.high, 2)}</small></div></li>"
         for line in report.healthy
     )
     return (
         '<section class="card"><h2>Nothing is wrong, and it is rolled back all the same</h2>'
         f'<p class="hint">{report.runs:,} rollouts of each healthy world. The dot is the share that was '
-        f"rolled back, the bar its 95 % interval. The line is the budget of {report.budget:.1%}, the dashed "
-        f"one {allowed:.1%}, which the whole interval must stay below.</p>"
+        f"rolled back, the bar its 95 % interval. The line is the budget of {percent(report.budget)}, the "
+        f"dashed one {percent(allowed)}, which the whole interval must stay below.</p>"
         f'{_beside(ruler(_SHARES))}<ol class="strips">{rows}</ol>{_beside(ruler(_SHARES))}</section>'
     )
 
@@ -123,8 +126,8 @@ def _times(line: FaultyLine) -> str:
 
 
 def _found(line: FaultyLine) -> str:
-    early = f", {line.early.value:.1%} too early" if line.early.hits else ""
-    return f"{line.found.value:.1%} found{early}"
+    early = f", {percent(line.early.value)} too early" if line.early.hits else ""
+    return f"{percent(line.found.value)} found{early}"
 
 
 def _delays(report: Report) -> str:

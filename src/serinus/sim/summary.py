@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from serinus.sim.intervals import clopper_pearson, geometric_mean, quantile
+from serinus.sim.intervals import geometric_mean, percent, quantile
 from serinus.sim.oracle import Found
+from serinus.sim.proportion import clopper_pearson
 from serinus.sim.run import End, Outcome
 from serinus.sim.world import Kind, World
 
@@ -121,7 +122,7 @@ class Report:
     @property
     def sentence(self) -> str:
         """Say whether the budget was kept."""
-        worlds, budget = len(self.healthy), f"the budget of {self.budget:.1%} false rollbacks"
+        worlds, budget = len(self.healthy), f"the budget of {percent(self.budget)} false rollbacks"
         if self.kept:
             return f"✔ Every healthy world keeps {budget}."
         said = []
@@ -130,7 +131,7 @@ class Report:
         if self.unclear:
             said.append(
                 f"? {len(self.unclear)} of {worlds} are unclear: their intervals reach above "
-                f"{self.budget * SLACK:.1%}; more rollouts would tell."
+                f"{percent(self.budget * SLACK)}; more rollouts would tell."
             )
         return " ".join(said)
 

@@ -8,9 +8,10 @@ from statistics import mean, median
 import numpy as np
 import pytest
 
-from serinus.sim.intervals import clopper_pearson, geometric_mean, quantile
+from serinus.sim.intervals import geometric_mean, quantile
 from serinus.sim.library import Set, shipped
 from serinus.sim.oracle import error_ratio, latency_ratio, limit
+from serinus.sim.proportion import clopper_pearson
 from serinus.sim.traffic import Traffic
 from serinus.sim.weather import CANARY
 from serinus.sim.world import Fault, Kind, World

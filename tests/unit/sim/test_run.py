@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from serinus.cli.app import app
-from serinus.core.policy.presets import preset
+from serinus.core.policy.presets import PRESETS
 from serinus.sim.library import Set, shipped
 from serinus.sim.pool import simulate
 from serinus.sim.report import page
@@ -22,12 +22,12 @@ SHORT = replace(WORLDS["plain-200"], steps=((5, 300), (25, 300)))
 
 def runs(name, policy, count=5, **options):
     """Roll out a few times."""
-    return [rollout(WORLDS[name], preset(policy), run, Options(**options)) for run in range(count)]
+    return [rollout(WORLDS[name], PRESETS[policy], run, Options(**options)) for run in range(count)]
 
 
 def test_a_healthy_rollout_walks_its_steps_and_takes_their_time():
     """Ten minutes in two steps, sixty windows."""
-    outcome = rollout(SHORT, preset("rulesets"), 0, Options())
+    outcome = rollout(SHORT, PRESETS["rulesets"], 0, Options())
     assert (outcome.end, outcome.promoted, outcome.seconds, outcome.reason) == (End.PROMOTED, 600, 600, "")
     assert outcome.requests == pytest.approx(0.05 * 60_000 + 0.25 * 60_000, rel=0.03)
 
@@ -43,23 +43,23 @@ def test_an_outage_is_found_in_the_first_window_by_the_breaker():
 def test_a_rollback_before_the_fault_is_a_false_alarm():
     """A rash policy does not get credit for luck."""
     world = replace(WORLDS["late-errors-x3"], error_rate=0.03)
-    outcomes = [rollout(world, preset("slo"), run, Options()) for run in range(10)]
+    outcomes = [rollout(world, PRESETS["slo"], run, Options()) for run in range(10)]
     assert all(o.early and o.end is End.ROLLED_BACK and o.requests == 0 for o in outcomes)
-    report = simulate([world], preset("slo"), faulty_runs=10, jobs=1)
+    report = simulate([world], PRESETS["slo"], faulty_runs=10, jobs=1)
     assert (report.faulty[0].early.hits, report.faulty[0].found.of, report.faulty[0].ratio) == (10, 0, None)
 
 
 def test_without_measurements_it_is_stuck_and_not_promoted():
     """Missing data is never a pass."""
     dark = replace(SHORT, holes=replace(SHORT.holes, gap_seconds=10**6))
-    assert rollout(dark, preset("rulesets"), 0, Options()).end is End.STUCK
+    assert rollout(dark, PRESETS["rulesets"], 0, Options()).end is End.STUCK
 
 
 def test_after_100_percent_it_is_watched_as_long_as_asked():
     """A fault that begins then is found then."""
     world = replace(WORLDS["outage-later"], steps=((25, 600),))
-    assert rollout(world, preset("rulesets"), 0, Options()).end is End.PROMOTED
-    watched = rollout(world, preset("rulesets"), 0, Options(watch=900))
+    assert rollout(world, PRESETS["rulesets"], 0, Options()).end is End.PROMOTED
+    watched = rollout(world, PRESETS["rulesets"], 0, Options(watch=900))
     assert (watched.end, watched.promoted) == (End.ROLLED_BACK, 600)
 
 
@@ -67,7 +67,7 @@ def test_the_answer_hangs_on_the_seed_and_not_on_the_number_of_processes():
     """Bit for bit."""
     worlds = [SHORT, WORLDS["errors-5-points"]]
     one, two, other = (
-        simulate(worlds, preset("in-app"), runs=40, faulty_runs=24, options=Options(seed=seed), jobs=jobs)
+        simulate(worlds, PRESETS["in-app"], runs=40, faulty_runs=24, options=Options(seed=seed), jobs=jobs)
         for seed, jobs in ((1, 1), (1, 2), (2, 1))
     )
     assert one == two
@@ -77,10 +77,10 @@ def test_the_answer_hangs_on_the_seed_and_not_on_the_number_of_processes():
 def test_the_judge_keeps_its_budget_and_finds_what_is_wrong():
     """A few rollouts only: enough to see that it is neither rash nor blind."""
     worlds = [WORLDS["plain-200"], WORLDS["errors-5-points"], WORLDS["latency-x2"]]
-    report = simulate(worlds, preset("sequential"), runs=8, faulty_runs=10, jobs=1)
+    report = simulate(worlds, PRESETS["sequential"], runs=8, faulty_runs=10, jobs=1)
     assert report.healthy[0].rolled_back.hits <= 1
     assert [line.found.value for line in report.faulty] == [1.0, 1.0]
-    assert report.budget == preset("sequential").judge.budget
+    assert report.budget == PRESETS["sequential"].judge.budget
     assert report.healthy[0].verdict is Verdict.UNCLEAR
     assert not report.kept
 
@@ -88,7 +88,7 @@ def test_the_judge_keeps_its_budget_and_finds_what_is_wrong():
 def test_the_report_is_one_file_that_asks_nobody():
     """With a world's title escaped, whatever it says."""
     odd = replace(WORLDS["errors-5-points"], title="<script>alert(1)</script>")
-    html = page(simulate([SHORT, odd], preset("rulesets"), runs=5, faulty_runs=5, jobs=1))
+    html = page(simulate([SHORT, odd], PRESETS["rulesets"], runs=5, faulty_runs=5, jobs=1))
     assert html.startswith("<!doctype html>")
     assert "<script" not in html
     assert "http" not in html
@@ -127,7 +127,7 @@ def test_a_kept_budget_ends_with_0(tmp_path):
     file.write_text("{name: mine, title: Mine., steps: [[25, 20]]}")
     done = command("rulesets", "--world", str(file), "--runs", "300", "--jobs", "1")
     assert done.exit_code == 0, done.output
-    assert "✔ Every healthy world keeps the budget of 1.0% false rollbacks." in done.stdout
+    assert "✔ Every healthy world keeps the budget of 1.0 % false rollbacks." in done.stdout
 
 
 def test_the_list_and_what_a_caller_gets_wrong():
@@ -137,7 +137,7 @@ def test_the_list_and_what_a_caller_gets_wrong():
         (("--world", "driftt"), "Did you mean 'drift'?"),
         (("--set", "tund"), "Use tuned, held-out or all."),
         (("sequental",), "sequential"),
-        (("nowhere.yaml",), "no file"),
+        (("nowhere.yaml",), "nowhere.yaml"),
     ):
         done = command(*words)
         assert done.exit_code == 2, done.output
@@ -145,8 +145,8 @@ def test_the_list_and_what_a_caller_gets_wrong():
 
 
 def test_a_policy_file_is_read(tmp_path):
-    """The form of `analysis`: a preset and what differs."""
+    """The same files as everywhere."""
     file = tmp_path / "policy.yaml"
-    file.write_text("{preset: slo, only: true}")
+    file.write_text("version: 1\npreset: slo\n")
     done = command(str(file), "--world", "quiet-1", "--runs", "3", "--jobs", "1", "--json")
-    assert json.loads(done.stdout)["policy"] == "slo, changed"
+    assert json.loads(done.stdout)["policy"] == "slo"
