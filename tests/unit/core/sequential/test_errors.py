@@ -54,7 +54,8 @@ def test_worse_gains_and_better_loses():
     """Four of six errors at a tenth of the traffic speak for harm, none of them against it."""
     (gain,) = log_ratios(200, 4, 1800, 2, [3.0])
     (loss,) = log_ratios(200, 0, 1800, 6, [3.0])
-    assert gain > 2.5 and loss < -1.0
+    assert gain > 2.5
+    assert loss < -1.0
 
 
 def test_an_outage_is_told_by_its_successes():
