@@ -100,8 +100,8 @@ class Tally:
 
 
 def _interval(point: float, width: float) -> Interval:
-    return Interval(
-        estimate=exp(max(-50.0, min(50.0, point))),
-        low=exp(max(-50.0, point - width)),
-        high=exp(min(50.0, point + width)),
-    )
+    return Interval(estimate=_exp(point), low=_exp(point - width), high=_exp(point + width))
+
+
+def _exp(x: float) -> float:
+    return exp(max(-50.0, min(50.0, x)))
