@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 import pytest
@@ -66,14 +66,25 @@ class World:
             return identity
 
     async def serve(
-        self, deployment: str, side: str, requests: int, errors: int = 0, ms: float = 20.0, **more
+        self,
+        deployment: str,
+        side: str,
+        requests: int,
+        errors: int = 0,
+        ms: float = 20.0,
+        spread: float = 0.0,
+        **more,
     ) -> None:
-        """Send one SDK batch."""
+        """Send one SDK batch; a quarter of it ``spread`` times as fast, a quarter as slow."""
         from serinus.core.histogram import Histogram
 
         self.seq = getattr(self, "seq", 0) + 1
         latency = Histogram()
-        latency.record(ms, requests)
+        part = requests // 4 if spread else 0
+        for factor, count in ((1 / spread, part), (1.0, requests - 2 * part), (spread, part)) if part else ():
+            latency.record(ms * factor, count)
+        if not part:
+            latency.record(ms, requests)
         window = {
             "service": "checkout",
             "deployment": deployment,
@@ -89,6 +100,29 @@ class World:
                 "/sdk/telemetry", json={"source": "proc-1", "seq": self.seq, "windows": [window]}
             )
             assert answer.status_code == 202, answer.text
+
+    async def compare(
+        self,
+        deployment: str,
+        windows: int,
+        canary: tuple = (50, 0, 50.0),
+        stable: tuple = (450, 1, 50.0),
+        endpoint: str = "",
+    ) -> None:
+        """Let both sides answer (requests, errors, ms) window by window, and the monitor look at each."""
+        for _ in range(windows):
+            for side, (requests, errors, ms) in (("canary", canary), ("stable", stable)):
+                if requests:
+                    more = {"spread": 1.6, "endpoint": endpoint}
+                    await self.serve(deployment, side, requests, errors, ms, **more)
+            await self.tick(10)
+
+    async def answered(self, deployment: str, answer: object, **changes) -> None:
+        """Store a judge's answer (see ``answers.py``) as if the monitor had just looked."""
+        async with self.running.plane.context.store.begin() as tx:
+            tenant = (await tx.tenants.all())[0].id
+            d = await tx.deployments.get(tenant, deployment)
+            await tx.deployments.save(replace(d, answer=answer, **changes))
 
 
 SYSTEM = Caller(tenant_id="", name="test", role=Role.VIEWER)

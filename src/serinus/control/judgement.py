@@ -19,6 +19,8 @@ from serinus.core.lifecycle.moves import under_watch
 from serinus.core.model import Deployment
 
 __all__ = [
+    "FINDINGS",
+    "SIGNS",
     "answer_view",
     "chance_text",
     "change_text",
@@ -33,6 +35,26 @@ __all__ = [
 
 #: What the checks that every plan has are called; a metric has its own name.
 LABELS = {"errors": "errors", "latency": "latency", "alone": "at 100 %"}
+#: A sign, a short word and a headline for each finding: never a colour alone.
+SIGNS = {Finding.HARM: "✘", Finding.SAFE: "✔", Finding.NOT_YET: "…", Finding.CANNOT_TELL: "?"}
+FINDINGS = {
+    Finding.HARM: "harm",
+    Finding.SAFE: "safe",
+    Finding.NOT_YET: "too early",
+    Finding.CANNOT_TELL: "cannot tell in time",
+}
+HEADLINES = {
+    Finding.HARM: "Harm: the canary is worse than tolerated",
+    Finding.SAFE: "Safe: harm of the size worth finding is excluded",
+    Finding.NOT_YET: "No harm seen so far; too early to call it safe",
+    Finding.CANNOT_TELL: "No harm seen so far; this step ends before it is sure",
+}
+ALONE = {
+    Finding.HARM: "Harm: worse than anything that was recorded of stable",
+    Finding.SAFE: "Everyone is on it: no worse than what was recorded of stable",
+    Finding.NOT_YET: "Everyone is on it: too early to tell",
+}
+NOTHING = "Nothing to compare yet"
 UNDECIDED = (Finding.NOT_YET, Finding.CANNOT_TELL)
 #: Evidence above this is as good as certain: the number says nothing more.
 CERTAIN = 1e6
@@ -57,10 +79,17 @@ def judge_view(d: Deployment) -> dict[str, Any] | None:
 
 def answer_view(answer: Answer, plan: Plan) -> dict[str, Any]:
     """Return an answer as the API shows it: the judge's numbers beside what the plan asks of them."""
-    checks = [_check_view(c, plan) for c in answer.checks]
+    alone = next((c for c in answer.checks if c.check == "alone"), None)
+    checks = [_check_view(c, plan, over=alone is not None and c is not alone) for c in answer.checks]
+    finding, sentence = answer.finding, answer.sentence
+    if alone is not None and finding is not Finding.HARM:
+        # Both sides were compared before; what is asked now is how the canary does by itself.
+        finding, sentence = alone.finding, f"{alone.sentence}."
+    headlines = ALONE if alone is not None and alone.finding is finding else HEADLINES
     return {
-        "finding": answer.finding.value,
-        "sentence": answer.sentence,
+        "finding": finding.value,
+        "headline": headlines.get(finding, HEADLINES[finding]) if checks else NOTHING,
+        "sentence": sentence,
         "evidence": answer.evidence,
         "needed": answer.needed,
         "budget": plan.budget,
@@ -78,28 +107,32 @@ def answer_view(answer: Answer, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _check_view(c: CheckAnswer, plan: Plan) -> dict[str, Any]:
-    """Return one check: both sides, the interval, and the marks that it is read against."""
+def _check_view(c: CheckAnswer, plan: Plan, *, over: bool) -> dict[str, Any]:
+    """Return one check: both sides, the interval, and the marks that it is read against.
+
+    ``over``: stable gets no traffic any more, so this comparison is what it was.
+    """
     scale, tolerated, find = _marks(c, plan)
     inside = c.interval
     return {
         "check": c.check,
         "label": label(c.check),
+        "over": over,
         "finding": c.finding.value,
         "sentence": c.sentence,
         "canary": c.canary,
         "stable": c.stable,
         "unit": c.unit,
+        # What estimate, bounds and marks are: canary ÷ stable, or canary − stable.
+        "scale": scale,
         "estimate": inside.estimate if inside else _plain_ratio(c) if scale == "ratio" else None,
         "low": inside.low if inside else None,
         "high": inside.high if inside else None,
-        #: What estimate, bounds and marks are: canary ÷ stable, or canary − stable.
-        "scale": scale,
         "tolerated": tolerated,
         "worth_finding": find,
         "evidence": min(c.evidence, MOST),
-        "requests_needed": c.requests_needed,
-        "seconds_needed": c.seconds_needed,
+        "requests_needed": None if over else c.requests_needed,
+        "seconds_needed": None if over else c.seconds_needed,
         "smallest": c.smallest,
     }
 
@@ -127,7 +160,7 @@ def _plain_ratio(c: CheckAnswer) -> float | None:
 
 
 def _open(check: Mapping[str, Any]) -> bool:
-    return check["finding"] in UNDECIDED
+    return check["finding"] in UNDECIDED and not check["over"]
 
 
 def _most(values: Iterable[float | None]) -> float | None:

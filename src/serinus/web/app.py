@@ -23,6 +23,7 @@ from serinus.core.errors import Forbidden, SerinusError, Unauthenticated
 from serinus.core.model import Role, Status
 from serinus.ports.store import Page
 from serinus.web.charts import charts, sparkline
+from serinus.web.verdict import panel, watch_text
 from serinus.web.words import choose, translator
 
 __all__ = ["SESSION_COOKIE", "install"]
@@ -279,7 +280,8 @@ class _Pages:
     async def _deployment_values(self, request: Request) -> dict[str, Any]:
         caller = await self._caller(request)
         page = await self._plane.queries.page(caller, request.path_params["deployment_id"])
-        view = page["deployment"]
+        view, language = page["deployment"], _language(request)
+        judged = {c["check"] for c in (view["judge"] or {}).get("checks", ())}
         return {
             "caller": caller,
             "csrf": _csrf(request.cookies.get(SESSION_COOKIE, "")),
@@ -288,6 +290,9 @@ class _Pages:
             "charts": charts(page["series"], self._plane.context.window_seconds),
             "may": page["may"]["act"],
             "buttons": _buttons(view),
+            "verdict": panel(view, language),
+            "watched": watch_text(view["watch"], view, language),
+            "fixed": [c for c in view["checks"] if c["check"] not in judged],
             "live": f"/deployments/{view['deployment_id']}/live",
         }
 

@@ -1,0 +1,101 @@
+"""What the terminal says of the judge: a line per check, what is left of the budget, and where it hurts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.markup import escape
+
+from serinus.control.judgement import (
+    FINDINGS,
+    SIGNS,
+    chance_text,
+    change_text,
+    interval_text,
+    needs_text,
+    value_text,
+)
+from serinus.core.analysis.sequential.words import duration
+
+__all__ = ["brief", "judge_lines", "plan_words", "watch_line"]
+
+COLOURS = {"harm": "red", "safe": "green", "not_yet": "yellow", "cannot_tell": "yellow"}
+BAR = 20
+#: A message names so many slices; the page has all.
+MOST_SLICES = 5
+
+
+def judge_lines(judge: dict[str, Any], view: dict[str, Any]) -> list[str]:
+    """Return the judge's part of a deployment's screen."""
+    finding = judge["finding"]
+    lines = [f"judge  [{COLOURS[finding]}]{SIGNS[finding]} {judge['headline']}[/]"]
+    for check in judge["checks"]:
+        lines += _check(check, view)
+    lines.append(f"  └─ {_budget(judge)}")
+    if judge["slices"]:
+        lines += ["  where it hurts", *(f"     {_slice(s)}" for s in judge["slices"][:MOST_SLICES])]
+    return lines
+
+
+def _check(check: dict[str, Any], view: dict[str, Any]) -> list[str]:
+    """Return a check: its finding, how much worse the canary is, and both sides' numbers below."""
+    sign, word, colour = SIGNS[check["finding"]], FINDINGS[check["finding"]], COLOURS[check["finding"]]
+    if check["over"]:
+        word += ", while both ran"
+    size = interval_text(check) or "nothing to compare yet"
+    lines = [f"  ├─ [{colour}]{sign} {escape(check['label']):<9}[/] {size:<26} [{colour}]{word}[/]"]
+    if check["canary"] is not None or check["stable"] is not None:
+        canary, stable = (value_text(check[side], check["unit"]) for side in ("canary", "stable"))
+        recorded = " (recorded)" if check["check"] == "alone" else ""
+        sides = f"{view['version']} {canary}, {view['stable_version']} {stable}{recorded}"
+        lines.append(f"  │    [dim]{escape(sides)}[/]")
+    if check["finding"] not in ("harm", "safe") and (needs := needs_text(check)):
+        lines.append(f"  │    [dim]{needs}[/]")
+    return lines
+
+
+def _budget(judge: dict[str, Any]) -> str:
+    """Return the budget as a bar and in words; at 100 % it rolls back."""
+    used = judge["budget_used"]
+    filled = min(BAR, round(used * BAR))
+    colour = "red" if judge["finding"] == "harm" else "green" if used < 0.5 else "yellow"
+    words = f"{used * 100:.2g} % of the error budget used"
+    when = judge["seconds_needed"]
+    if judge["finding"] not in ("harm", "safe"):
+        words += f"; sure in about {duration(when)}" if when else "; not known yet when it is sure"
+    return f"[{colour}]{'━' * filled}[/][dim]{'─' * (BAR - filled)}[/] {words}"
+
+
+def _slice(s: dict[str, Any]) -> str:
+    unit = "ratio" if s["check"] == "errors" else "ms"
+    sides = ""
+    if s["canary"] is not None and s["stable"] is not None:
+        sides = f" {value_text(s['canary'], unit)} against {value_text(s['stable'], unit)}"
+    size = f" {change_text(s['ratio'], {'scale': 'ratio', 'unit': unit})}" if s["ratio"] else ""
+    said = f"{s['stratum']}  {s['check']}{size}{sides}"
+    return f"[red]✘[/] {escape(said)} [dim](by chance: {chance_text(s['evidence'])})[/]"
+
+
+def watch_line(watch: dict[str, Any]) -> str:
+    """Return how long a promoted version is still watched, and against what."""
+    left = watch["seconds_left"]
+    how_long = f"another {duration(left)}" if left is not None else f"until {watch['until'][11:16]} UTC"
+    return f"[yellow]◉ watched[/] for {how_long}, against {escape(watch['compared_with'])}; worse rolls back"
+
+
+def brief(judge: dict[str, Any]) -> str:
+    """Return the judge in a few plain words, for a progress line."""
+    finding = judge["finding"]
+    return f"{SIGNS[finding]} {FINDINGS[finding]}, {judge['budget_used'] * 100:.2g} % of budget"
+
+
+def plan_words(plan: dict[str, Any]) -> str:
+    """Return what the judge of a plan will do, in a line."""
+    found = []
+    if plan["errors"]:
+        found.append(f"errors {plan['errors']['find']:g} ×")
+    if plan["latency"]:
+        found.append(f"latency +{plan['latency']['find'] * 100:g} %")
+    found += [metric["name"] for metric in plan["metrics"]]
+    sure, risk = plan["confidence"] * 100, plan["budget"] * 100
+    return f"judge: {', '.join(found)} found or excluded ({sure:g} % sure), wrong rollback at most {risk:g} %"
