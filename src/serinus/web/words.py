@@ -111,9 +111,9 @@ _KOREAN = {
     "Watched": "감시 중",
     "Watched for another {time} against what was recorded of {stable}. If it gets worse, "
     "everyone goes back to {stable}.": (
-        "앞으로 {time} 동안 기록된 {stable}과(와) 비교하며 감시합니다. 나빠지면 모두 {stable}(으)로 돌아갑니다."
+        "앞으로 {time} 동안 기록된 {stable}과(와) 비교하며 감시합니다. "
+        "나빠지면 모두 {stable}(으)로 돌아갑니다."
     ),
-    "Limits": "한계값 검사",
     "All": "전체",
     "Show": "보기",
     "service": "서비스",
