@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, replace
 
 import httpx
@@ -75,15 +76,15 @@ class World:
         spread: float = 0.0,
         **more,
     ) -> None:
-        """Send one SDK batch; a quarter of it ``spread`` times as fast, a quarter as slow."""
+        """Send one SDK batch; its latencies are ``ms``, or ``spread`` (log-normal) around it."""
         from serinus.core.histogram import Histogram
 
         self.seq = getattr(self, "seq", 0) + 1
         latency = Histogram()
-        part = requests // 4 if spread else 0
-        for factor, count in ((1 / spread, part), (1.0, requests - 2 * part), (spread, part)) if part else ():
-            latency.record(ms * factor, count)
-        if not part:
+        chance = random.Random(self.seq)
+        for _ in range(requests if spread else 0):
+            latency.record(ms * chance.lognormvariate(0, spread))
+        if not spread:
             latency.record(ms, requests)
         window = {
             "service": "checkout",
@@ -113,9 +114,30 @@ class World:
         for _ in range(windows):
             for side, (requests, errors, ms) in (("canary", canary), ("stable", stable)):
                 if requests:
-                    more = {"spread": 1.6, "endpoint": endpoint}
+                    more = {"spread": 0.45, "endpoint": endpoint}
                     await self.serve(deployment, side, requests, errors, ms, **more)
             await self.tick(10)
+
+    async def assign(self, deployment: str, units: int) -> None:
+        """Put units on the canary, as an SDK would report them."""
+        from serinus.ports.store import Assignment
+
+        async with self.running.plane.context.store.begin() as tx:
+            tenant = (await tx.tenants.all())[0].id
+            items = [
+                Assignment(
+                    id=f"asg_{n}",
+                    tenant_id=tenant,
+                    deployment_id=deployment,
+                    unit_hash=f"{n:016x}",
+                    version="v2",
+                    priority="user_id",
+                    key=f"user-{n}",
+                    assigned_at=self.clock.now(),
+                )
+                for n in range(units)
+            ]
+            await tx.assignments.add(items)
 
     async def answered(self, deployment: str, answer: object, **changes) -> None:
         """Store a judge's answer (see ``answers.py``) as if the monitor had just looked."""

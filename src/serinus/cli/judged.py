@@ -9,6 +9,7 @@ from rich.markup import escape
 from serinus.control.judgement import (
     FINDINGS,
     SIGNS,
+    budget_text,
     chance_text,
     change_text,
     interval_text,
@@ -32,7 +33,7 @@ def judge_lines(judge: dict[str, Any], view: dict[str, Any]) -> list[str]:
     for check in judge["checks"]:
         lines += _check(check, view)
     lines.append(f"  └─ {_budget(judge)}")
-    if judge["slices"]:
+    if judge["slices"] and finding == "harm":
         lines += ["  where it hurts", *(f"     {_slice(s)}" for s in judge["slices"][:MOST_SLICES])]
     return lines
 
@@ -42,7 +43,7 @@ def _check(check: dict[str, Any], view: dict[str, Any]) -> list[str]:
     sign, word, colour = SIGNS[check["finding"]], FINDINGS[check["finding"]], COLOURS[check["finding"]]
     if check["over"]:
         word += ", while both ran"
-    size = interval_text(check) or "nothing to compare yet"
+    size = interval_text(check) or ("" if check["note"] else "nothing to compare yet")
     lines = [f"  ├─ [{colour}]{sign} {escape(check['label']):<9}[/] {size:<26} [{colour}]{word}[/]"]
     if check["canary"] is not None or check["stable"] is not None:
         canary, stable = (value_text(check[side], check["unit"]) for side in ("canary", "stable"))
@@ -51,6 +52,8 @@ def _check(check: dict[str, Any], view: dict[str, Any]) -> list[str]:
         lines.append(f"  │    [dim]{escape(sides)}[/]")
     if check["finding"] not in ("harm", "safe") and (needs := needs_text(check)):
         lines.append(f"  │    [dim]{needs}[/]")
+    if check["note"]:
+        lines.append(f"  │    [dim]{check['note']}[/]")
     return lines
 
 
@@ -59,9 +62,11 @@ def _budget(judge: dict[str, Any]) -> str:
     used = judge["budget_used"]
     filled = min(BAR, round(used * BAR))
     colour = "red" if judge["finding"] == "harm" else "green" if used < 0.5 else "yellow"
-    words = f"{used * 100:.2g} % of the error budget used"
+    words = f"{budget_text(used)} % of the error budget used"
     when = judge["seconds_needed"]
-    if judge["finding"] not in ("harm", "safe"):
+    if judge["tolerated"]:
+        words += ": a difference, but a tolerated one"
+    elif judge["finding"] not in ("harm", "safe"):
         words += f"; sure in about {duration(when)}" if when else "; not known yet when it is sure"
     return f"[{colour}]{'━' * filled}[/][dim]{'─' * (BAR - filled)}[/] {words}"
 
@@ -86,7 +91,7 @@ def watch_line(watch: dict[str, Any]) -> str:
 def brief(judge: dict[str, Any]) -> str:
     """Return the judge in a few plain words, for a progress line."""
     finding = judge["finding"]
-    return f"{SIGNS[finding]} {FINDINGS[finding]}, {judge['budget_used'] * 100:.2g} % of budget"
+    return f"{SIGNS[finding]} {FINDINGS[finding]}, {budget_text(judge['budget_used'])} % of budget"
 
 
 def plan_words(plan: dict[str, Any]) -> str:

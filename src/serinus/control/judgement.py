@@ -22,6 +22,7 @@ __all__ = [
     "FINDINGS",
     "SIGNS",
     "answer_view",
+    "budget_text",
     "chance_text",
     "change_text",
     "interval_text",
@@ -54,6 +55,9 @@ ALONE = {
     Finding.SAFE: "Everyone is on it: no worse than what was recorded of stable",
     Finding.NOT_YET: "Everyone is on it: too early to tell",
 }
+#: Notes on what would look like a contradiction.
+OTHERWISE = "it is the latency: errors are within what is tolerated"
+SHARPER = "excluded by the test for just this size, which is sharper than the interval"
 NOTHING = "Nothing to compare yet"
 UNDECIDED = (Finding.NOT_YET, Finding.CANNOT_TELL)
 #: Evidence above this is as good as certain: the number says nothing more.
@@ -94,6 +98,7 @@ def answer_view(answer: Answer, plan: Plan) -> dict[str, Any]:
         "needed": answer.needed,
         "budget": plan.budget,
         "budget_used": answer.budget_used,
+        "tolerated": answer.budget_used >= 1.0 and finding is not Finding.HARM,
         "confidence": plan.confidence,
         "excluded": answer.excluded,
         "requests": answer.requests,
@@ -113,7 +118,8 @@ def _check_view(c: CheckAnswer, plan: Plan, *, over: bool) -> dict[str, Any]:
     ``over``: stable gets no traffic any more, so this comparison is what it was.
     """
     scale, tolerated, find = _marks(c, plan)
-    inside = c.interval
+    inside, note = c.interval, _note(c, tolerated, find)
+    estimate = inside.estimate if inside else _plain_ratio(c) if scale == "ratio" and not note else None
     return {
         "check": c.check,
         "label": label(c.check),
@@ -125,7 +131,7 @@ def _check_view(c: CheckAnswer, plan: Plan, *, over: bool) -> dict[str, Any]:
         "unit": c.unit,
         # What estimate, bounds and marks are: canary ÷ stable, or canary − stable.
         "scale": scale,
-        "estimate": inside.estimate if inside else _plain_ratio(c) if scale == "ratio" else None,
+        "estimate": estimate,
         "low": inside.low if inside else None,
         "high": inside.high if inside else None,
         "tolerated": tolerated,
@@ -134,7 +140,18 @@ def _check_view(c: CheckAnswer, plan: Plan, *, over: bool) -> dict[str, Any]:
         "requests_needed": None if over else c.requests_needed,
         "seconds_needed": None if over else c.seconds_needed,
         "smallest": c.smallest,
+        "note": note,
     }
+
+
+def _note(c: CheckAnswer, tolerated: float | None, find: float | None) -> str:
+    """Say what would look like a contradiction otherwise; empty when there is none."""
+    ratio = _plain_ratio(c)
+    if c.check == "alone" and c.finding is Finding.HARM and (ratio is None or ratio <= (tolerated or 1.0)):
+        return OTHERWISE
+    if c.finding is Finding.SAFE and c.interval and find is not None and c.interval.high > find:
+        return SHARPER
+    return ""
 
 
 def _marks(c: CheckAnswer, plan: Plan) -> tuple[str, float | None, float | None]:
@@ -228,7 +245,9 @@ def change_text(value: float, check: Mapping[str, Any]) -> str:
     if check["unit"] == "ms" and value < 2:
         part = (value - 1) * 100
         return f"{part:+.{0 if abs(part) >= 10 else 1}f} %".replace("-", "−")
-    return times(value) if value < 1000 else "> 1,000 ×"
+    if value >= 1000:
+        return "> 1,000 ×"
+    return times(value) if value >= 0.01 else "0 ×"
 
 
 def interval_text(check: Mapping[str, Any]) -> str:
@@ -260,6 +279,16 @@ def needs_text(needed: Mapping[str, Any]) -> str:
         return ""
     when = "" if seconds is None else f", about {duration(seconds)}"
     return f"needs {requests:,} more canary requests{when}"
+
+
+def budget_text(used: float) -> str:
+    """Return a part of the error budget in percent.
+
+    >>> budget_text(0.0312), budget_text(0.31), budget_text(0.9999)
+    ('3.1', '31', '99')
+    """
+    percent = min(100.0, used * 100)
+    return f"{percent:.2g}" if percent < 10 else f"{int(percent)}"
 
 
 def chance_text(evidence: float) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from serinus.control.judgement import (
     FINDINGS,
     SIGNS,
+    budget_text,
     chance_text,
     change_text,
     interval_text,
@@ -18,6 +19,9 @@ from serinus.web.intervals import interval_picture
 from serinus.web.words import translator
 
 __all__ = ["panel", "watch_text"]
+
+HINT = "At 100 % it rolls back. At most {n} % of good canaries ever get there."
+TOLERATED = "There is a difference, but a tolerated one: it is not rolled back for it."
 
 Translate = Callable[[str], str]
 
@@ -31,16 +35,20 @@ def panel(view: Mapping[str, Any], language: str) -> dict[str, Any] | None:
         "finding": judge["finding"],
         "sign": SIGNS[judge["finding"]],
         "headline": t(judge["headline"]),
-        "sentence": judge["sentence"] if language == "en" else _sentence(judge, t),
+        "sentence": _sentence(judge, view, language),
         "checks": [_row(c, view, t, language) for c in sorted(judge["checks"], key=lambda c: c["over"])],
         "budget": _budget(judge, t, language),
+        "where": t("Where it hurts" if judge["finding"] == "harm" else "Where a difference shows"),
         "slices": [_slice(s, t) for s in judge["slices"]],
         "warnings": judge["warnings"],
     }
 
 
-def _sentence(judge: Mapping[str, Any], t: Translate) -> str:
-    """Return the judge's numbers as one sentence where its own English one is not read."""
+def _sentence(judge: Mapping[str, Any], view: Mapping[str, Any], language: str) -> str:
+    """Return the judge's sentence, unless the page's first one says it; other languages get the numbers."""
+    if language == "en":
+        return "" if judge["sentence"].rstrip(".") in view["sentence"] else str(judge["sentence"])
+    t = translator(language)
     clauses = []
     for c in judge["checks"]:
         if c["over"] or c["canary"] is None:
@@ -68,6 +76,7 @@ def _row(c: Mapping[str, Any], view: Mapping[str, Any], t: Translate, language: 
         "size": size.replace(" to ", f" {t('to')} "),
         "picture": interval_picture(c, spoken),
         "marks": _marks(c, t),
+        "note": t(c["note"]) if c["note"] else "",
         "needs": _needs(c, t, language) if c["finding"] not in ("harm", "safe") and not c["over"] else "",
     }
 
@@ -101,11 +110,9 @@ def _budget(judge: Mapping[str, Any], t: Translate, language: str) -> dict[str, 
         when = t("sure in about {time}").format(time=_time(judge["seconds_needed"], language))
     return {
         "percent": round(min(100.0, used), 2),
-        "text": t("{n} % of the error budget used").format(n=f"{used:.2g}" if used < 99.5 else "100"),
+        "text": t("{n} % of the error budget used").format(n=budget_text(judge["budget_used"])),
         "when": when,
-        "hint": t("At 100 % it rolls back. At most {n} % of good canaries ever get there.").format(
-            n=f"{judge['budget'] * 100:g}"
-        ),
+        "hint": t(TOLERATED) if judge["tolerated"] else t(HINT).format(n=f"{judge['budget'] * 100:g}"),
     }
 
 

@@ -100,6 +100,16 @@ _KOREAN = {
         "100 %가 되면 롤백합니다. 정상 카나리가 그렇게 될 확률은 최대 {n} %입니다."
     ),
     "Error budget": "오류 예산",
+    "There is a difference, but a tolerated one: it is not rolled back for it.": (
+        "차이가 있지만 허용 범위 안이므로 롤백하지 않습니다."
+    ),
+    "it is the latency: errors are within what is tolerated": (
+        "지연 시간 때문입니다: 오류는 허용 범위 안입니다"
+    ),
+    "excluded by the test for just this size, which is sharper than the interval": (
+        "구간보다 예리한, 바로 이 크기에 대한 검정으로 배제되었습니다"
+    ),
+    "Where a difference shows": "차이가 나타나는 곳",
     "Where it hurts": "문제가 나타나는 곳",
     "Worst in": "가장 나쁜 곳",
     "where": "위치",
