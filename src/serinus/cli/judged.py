@@ -10,10 +10,9 @@ from serinus.control.judgement import (
     FINDINGS,
     SIGNS,
     budget_text,
-    chance_text,
-    change_text,
     interval_text,
     needs_text,
+    slice_text,
     value_text,
 )
 from serinus.core.analysis.sequential.words import duration
@@ -34,7 +33,10 @@ def judge_lines(judge: dict[str, Any], view: dict[str, Any]) -> list[str]:
         lines += _check(check, view)
     lines.append(f"  └─ {_budget(judge)}")
     if judge["slices"] and finding == "harm":
-        lines += ["  where it hurts", *(f"     {_slice(s)}" for s in judge["slices"][:MOST_SLICES])]
+        lines += [
+            "  where it hurts",
+            *(f"     [red]✘[/] {escape(slice_text(s))}" for s in judge["slices"][:MOST_SLICES]),
+        ]
     return lines
 
 
@@ -69,16 +71,6 @@ def _budget(judge: dict[str, Any]) -> str:
     elif judge["finding"] not in ("harm", "safe"):
         words += f"; sure in about {duration(when)}" if when else "; not known yet when it is sure"
     return f"[{colour}]{'━' * filled}[/][dim]{'─' * (BAR - filled)}[/] {words}"
-
-
-def _slice(s: dict[str, Any]) -> str:
-    unit = "ratio" if s["check"] == "errors" else "ms"
-    sides = ""
-    if s["canary"] is not None and s["stable"] is not None:
-        sides = f" {value_text(s['canary'], unit)} against {value_text(s['stable'], unit)}"
-    size = f" {change_text(s['ratio'], {'scale': 'ratio', 'unit': unit})}" if s["ratio"] else ""
-    said = f"{s['stratum']}  {s['check']}{size}{sides}"
-    return f"[red]✘[/] {escape(said)} [dim](by chance: {chance_text(s['evidence'])})[/]"
 
 
 def watch_line(watch: dict[str, Any]) -> str:

@@ -54,7 +54,7 @@ def traffic_line(view: dict[str, Any], percentage: float | None = None) -> str:
     """Return who gets how much: ``v1 95 % ─ v2 5 %``."""
     canary = view["traffic_percentage"] if percentage is None else percentage
     filled = round(canary / 5)
-    bar = f"[green]{'━' * (20 - filled)}[/][yellow]{'━' * filled}[/]"
+    bar = f"[green]{'─' * (20 - filled)}[/][yellow]{'━' * filled}[/]"
     stable, version = escape(view["stable_version"]), escape(view["version"])
     return f"{stable} [bold]{100 - canary:g} %[/] {bar} {version} [bold]{canary:g} %[/]"
 

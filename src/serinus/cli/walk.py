@@ -126,7 +126,9 @@ class Walk:
             self.out.print("  metrics")
             for line in tree(fixed, "  "):
                 self.out.print(line)
-        self.out.print(f"  validation  {'[bold green]PASSED[/]' if passed else '[bold red]FAILED[/]'}")
+        unsure = passed and judge is not None and judge["finding"] != "safe"
+        why = " [dim]no harm found; it goes on looking[/]" if unsure else ""
+        self.out.print(f"  validation  {'[bold green]PASSED[/]' if passed else '[bold red]FAILED[/]'}{why}")
 
     def _step(self, view: dict[str, Any]) -> int | None:
         """Act on the state; return an exit code when the walk is over."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from serinus.control.judgement import (
-    chance_text,
-    change_text,
     interval_text,
     judge_view,
     needs_text,
+    slice_text,
     value_text,
     watch_view,
 )
@@ -40,18 +36,9 @@ def harm_facts(d: Deployment) -> Facts:
             sure = "" if c["low"] is None else f", {judge['confidence'] * 100:g} % sure, at every look"
             facts.append((f"Canary to stable{name}", f"{said}{sure}"))
     if judge["slices"]:
-        worst = "\n".join(f"• {_slice(s)}" for s in judge["slices"][:MOST_SLICES])
+        worst = "\n".join(f"• {slice_text(s)}" for s in judge["slices"][:MOST_SLICES])
         facts.append(("Worst in", worst))
     return tuple(facts)
-
-
-def _slice(s: Mapping[str, Any]) -> str:
-    unit = "ratio" if s["check"] == "errors" else "ms"
-    sides = ""
-    if s["canary"] is not None and s["stable"] is not None:
-        sides = f" {value_text(s['canary'], unit)} against {value_text(s['stable'], unit)}"
-    size = f", {change_text(s['ratio'], {'scale': 'ratio', 'unit': unit})}" if s["ratio"] else ""
-    return f"{s['stratum']}: {s['check']}{sides}{size} (by chance: {chance_text(s['evidence'])})"
 
 
 def sentence_facts(d: Deployment) -> Facts:

@@ -29,6 +29,7 @@ __all__ = [
     "judge_view",
     "label",
     "needs_text",
+    "slice_text",
     "surely_differs",
     "value_text",
     "watch_view",
@@ -298,3 +299,12 @@ def chance_text(evidence: float) -> str:
     ('1 in 1,234', 'below 1 in a million')
     """
     return "below 1 in a million" if evidence >= CERTAIN else f"1 in {max(1.0, evidence):,.0f}"
+
+
+def slice_text(s: Mapping[str, Any]) -> str:
+    """Return where harm shows, with both sides, how much worse, and how likely that is by chance."""
+    unit, sides = "ratio" if s["check"] == "errors" else "ms", ""
+    if s["canary"] is not None and s["stable"] is not None:
+        sides = f" {value_text(s['canary'], unit)} against {value_text(s['stable'], unit)}"
+    size = f", {change_text(s['ratio'], {'scale': 'ratio', 'unit': unit})}" if s["ratio"] else ""
+    return f"{s['stratum']}: {s['check']}{sides}{size} (by chance: {chance_text(s['evidence'])})"
