@@ -109,6 +109,10 @@ _KOREAN = {
     "excluded by the test for just this size, which is sharper than the interval": (
         "구간보다 예리한, 바로 이 크기에 대한 검정으로 배제되었습니다"
     ),
+    "Recommended": "권장",
+    "promote": "승격",
+    "rollback": "롤백",
+    "wait": "기다림",
     "Where a difference shows": "차이가 나타나는 곳",
     "Where it hurts": "문제가 나타나는 곳",
     "Worst in": "가장 나쁜 곳",
