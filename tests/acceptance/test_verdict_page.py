@@ -81,7 +81,7 @@ async def test_after_promotion_the_watch_says_how_long_and_against_what(world):
         world, ALONE, status=Status.ACTIVE, phase="watching", ended_at=world.clock.now(), traffic_bp=10_000
     )
     said = words(page)
-    assert "◉ Watched Watched for another 30 min against what was recorded of v1" in said
+    assert "◉ Watched for another 30 min against what was recorded of v1" in said
     assert "✔ Everyone is on it: no worse than what was recorded of stable" in said
     assert said.count("while both ran") == 2
     assert "v1 0.3 % (recorded)" in said

@@ -225,3 +225,29 @@ def test_the_terminal_names_the_watch_and_the_plan():
     assert plan_words(to_json(Plan())) == (
         "judge: errors 2 ×, latency +10 % found or excluded (95 % sure), wrong rollback at most 1 %"
     )
+
+
+def test_what_has_ended_waits_for_nothing():
+    """A canary that was rolled back by hand needs no more requests."""
+    view = views.deployment_view(judged(NOT_YET, status=Status.ROLLED_BACK))
+    assert (view["judge"]["requests_needed"], view["judge"]["checks"][0]["requests_needed"]) == (0, None)
+    assert plain(judge_lines(view["judge"], view))[-1].endswith("3 % of the error budget used")
+
+
+def test_a_certain_but_tolerated_difference_is_not_called_a_spent_budget():
+    """It would look like a rollback that did not happen."""
+    view = views.deployment_view(judged(replace(SAFE, budget_used=1.0)))
+    assert plain(judge_lines(view["judge"], view))[-1].endswith(
+        "it surely differs, but no more than is tolerated"
+    )
+
+
+def test_what_looks_like_a_contradiction_is_explained():
+    """A harm beside good numbers, and "safe" beside an interval that reaches further."""
+    alone = replace(ALONE.checks[2], finding=Finding.HARM)
+    view = judgement.judge_view(judged(replace(ALONE, finding=Finding.HARM, checks=(alone,))))
+    assert view["checks"][0]["estimate"] is None
+    assert view["checks"][0]["note"] == "it is the latency: errors are within what is tolerated"
+    wide = replace(SAFE.checks[0], interval=Interval(estimate=1.0, low=0.4, high=2.4))
+    view = judgement.judge_view(judged(replace(SAFE, checks=(wide,))))
+    assert view["checks"][0]["note"].startswith("excluded by the test for just this size")

@@ -52,7 +52,7 @@ def _check(check: dict[str, Any], view: dict[str, Any]) -> list[str]:
         recorded = " (recorded)" if check["check"] == "alone" else ""
         sides = f"{view['version']} {canary}, {view['stable_version']} {stable}{recorded}"
         lines.append(f"  │    [dim]{escape(sides)}[/]")
-    if check["finding"] not in ("harm", "safe") and (needs := needs_text(check)):
+    if needs := needs_text(check):
         lines.append(f"  │    [dim]{needs}[/]")
     if check["note"]:
         lines.append(f"  │    [dim]{check['note']}[/]")
@@ -64,12 +64,13 @@ def _budget(judge: dict[str, Any]) -> str:
     used = judge["budget_used"]
     filled = min(BAR, round(used * BAR))
     colour = "red" if judge["finding"] == "harm" else "green" if used < 0.5 else "yellow"
-    words = f"{budget_text(used)} % of the error budget used"
-    when = judge["seconds_needed"]
+    words, when = f"{budget_text(used)} % of the error budget used", judge["seconds_needed"]
     if judge["tolerated"]:
-        words += ": a difference, but a tolerated one"
-    elif judge["finding"] not in ("harm", "safe"):
-        words += f"; sure in about {duration(when)}" if when else "; not known yet when it is sure"
+        words = "it surely differs, but no more than is tolerated"
+    elif when:
+        words += f"; sure in about {duration(when)}"
+    elif any(c["waits"] for c in judge["checks"]):
+        words += "; not known yet when it is sure"
     return f"[{colour}]{'━' * filled}[/][dim]{'─' * (BAR - filled)}[/] {words}"
 
 

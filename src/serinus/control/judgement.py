@@ -16,7 +16,7 @@ from serinus.core.analysis.sequential.words import duration, times
 from serinus.core.codec import to_json
 from serinus.core.decide import plan_of
 from serinus.core.lifecycle.moves import under_watch
-from serinus.core.model import Deployment
+from serinus.core.model import Deployment, Status
 
 __all__ = [
     "FINDINGS",
@@ -79,13 +79,18 @@ def judge_view(d: Deployment) -> dict[str, Any] | None:
         needed=plan.candidates / plan.budget,
         budget_used=0.0,
     )
-    return answer_view(answer, plan)
+    return answer_view(answer, plan, ended=d.status is not Status.CANARY and not under_watch(d))
 
 
-def answer_view(answer: Answer, plan: Plan) -> dict[str, Any]:
-    """Return an answer as the API shows it: the judge's numbers beside what the plan asks of them."""
+def answer_view(answer: Answer, plan: Plan, *, ended: bool = False) -> dict[str, Any]:
+    """Return an answer as the API shows it: the judge's numbers beside what the plan asks of them.
+
+    ``ended``: nothing is measured any more, so there is nothing left to wait for.
+    """
     alone = next((c for c in answer.checks if c.check == "alone"), None)
-    checks = [_check_view(c, plan, over=alone is not None and c is not alone) for c in answer.checks]
+    checks = [
+        _check_view(c, plan, over=alone is not None and c is not alone, ended=ended) for c in answer.checks
+    ]
     finding, sentence = answer.finding, answer.sentence
     if alone is not None and finding is not Finding.HARM:
         # Both sides were compared before; what is asked now is how the canary does by itself.
@@ -105,20 +110,21 @@ def answer_view(answer: Answer, plan: Plan) -> dict[str, Any]:
         "requests": answer.requests,
         "step_requests": answer.step_requests,
         "min_requests": plan.min_requests,
-        "requests_needed": _most(c["requests_needed"] for c in checks if _open(c)),
-        "seconds_needed": _most(c["seconds_needed"] for c in checks if _open(c)),
+        "requests_needed": _most(c["requests_needed"] for c in checks if c["waits"]),
+        "seconds_needed": _most(c["seconds_needed"] for c in checks if c["waits"]),
         "checks": checks,
         "slices": [to_json(s) for s in answer.slices],
         "warnings": list(answer.warnings),
     }
 
 
-def _check_view(c: CheckAnswer, plan: Plan, *, over: bool) -> dict[str, Any]:
+def _check_view(c: CheckAnswer, plan: Plan, *, over: bool, ended: bool) -> dict[str, Any]:
     """Return one check: both sides, the interval, and the marks that it is read against.
 
     ``over``: stable gets no traffic any more, so this comparison is what it was.
     """
     scale, tolerated, find = _marks(c, plan)
+    waits = c.finding in UNDECIDED and not over and not ended
     inside, note = c.interval, _note(c, tolerated, find)
     estimate = inside.estimate if inside else _plain_ratio(c) if scale == "ratio" and not note else None
     return {
@@ -138,8 +144,9 @@ def _check_view(c: CheckAnswer, plan: Plan, *, over: bool) -> dict[str, Any]:
         "tolerated": tolerated,
         "worth_finding": find,
         "evidence": min(c.evidence, MOST),
-        "requests_needed": None if over else c.requests_needed,
-        "seconds_needed": None if over else c.seconds_needed,
+        "waits": waits,
+        "requests_needed": c.requests_needed if waits else None,
+        "seconds_needed": c.seconds_needed if waits else None,
         "smallest": c.smallest,
         "note": note,
     }
@@ -175,10 +182,6 @@ def _marks(c: CheckAnswer, plan: Plan) -> tuple[str, float | None, float | None]
 
 def _plain_ratio(c: CheckAnswer) -> float | None:
     return c.canary / c.stable if c.canary is not None and c.stable else None
-
-
-def _open(check: Mapping[str, Any]) -> bool:
-    return check["finding"] in UNDECIDED and not check["over"]
 
 
 def _most(values: Iterable[float | None]) -> float | None:
@@ -244,7 +247,9 @@ def change_text(value: float, check: Mapping[str, Any]) -> str:
     if check["scale"] == "difference":
         return f"{value:+.3g}".replace("-", "−")
     if check["unit"] == "ms" and value < 2:
-        part = (value - 1) * 100
+        part = round((value - 1) * 100, 1)
+        if part == 0:
+            return "0 %"
         return f"{part:+.{0 if abs(part) >= 10 else 1}f} %".replace("-", "−")
     if value >= 1000:
         return "> 1,000 ×"

@@ -20,8 +20,10 @@ from serinus.web.words import translator
 
 __all__ = ["panel", "watch_text"]
 
+USED = "{n} % of the error budget used"
 HINT = "At 100 % it rolls back. At most {n} % of good canaries ever get there."
-TOLERATED = "There is a difference, but a tolerated one: it is not rolled back for it."
+TOLERATED = "It surely differs, but no more than is tolerated"
+TOO_SMALL = "All of the error budget has gone into a difference that is too small to roll back for."
 
 Translate = Callable[[str], str]
 
@@ -77,7 +79,7 @@ def _row(c: Mapping[str, Any], view: Mapping[str, Any], t: Translate, language: 
         "picture": interval_picture(c, spoken),
         "marks": _marks(c, t),
         "note": t(c["note"]) if c["note"] else "",
-        "needs": _needs(c, t, language) if c["finding"] not in ("harm", "safe") and not c["over"] else "",
+        "needs": _needs(c, t, language),
     }
 
 
@@ -106,13 +108,13 @@ def _budget(judge: Mapping[str, Any], t: Translate, language: str) -> dict[str, 
     """Return how much of the error budget is used, and when it will know."""
     used = judge["budget_used"] * 100
     when = ""
-    if judge["finding"] not in ("harm", "safe") and judge["seconds_needed"]:
+    if judge["seconds_needed"]:
         when = t("sure in about {time}").format(time=_time(judge["seconds_needed"], language))
     return {
         "percent": round(min(100.0, used), 2),
-        "text": t("{n} % of the error budget used").format(n=budget_text(judge["budget_used"])),
+        "text": t(TOLERATED) if judge["tolerated"] else t(USED).format(n=budget_text(judge["budget_used"])),
         "when": when,
-        "hint": t(TOLERATED) if judge["tolerated"] else t(HINT).format(n=f"{judge['budget'] * 100:g}"),
+        "hint": t(TOO_SMALL) if judge["tolerated"] else t(HINT).format(n=f"{judge['budget'] * 100:g}"),
     }
 
 
@@ -140,9 +142,9 @@ def watch_text(watch: Mapping[str, Any] | None, view: Mapping[str, Any], languag
 
 
 def _time(seconds: float, language: str) -> str:
-    said = duration(seconds)
+    said = duration(seconds).replace(" ", "\u00a0")  # a number and its unit stay on one line
     if language != "ko":
         return said
-    for english, korean in ((" min", "분"), (" s", "초"), (" h", "시간")):
+    for english, korean in (("\u00a0min", "분"), ("\u00a0s", "초"), ("\u00a0h", "시간")):
         said = said.replace(english, korean)
     return said

@@ -100,8 +100,9 @@ _KOREAN = {
         "100 %가 되면 롤백합니다. 정상 카나리가 그렇게 될 확률은 최대 {n} %입니다."
     ),
     "Error budget": "오류 예산",
-    "There is a difference, but a tolerated one: it is not rolled back for it.": (
-        "차이가 있지만 허용 범위 안이므로 롤백하지 않습니다."
+    "It surely differs, but no more than is tolerated": "차이는 확실하지만 허용 범위 안입니다",
+    "All of the error budget has gone into a difference that is too small to roll back for.": (
+        "오류 예산이 모두, 롤백하기에는 너무 작은 차이에 쓰였습니다."
     ),
     "it is the latency: errors are within what is tolerated": (
         "지연 시간 때문입니다: 오류는 허용 범위 안입니다"
