@@ -87,6 +87,24 @@ async def test_after_promotion_the_watch_says_how_long_and_against_what(world):
     assert "v1 0.3 % (recorded)" in said
 
 
+async def test_the_list_and_the_confirm_page_speak_from_the_judge(world):
+    """A row says what is found; one that is watched is still under way; promoting says what is advised."""
+    await world.service()
+    identity = await world.canary(**JUDGED)
+    await world.serve(identity, "stable", 900)
+    await world.serve(identity, "canary", 100)
+    await world.answered(identity, NOT_YET)
+    c = await browser_for(world)
+    assert "… too early" in words((await c.get("/")).text)
+    advice = words((await c.get(f"/deployments/{identity}/promote")).text)
+    assert "Recommended: wait. no harm seen so far; errors: 0.31 %" in advice
+    watched = {"status": Status.ACTIVE, "phase": "watching", "ended_at": world.clock.now()}
+    await world.answered(identity, ALONE, **watched)
+    listed = (await c.get("/")).text
+    assert "◉ Watched" in words(listed)
+    assert 'data-part="earlier"' not in listed
+
+
 async def test_fixed_thresholds_have_no_verdict_panel(world):
     """They look as they always did."""
     await world.service()

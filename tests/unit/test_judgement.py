@@ -251,3 +251,13 @@ def test_what_looks_like_a_contradiction_is_explained():
     wide = replace(SAFE.checks[0], interval=Interval(estimate=1.0, low=0.4, high=2.4))
     view = judgement.judge_view(judged(replace(SAFE, checks=(wide,))))
     assert view["checks"][0]["note"].startswith("excluded by the test for just this size")
+
+
+def test_before_the_first_request_it_does_not_say_that_it_will_be_too_late():
+    """Without a rate there is nothing to project."""
+    early = replace(ERRORS_EARLY, finding=Finding.CANNOT_TELL, interval=None, canary=None, stable=None)
+    view = judgement.judge_view(
+        judged(replace(NOT_YET, finding=Finding.CANNOT_TELL, checks=(early,), requests=0))
+    )
+    assert (view["finding"], view["headline"]) == ("not_yet", "Nothing to compare yet")
+    assert view["checks"][0]["finding"] == "not_yet"

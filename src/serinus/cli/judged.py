@@ -70,7 +70,7 @@ def _budget(judge: dict[str, Any]) -> str:
     elif when:
         words += f"; sure in about {duration(when)}"
     elif any(c["waits"] for c in judge["checks"]):
-        words += "; not known yet when it is sure"
+        words += "; time still unknown"
     return f"[{colour}]{'━' * filled}[/][dim]{'─' * (BAR - filled)}[/] {words}"
 
 

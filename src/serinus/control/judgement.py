@@ -6,6 +6,7 @@ The API, the pages, the terminal and the notifications all speak from ``judge_vi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -87,6 +88,8 @@ def answer_view(answer: Answer, plan: Plan, *, ended: bool = False) -> dict[str,
 
     ``ended``: nothing is measured any more, so there is nothing left to wait for.
     """
+    if not answer.requests and answer.finding is not Finding.HARM:
+        answer = _nothing_seen(answer)
     alone = next((c for c in answer.checks if c.check == "alone"), None)
     checks = [
         _check_view(c, plan, over=alone is not None and c is not alone, ended=ended) for c in answer.checks
@@ -98,7 +101,7 @@ def answer_view(answer: Answer, plan: Plan, *, ended: bool = False) -> dict[str,
     headlines = ALONE if alone is not None and alone.finding is finding else HEADLINES
     return {
         "finding": finding.value,
-        "headline": headlines.get(finding, HEADLINES[finding]) if checks else NOTHING,
+        "headline": headlines.get(finding, HEADLINES[finding]) if answer.requests else NOTHING,
         "sentence": sentence,
         "evidence": answer.evidence,
         "needed": answer.needed,
@@ -116,6 +119,12 @@ def answer_view(answer: Answer, plan: Plan, *, ended: bool = False) -> dict[str,
         "slices": [to_json(s) for s in answer.slices],
         "warnings": list(answer.warnings),
     }
+
+
+def _nothing_seen(answer: Answer) -> Answer:
+    """Return an answer without a guess at the time: nothing was seen that could be projected."""
+    checks = tuple(replace(c, finding=Finding.NOT_YET) for c in answer.checks)
+    return replace(answer, finding=Finding.NOT_YET, sentence=f"{NOTHING}.", checks=checks)
 
 
 def _check_view(c: CheckAnswer, plan: Plan, *, over: bool, ended: bool) -> dict[str, Any]:

@@ -60,14 +60,13 @@ def rollback_alert(  # noqa: PLR0913 - each is one fact of the message, by name
     link: str = "",
     exposed_units: int | None = None,
     seconds: float | None = None,
-    took: float | None = None,
     checks: Sequence[str] = (),
     facts: Sequence[tuple[str, str]] = (),
 ) -> Notification:
     """Return the message of a rollback: what, why, back to which version, and where to look.
 
     ``seconds`` is how long the canary had traffic, ``exposed_units`` how many units were on it,
-    ``took`` how many seconds the rollback took, ``facts`` the judge's numbers by name.
+    ``facts`` the judge's numbers by name.
     """
     back = f"everyone is on {rollback_version} again" if rollback_version else "it gets no more traffic"
     what = f"{version or 'The canary'} of {service} was rolled back: {back}."
@@ -84,7 +83,6 @@ def rollback_alert(  # noqa: PLR0913 - each is one fact of the message, by name
             ("Reason", reason),
             *facts,
             ("Rolled back to", rollback_version),
-            ("Rollback took", None if took is None else f"{took:.1f} s"),
             ("Last checks", others),
             ("Deployment", deployment_id),
             ("Tenant", tenant_name),
