@@ -97,7 +97,7 @@ async def test_the_list_and_the_confirm_page_speak_from_the_judge(world):
     c = await browser_for(world)
     assert "… too early" in words((await c.get("/")).text)
     advice = words((await c.get(f"/deployments/{identity}/promote")).text)
-    assert "Recommended: wait. no harm seen so far; errors: 0.31 %" in advice
+    assert "Recommended: wait : no harm seen so far; errors: 0.31 %" in advice
     watched = {"status": Status.ACTIVE, "phase": "watching", "ended_at": world.clock.now()}
     await world.answered(identity, ALONE, **watched)
     listed = (await c.get("/")).text
