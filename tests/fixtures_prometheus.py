@@ -74,6 +74,7 @@ class Prometheus:
     exporter: Exporter
     port: int = field(default_factory=free_port)
     process: subprocess.Popen | None = None
+    retention: str = "10d"
 
     @property
     def url(self) -> str:
@@ -101,7 +102,7 @@ class Prometheus:
         options = [
             f"--config.file={self.folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={self.folder / 'data'}",
-            "--storage.tsdb.retention.time=10d",
+            f"--storage.tsdb.retention.time={self.retention}",
             f"--web.listen-address=127.0.0.1:{self.port}",
             "--log.level=error",
         ]

@@ -62,7 +62,7 @@ async def test_the_session_from_create_to_promote(world):
 async def test_a_run_that_goes_wrong_ends_on_the_timeline(world):
     """Errors above the limit: automatic rollback within seconds, with its evidence."""
     await world.service()
-    identity = await world.canary()
+    identity = await world.canary(analysis={"preset": "rulesets"})
     await world.tick()
     await world.serve(identity, "stable", 900)
     await world.serve(identity, "canary", 100, errors=8)

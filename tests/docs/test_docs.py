@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "README.ko.md", "docs/in-app.md"]
+PAGES = ["README.md", "README.ko.md", "docs/in-app.md", "docs/judge.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,16 +14,20 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from serinus.bootstrap.clock import SystemClock
+from serinus.bootstrap.sources import source_factory
 from serinus.control.context import Context
 from serinus.control.journal import FileJournal
 from serinus.control.monitor import MONITOR, Loop, Monitor
 from serinus.control.outbox import Relay
 from serinus.control.plane import Plane
+from serinus.control.polling import Poller, SourcePool
 from serinus.control.reconcile import Reconciler
 from serinus.control.traffic import DriverFactory, TrafficPool
+from serinus.core.analysis.queries import Source
 from serinus.core.errors import InvalidInput
 from serinus.drivers.catalog import NOTIFIERS, TRAFFIC
 from serinus.ports.clock import Clock
+from serinus.ports.metrics import MetricSource
 from serinus.ports.notify import Notifier
 from serinus.ports.store import Store
 from serinus.settings import Settings
@@ -55,6 +59,7 @@ class Running:
     settings: Settings
     plane: Plane
     loops: tuple[Loop, ...]
+    poller: Poller
     #: The first admin token, when this start has made it; shown once.
     first_token: str | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -74,6 +79,7 @@ class Running:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.poller.close()
         await self.plane.traffic.close()
         await self.plane.context.store.close()
 
@@ -85,6 +91,7 @@ def build(
     clock: Clock | None = None,
     notifiers: Mapping[str, Notifier] | None = None,
     traffic: Mapping[str, DriverFactory] | None = None,
+    sources: Callable[[Source], MetricSource] | None = None,
 ) -> Running:
     """Build a control plane. What is not given comes from the settings and the environment."""
     channels = notifiers_from(os.environ)[0] if notifiers is None else dict(notifiers)
@@ -98,12 +105,17 @@ def build(
     )
     pool = TrafficPool(traffic_factories() if traffic is None else traffic)
     plane = Plane.assemble(context, pool, version=version("serinus"))
-    return Running(settings=settings, plane=plane, loops=_loops(settings, plane, channels))
+    poller = Poller(SourcePool(sources or source_factory(os.environ)))
+    loops = _loops(settings, plane, channels, poller)
+    return Running(settings=settings, plane=plane, loops=loops, poller=poller)
 
 
-def _loops(settings: Settings, plane: Plane, channels: Mapping[str, Notifier]) -> tuple[Loop, ...]:
+def _loops(
+    settings: Settings, plane: Plane, channels: Mapping[str, Notifier], poller: Poller
+) -> tuple[Loop, ...]:
     context = plane.context
-    monitor = Monitor(context, Reconciler(context, plane.traffic, tick=settings.tick_seconds))
+    reconciler = Reconciler(context, plane.traffic, tick=settings.tick_seconds, poller=poller)
+    monitor = Monitor(context, reconciler)
     journal = FileJournal(settings.data_dir.expanduser() / f"delivered-{context.replica}.log")
     relay = Relay(context, channels, journal)
 

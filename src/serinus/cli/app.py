@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from serinus.cli import manage, operate, rollout
+from serinus.cli import backtest, judge, manage, operate, policy, rollout, simulate
 
 __all__ = ["app", "run"]
 
@@ -22,14 +22,18 @@ for name, command in (
     ("demo", operate.demo),
     ("watch", operate.watch),
     ("doctor", operate.doctor),
+    ("simulate", simulate.simulate),
     ("login", manage.login),
     ("dashboard", manage.dashboard),
+    ("judge", judge.judge),
+    ("backtest", backtest.backtest),
     ("version", operate.version),
 ):
     app.command(name)(command)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(manage.services, name="service")
 app.add_typer(manage.tokens, name="token")
+app.add_typer(policy.policies, name="policy")
 app.add_typer(operate.notify, name="notify")
 app.add_typer(operate.proxy, name="proxy")
 

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from serinus.cli.client import Api, Refused, Unreachable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["JsonFlag", "api", "err", "handled", "lines", "out", "print_json"]
+__all__ = ["JsonFlag", "api", "err", "failed", "handled", "lines", "out", "print_json"]
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -49,6 +50,14 @@ def lines(items: Iterable[str]) -> None:
 def print_json(value: Any) -> None:
     """Print JSON as data."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def failed(what: str, next_step: str = "", code: int = 2) -> typer.Exit:
+    """Say on stderr what is wrong and what to do next; return the exit to raise."""
+    err().print(f"[red]✘[/] {escape(what)}")
+    if next_step:
+        err().print(f"  [dim]next[/]  {escape(next_step)}")
+    return typer.Exit(code)
 
 
 @contextmanager

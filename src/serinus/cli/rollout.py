@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,38 +12,14 @@ import typer
 from serinus.cli import judged, render
 from serinus.cli.client import Api, Refused
 from serinus.cli.common import JsonFlag, api, err, handled, lines, out, print_json
+from serinus.cli.planning import STAGES, analysis_of, plan_of
+from serinus.core.policy.presets import PRESETS
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Release a version: walk it, move it, roll it back.")
 
 Named = Annotated[str, typer.Argument(help="Deployment id, or a service: its running deployment.")]
-
-
-def _stages(text: str) -> list[float]:
-    try:
-        listed = [float(part) for part in text.split(",")]
-    except ValueError:
-        listed = []
-    rising = all(a < b for a, b in pairwise(listed))
-    if not listed or not rising or not all(0 < s <= 100 for s in listed):
-        raise typer.BadParameter(f"{text!r}: write rising percentages like 1,5,25,100.")
-    return listed
-
-
-def _plan(
-    stages: list[float],
-    observation: float,
-    final: float,
-    analysis: dict[str, Any],
-    stickiness: str,
-    salt: str,
-) -> dict[str, Any]:
-    steps = [{"traffic_percentage": s, "hold_seconds": final if s == 100 else observation} for s in stages]
-    strategy = {"mode": "auto", "steps": steps, "stickiness": stickiness}
-    if salt:
-        strategy["salt"] = salt
-    return {"strategy": strategy, "analysis": analysis}
 
 
 @app.command()
@@ -55,8 +30,13 @@ def run(
         list[str] | None, typer.Option("--address", help="host:port of the new version; may be repeated.")
     ] = None,
     stages: Annotated[
-        str, typer.Option("--stages", help="Percentages, rising.", envvar="SERINUS_STAGES")
-    ] = "1,5,25,100",
+        str | None,
+        typer.Option(
+            "--stages",
+            help=f"Percentages, rising; by default the policy file's steps, else {STAGES}.",
+            envvar="SERINUS_STAGES",
+        ),
+    ] = None,
     observation_period: Annotated[
         float,
         typer.Option(
@@ -73,7 +53,7 @@ def run(
         str,
         typer.Option(
             "--policy",
-            help="Preset (orchestrator, rulesets, in-app, slo) or a JSON file.",
+            help="Policy file (YAML or JSON), or a preset: " + ", ".join(sorted(PRESETS)) + ".",
             envvar="SERINUS_POLICY",
         ),
     ] = "orchestrator",
@@ -98,9 +78,7 @@ def run(
     """Walk a version through its stages; exit code 0 only when every stage passed."""
     with handled():
         control = api()
-        plan = _plan(
-            _stages(stages), observation_period, final_observation, _analysis(policy), stickiness, salt
-        )
+        plan = plan_of(stages, observation_period, final_observation, policy, stickiness, salt)
         body = {
             "service_id": service,
             "version": version,
@@ -112,19 +90,6 @@ def run(
             _dry_run(control, body)
             return
         _walk(control, body, yes=yes, max_hold=max_hold, poll=poll, report=report, as_json=as_json)
-
-
-def _analysis(policy: str) -> dict[str, Any]:
-    path = Path(policy)
-    if path.suffix != ".json":
-        return {"preset": policy}
-    try:
-        loaded = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(f"{policy}: {error}") from None
-    if not isinstance(loaded, dict):
-        raise typer.BadParameter(f"{policy}: expected one JSON object.")
-    return loaded
 
 
 def _dry_run(control: Api, body: dict[str, Any]) -> None:
@@ -256,7 +221,7 @@ def start(
     workflow: Annotated[
         list[str] | None, typer.Option("--workflow", help="Start with this workflow only.")
     ] = None,
-    policy: Annotated[str, typer.Option("--policy", help="Preset or JSON file.")] = "rulesets",
+    policy: Annotated[str, typer.Option("--policy", help="Policy file, or a preset.")] = "rulesets",
     stickiness: Annotated[str, typer.Option("--stickiness", help="persistent or hash.")] = "persistent",
     as_json: JsonFlag = False,
 ) -> None:
@@ -267,7 +232,7 @@ def start(
             "service_id": service,
             "version": version,
             "addresses": address or [],
-            "analysis": _analysis(policy),
+            "analysis": analysis_of(policy)[0],
             "strategy": {"mode": "manual", "stickiness": stickiness},
         }
         made = control.post("/deployments", body, key=uuid.uuid4().hex)

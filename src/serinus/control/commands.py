@@ -189,7 +189,7 @@ class Commands:
             d,
             config=settled,
             strategy=strategy_from(strategy, settled),
-            policy=policy_from(analysis, settled),
+            policy=policy_from(analysis, settled, tuple(config or ())),
         )
 
     async def update(self, call: Call, deployment_id: str, changes: Mapping[str, Any]) -> Answer:

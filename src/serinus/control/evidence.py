@@ -30,6 +30,8 @@ async def gather(
     traffic: TrafficState | None = None,
     fresh: tuple[int, int] = (0, 0),
     open_breakers: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
+    problems: Mapping[str, str] | None = None,
 ) -> Evidence:
     """Read everything that a decision about ``d`` needs. ``fresh`` is (errors, successes) since last."""
     moment = now.timestamp()
@@ -52,6 +54,8 @@ async def gather(
         open_breakers=open_breakers,
         fresh_errors=fresh[0],
         fresh_successes=fresh[1],
+        notes=notes,
+        problems=problems or {},
     )
 
 

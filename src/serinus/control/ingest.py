@@ -164,13 +164,14 @@ class Ingest:
         """Add everything up per deployment first, so that the store merges each window once."""
         running = snapshot.running
         assigned = running.keys() - snapshot.watched
+        counted = running.keys() - snapshot.elsewhere
         now = self._context.clock.now().timestamp()
         windows: dict[str, dict[tuple[Any, ...], Window]] = defaultdict(dict)
         samples: dict[str, list[Sample]] = defaultdict(list)
         units: list[Assignment] = []
         for batch in batches:
             for given in batch.windows:
-                if given.deployment in running and given.start > now - STALE_SECONDS:
+                if given.deployment in counted and given.start > now - STALE_SECONDS:
                     _collect(windows[given.deployment], self._window(given, now))
             for s in batch.samples:
                 if s.deployment in running:

@@ -13,6 +13,7 @@ from typing import Any
 
 from serinus.control.context import Context, stamp
 from serinus.control.evidence import delta_windows, gather, remember
+from serinus.control.polling import Polled, Poller
 from serinus.control.record import write_decision, write_event
 from serinus.control.traffic import TrafficPool, desired_split
 from serinus.core.analysis.evidence import Evidence, Side, TrafficState, Window
@@ -43,8 +44,20 @@ class _Look:
 class Reconciler:
     """Looks at services one at a time."""
 
-    def __init__(self, context: Context, traffic: TrafficPool, *, tick: float, idle: float = 30.0) -> None:
-        """``tick`` and ``idle``: seconds between looks while something rolls out, and otherwise."""
+    def __init__(
+        self,
+        context: Context,
+        traffic: TrafficPool,
+        *,
+        tick: float,
+        idle: float = 30.0,
+        poller: Poller | None = None,
+    ) -> None:
+        """``tick`` and ``idle``: seconds between looks while something rolls out, and otherwise.
+
+        ``poller`` asks the metric sources that policies name; without one there are none.
+        """
+        self._poller = poller
         self._context = context
         self._traffic = traffic
         self._tick = tick
@@ -109,6 +122,8 @@ class Reconciler:
         if decision.reasons:
             self._context.bell.ring(service.tenant_id)
             self._context.post.set()
+        if self._poller and after.status is not Status.CANARY and not under_watch(after):
+            self._poller.drop(after.id)
         if look.desired == self._wanted(service, before, after):
             return self._tick
         await self._carry_decision(service, driver, after)
@@ -137,8 +152,10 @@ class Reconciler:
         width = self._context.window_seconds
         fresh = delta_windows(d, look.counters, last, now.timestamp(), width)
         if look.counters:
-            await tx.evidence.merge(d.tenant_id, d.id, fresh, ())
+            if d.policy.requests is None:
+                await tx.evidence.merge(d.tenant_id, d.id, fresh, ())
             await tx.sources.set_cursor(key, remember(look.counters, last))
+        polled = await self._polled(tx, d, now)
         traffic = TrafficState(
             acknowledged=look.carried.acknowledged,
             carried_bp=look.carried.carried_bp,
@@ -151,7 +168,24 @@ class Reconciler:
             traffic=traffic,
             fresh=_outcomes(fresh),
             open_breakers=await _open_breakers(tx, d, look.counters),
+            notes=polled.notes if polled else (),
+            problems=polled.problems if polled else {},
         )
+
+    async def _polled(self, tx: Transaction, d: Deployment, now: datetime) -> Polled | None:
+        """Take over what the policy's sources have answered, each window once on all replicas."""
+        if self._poller is None or not d.policy.sources:
+            return None
+        key = f"polled:{d.id}"
+        begun = d.started_at.timestamp() if d.started_at else now.timestamp()
+        mark = await tx.sources.cursor(key) or {"at": 0.0, "until": begun}
+        polled = self._poller.take(d, now.timestamp(), self._context.clock.monotonic(), mark["until"])
+        if polled is not None and polled.at > mark["at"]:
+            fresh = [w for w in polled.windows if w.start >= mark["until"]]
+            await tx.evidence.merge(d.tenant_id, d.id, fresh, polled.samples)
+            until = max((float(w.end) for w in fresh), default=mark["until"])
+            await tx.sources.set_cursor(key, {"at": polled.at, "until": until})
+        return polled
 
     @staticmethod
     def _wanted(service: Service, before: Deployment, after: Deployment) -> DesiredSplit | None:

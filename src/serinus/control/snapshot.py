@@ -30,6 +30,8 @@ class Snapshot:
     running: dict[str, str]
     #: those of them that are promoted and still watched: everyone is on them, nobody is assigned
     watched: frozenset[str] = frozenset()
+    #: those whose requests are counted by a metric source, not by SDKs
+    elsewhere: frozenset[str] = frozenset()
 
 
 class Snapshots:
@@ -66,6 +68,7 @@ async def _build(tx: Transaction, tenant_id: str) -> Snapshot:
     services: dict[str, Any] = {}
     running: dict[str, str] = {}
     watched: set[str] = set()
+    elsewhere: set[str] = set()
     for service in await tx.services.all(tenant_id):
         current = await tx.deployments.current(tenant_id, service.id)
         canary = next((d for d in current if d.status is Status.CANARY), None)
@@ -74,6 +77,8 @@ async def _build(tx: Transaction, tenant_id: str) -> Snapshot:
         for d in (canary, watched_here):
             if d:
                 running[d.id] = service.name
+                if d.policy.requests:
+                    elsewhere.add(d.id)
         if watched_here:
             watched.add(watched_here.id)
     content = json.dumps({"schema": 1, "services": services}, sort_keys=True, separators=(",", ":"))
@@ -81,7 +86,13 @@ async def _build(tx: Transaction, tenant_id: str) -> Snapshot:
     body = json.dumps(
         {"schema": 1, "revision": revision, "services": services}, sort_keys=True, separators=(",", ":")
     )
-    return Snapshot(revision=revision, body=body, running=running, watched=frozenset(watched))
+    return Snapshot(
+        revision=revision,
+        body=body,
+        running=running,
+        watched=frozenset(watched),
+        elsewhere=frozenset(elsewhere),
+    )
 
 
 def _watched(d: Deployment, service: Service) -> bool:

@@ -6,20 +6,48 @@ Unknown keys and wrong types are collected, each with its place, and the nearest
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, field, fields, is_dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from enum import Enum
 from functools import cache
 from math import isfinite
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from reprlib import Repr
+from typing import Annotated, Any, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from serinus.core.errors import InvalidInput
 
-__all__ = ["from_json", "to_json"]
+__all__ = ["Form", "also", "at", "from_json", "hints", "nearest", "read", "refuse", "to_json", "told"]
 
 T = TypeVar("T")
+#: After so many problems no nearest name is looked for any more: that takes time.
+MOST_HINTS = 50
+
+
+class Form(Protocol):
+    """Another way to write a value, put on a type by ``Annotated``: ``5m`` for seconds."""
+
+    def read(self, data: Any, where: str, problems: dict[str, str]) -> Any:
+        """Return the value, or note what is wrong under its place.
+
+        Raises:
+            ValueError: What is wrong, as a shorter way of noting it.
+        """
+        ...
+
+
+def told(doc: str, default: Any = None, *, also: str = "", required: bool = False) -> Any:
+    """Return a dataclass field with words for people: schemas and help are made from them.
+
+    Args:
+        doc: What it means.
+        default: Its default.
+        also: Another name that it may be given by.
+        required: It has no default.
+    """
+    metadata = {"doc": doc, "also": also}
+    return field(metadata=metadata) if required else field(default=default, metadata=metadata)
 
 
 def to_json(value: Any) -> Any:
@@ -46,26 +74,44 @@ def from_json(kind: type[T], data: Any, where: str = "") -> T:
         InvalidInput: Anything unknown, missing or of the wrong type; all of it in one error, by place.
     """
     problems: dict[str, str] = {}
-    value = _read(kind, data, where, problems)
-    if problems:
-        place, first = next(iter(problems.items()))
-        raise InvalidInput(
-            f"{place or 'input'}: {first}"
-            + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""),
-            field=place,
-            next_step="Correct the fields listed in `errors`.",
-            extra={"errors": problems},
-        )
+    value = read(kind, data, where, problems)
+    refuse(problems)
     return value  # type: ignore[no-any-return]
 
 
+def refuse(problems: Mapping[str, str]) -> None:
+    """Tell all problems in one error, by place; without any, do nothing.
+
+    Raises:
+        InvalidInput: There are problems.
+    """
+    if not problems:
+        return
+    place, first = next(iter(problems.items()))
+    raise InvalidInput(
+        f"{place or 'input'}: {first}" + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""),
+        field=place,
+        next_step="Correct the fields listed in `errors`.",
+        extra={"errors": dict(problems)},
+    )
+
+
 @cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+def hints(kind: type) -> dict[str, Any]:
+    """Return the types of a dataclass's fields, with their forms."""
+    return get_type_hints(kind, include_extras=True)
 
 
-def _read(kind: Any, data: Any, where: str, problems: dict[str, str]) -> Any:
+def also(field: Field[Any]) -> str:
+    """Return the other name that a field may be given by, or nothing."""
+    return str(field.metadata.get("also", ""))
+
+
+def read(kind: Any, data: Any, where: str, problems: dict[str, str]) -> Any:
+    """Read ``data`` as a ``kind``; what is wrong is added to ``problems`` by its place."""
     origin = get_origin(kind)
+    if origin is Annotated:
+        return _read_form(kind, data, where, problems)
     if origin in (Union, types.UnionType):
         return _read_union(kind, data, where, problems)
     if origin is tuple:
@@ -83,21 +129,30 @@ def _read(kind: Any, data: Any, where: str, problems: dict[str, str]) -> Any:
 def _read_union(kind: Any, data: Any, where: str, problems: dict[str, str]) -> Any:
     if data is None:
         return None
-    return _read(next(a for a in get_args(kind) if a is not type(None)), data, where, problems)
+    return read(next(a for a in get_args(kind) if a is not type(None)), data, where, problems)
+
+
+def _read_form(kind: Any, data: Any, where: str, problems: dict[str, str]) -> Any:
+    form: Form = kind.__metadata__[0]
+    try:
+        return form.read(data, where, problems)
+    except ValueError as error:
+        problems[where] = str(error)
+        return None
 
 
 def _read_list(kind: Any, data: Any, where: str, problems: dict[str, str]) -> Any:
     if not isinstance(data, list | tuple):
         problems[where] = "expected a list"
         return ()
-    return tuple(_read(kind, item, f"{where}[{at}]", problems) for at, item in enumerate(data))
+    return tuple(read(kind, item, f"{where}[{n}]", problems) for n, item in enumerate(data))
 
 
 def _read_dict(kind: Any, data: Any, where: str, problems: dict[str, str]) -> Any:
     if not isinstance(data, Mapping):
         problems[where] = "expected an object"
         return {}
-    return {str(key): _read(kind, item, _join(where, str(key)), problems) for key, item in data.items()}
+    return {str(key): read(kind, item, at(where, str(key)), problems) for key, item in data.items()}
 
 
 def _read_named_tuple(kind: Any, data: Any, where: str, problems: dict[str, str]) -> Any:
@@ -112,17 +167,21 @@ def _read_dataclass(kind: Any, data: Any, where: str, problems: dict[str, str]) 
         problems[where] = "expected an object"
         return None
     known = {f.name: f for f in fields(kind)}
+    other = {also(f): f.name for f in known.values() if also(f)}
+    # A name with an underscore at its end only makes way for a Python keyword.
+    names = {name for name in known if not name.endswith("_")} | set(other)
     for key in data:
-        if key not in known:
-            problems[_join(where, str(key))] = "unknown key" + _nearest(str(key), list(known))
+        if key not in names:
+            hint = nearest(str(key), sorted(names)) if len(problems) < MOST_HINTS else ""
+            problems[at(where, str(key))] = "unknown key" + hint
     missing = [n for n, f in known.items() if n not in data and _is_required(f)]
     for name in missing:
-        problems[_join(where, name)] = "missing"
-    values = {
-        name: _read(_hints(kind)[name], data[name], _join(where, name), problems)
-        for name in known
-        if name in data
-    }
+        problems[at(where, name)] = "missing"
+    values: dict[str, Any] = {}
+    for key, item in data.items():
+        if key in names:
+            name = other.get(key, str(key))
+            values[name] = read(hints(kind)[name], item, at(where, str(key)), problems)
     return kind(**values) if not missing else None
 
 
@@ -135,7 +194,7 @@ def _read_scalar(kind: Any, data: Any, where: str, problems: dict[str, str]) -> 
         return _read_datetime(data, where, problems)
     number = isinstance(data, int | float) and not isinstance(data, bool)
     if kind is float and number:
-        if isfinite(data):
+        if _is_finite(data):
             return float(data)
         problems[where] = "expected a finite number"
         return 0.0
@@ -152,7 +211,7 @@ def _read_enum(kind: type[Enum], data: Any, where: str, problems: dict[str, str]
         return kind(data)
     except ValueError:
         values = [str(member.value) for member in kind]
-        near = _nearest(str(data), values)
+        near = nearest(str(data), values) if isinstance(data, str) else ""
         problems[where] = f"{_shown(data)} is not one of {', '.join(v for v in values if v)}{near}"
         return next(iter(kind))
 
@@ -175,15 +234,29 @@ def _is_required(field: Field[Any]) -> bool:
     return field.default is MISSING and field.default_factory is MISSING
 
 
-def _nearest(word: str, known: list[str]) -> str:
-    near = get_close_matches(word, known, n=1)
+def _is_finite(number: float) -> bool:
+    try:
+        return isfinite(number)
+    except OverflowError:
+        return False
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a hint at the known name that was probably meant, or nothing."""
+    near = get_close_matches(word[:80], list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def _join(where: str, name: str) -> str:
+def at(where: str, name: str) -> str:
+    """Return the place of ``name`` inside ``where``."""
     return f"{where}.{name}" if where else name
 
 
 def _shown(data: Any) -> str:
-    text = repr(data)
+    # Bounded in depth as well: a plain repr of deeply nested data does not return.
+    text = _SHORT.repr(data)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60

@@ -110,7 +110,8 @@ def _watched(d: Deployment, now: datetime) -> Decision:
     seconds = (now - d.ended_at).total_seconds() if d.ended_at else length
     if seconds < length:
         return Decision(next_state=d)
-    found = d.answer.checks[-1].sentence if d.answer and d.answer.checks else "nothing was measured"
+    alone = [c.sentence for c in d.answer.checks if c.check == "alone"] if d.answer else []
+    found = alone[0] if alone else "nothing was measured"
     message = f"Watched for {length / 60:.0f} min after promotion, and kept: {found}."
     return Decision(
         next_state=replace(d, phase="active", sentence=message),

@@ -31,7 +31,7 @@ class Histogram:
     (3, 20)
     """
 
-    __slots__ = ("buckets", "count", "scale", "total", "zero")
+    __slots__ = ("buckets", "count", "edges", "scale", "total", "zero")
 
     def __init__(self, scale: int = SCALE) -> None:
         """Create an empty histogram at ``scale`` (0 to 10)."""
@@ -40,6 +40,8 @@ class Histogram:
         self.count = 0
         self.total = 0.0
         self.buckets: dict[int, int] = {}
+        #: The upper edges that a source measured with, when they are coarser than the buckets here.
+        self.edges: tuple[float, ...] = ()
 
     def record(self, value: float, times: int = 1) -> None:
         """Count ``value`` ``times`` times. Negative and non-finite values count as zero.
@@ -56,6 +58,8 @@ class Histogram:
 
     def merge(self, other: Histogram) -> None:
         """Add another histogram to this one, at the coarser of both scales."""
+        if other.edges != self.edges and other.count:
+            self.edges = () if self.count else other.edges
         if other.scale < self.scale:
             self._coarsen(other.scale)
         shift = other.scale - self.scale
@@ -116,8 +120,10 @@ class Histogram:
         return twin
 
     def to_json(self) -> dict[str, Any]:
-        """Return the wire form: ``{"scale", "zero", "total", "buckets": {"index": count}}``."""
+        """``{"scale", "zero", "total", "buckets": {"index": count}}``, and ``edges``."""
+        edges = {"edges": [None if e == inf else e for e in self.edges]} if self.edges else {}
         return {
+            **edges,
             "scale": self.scale,
             "zero": self.zero,
             "total": self.total,
@@ -142,24 +148,27 @@ class Histogram:
             raise ValueError("histogram counts must not be negative")
         histogram.zero, histogram.total = zero, total
         histogram.count = zero + sum(histogram.buckets.values())
+        histogram.edges = tuple(inf if e is None else float(e) for e in data.get("edges") or ())
         return histogram
 
     @classmethod
     def from_cumulative(cls, buckets: Mapping[float, int], total: float, scale: int = SCALE) -> Histogram:
         """Build one from cumulative bucket counts ``{upper edge: count at or below}``.
 
-        Each bucket's values are placed at its geometric middle, the last open one at the highest
-        finite edge, as Prometheus does; ``total`` is the exact sum of the values.
+        Each bucket's values are placed at its geometric middle, the last open one just above
+        the highest finite edge; ``total`` is the exact sum of the values.
         """
         histogram = cls(scale)
         below, lower = 0, 0.0
+        above = 2.0 ** (2.0**-scale)  # just above the edge, so that it can be told from what is at it
         for upper in sorted(buckets):
             count = buckets[upper] - below
             if count > 0:
-                middle = lower if upper == inf else (lower * upper) ** 0.5 if lower > 0 else upper / 2
+                middle = lower * above if upper == inf else (lower * upper) ** 0.5 if lower > 0 else upper / 2
                 histogram.record(middle, count)
             below, lower = buckets[upper], upper
         histogram.total = total
+        histogram.edges = tuple(sorted(buckets))
         return histogram
 
     def __eq__(self, other: object) -> bool:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from serinus.core.analysis.counters import Increases
 
-__all__ = ["Increases", "MetricSource", "Reading", "Series", "number", "single"]
+__all__ = ["Increases", "MetricSource", "Reading", "SelectSource", "Series", "number", "single"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +64,17 @@ class MetricSource(Protocol):
 
     async def close(self) -> None:
         """Release connections."""
+        ...
+
+
+@runtime_checkable
+class SelectSource(Protocol):
+    """A source that is told whom a question is about, and over which time."""
+
+    async def select(
+        self, statement: str, *, since: float, until: float, version: str = "", side: str = ""
+    ) -> Reading:
+        """Return one number; ``since`` and ``until`` are Unix seconds."""
         ...
 
 

@@ -74,12 +74,21 @@ def test_slo_is_contract_5():
 
 def test_canary_config_moves_the_contracts_thresholds():
     """``success_threshold`` and ``error_threshold`` of contract 1 are the checks' limits."""
-    policy = policy_from({}, CanaryConfig(success_threshold=0.9, error_threshold=0.1))
+    policy = policy_from({"preset": "rulesets"}, CanaryConfig(success_threshold=0.9, error_threshold=0.1))
     assert {c.name: c.limit for c in policy.checks} == {
         "error rate": 0.1,
         "p95 latency": 2.0,
         "success rate": 0.9,
     }
+
+
+def test_thresholds_that_somebody_wrote_stand_beside_the_judge():
+    """The default keeps ``canary_config``'s thresholds as hard limits: those that were typed, no others."""
+    config = CanaryConfig(error_threshold=0.02)
+    assert policy_from({}, config).checks == ()
+    judged = policy_from({}, config, ("error_threshold",))
+    assert judged.judge is not None
+    assert [(c.name, c.limit) for c in judged.checks] == [("error rate", 0.02)]
 
 
 def test_a_users_check_takes_the_presets_place():

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from serinus.core.analysis.evidence import Arm, Evidence, Selector, Side
+from serinus.core.analysis.queries import MetricQuery, Query, RequestsFrom, Source
 from serinus.core.analysis.sequential.plan import Plan
 from serinus.core.analysis.verdict import Outcome, Verdict
+from serinus.core.notices import Notifications
 
 __all__ = ["Check", "Comparison", "Measure", "OnFail", "OnNoData", "Policy", "evaluate", "evaluate_all"]
 
@@ -75,6 +77,9 @@ class Check:
     metric: str = ""
     #: A metric that the service never reports blocks the step.
     required: bool = True
+    #: Where the metric comes from when the service does not report it itself: its readings arrive as
+    #: samples that are named after the check.
+    query: Query | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +99,22 @@ class Policy:
     on_no_data: OnNoData = OnNoData.HOLD
     #: Blind seconds of a step after which ``on_no_data`` applies.
     no_data_deadline_seconds: float = 1800
+    #: Who is asked for measurements, by name.
+    sources: tuple[Source, ...] = ()
+    #: Where the judge's gauges and business metrics come from.
+    metrics: tuple[MetricQuery, ...] = ()
+    #: Where the judge's counts come from; ``None``: from the SDK, the proxy or the API.
+    requests: RequestsFrom | None = None
+    notifications: Notifications = Notifications()
+
+    def queries(self) -> tuple[MetricQuery, ...]:
+        """Return what sources have to be asked, each sample once."""
+        asked = [MetricQuery(name=c.metric, query=c.query) for c in (*self.checks, *self.gate) if c.query]
+        return tuple(dict.fromkeys((*asked, *self.metrics)))
+
+    def source(self, name: str) -> Source:
+        """Return a source by its name; every query's is known."""
+        return next(source for source in self.sources if source.name == name)
 
     @property
     def horizon_seconds(self) -> float:
@@ -146,6 +167,11 @@ def _evaluate_sample(check: Check, evidence: Evidence, now: float) -> Verdict:
     since = now - check.window_seconds
     label = check.selector.label
     draft = _Draft(check, 0, 0)
+    if check.metric in evidence.problems:
+        # An older reading may still be there: it says nothing of now, so it is no pass.
+        return replace(
+            draft.unknown(evidence.problems[check.metric]), outcome=Outcome.ERROR, required=check.required
+        )
     canary = evidence.sample(Side.CANARY, check.metric, since, label)
     if canary is None:
         if not evidence.reports(check.metric):

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from serinus.core.codec import told
 from serinus.core.histogram import Histogram
 
-__all__ = ["Arm", "Evidence", "Sample", "SampleKind", "Selector", "Side", "TrafficState", "Window"]
+#: The key of ``Evidence.problems`` for the request counters.
+REQUESTS = "requests"
+
+__all__ = [
+    "REQUESTS",
+    "Arm",
+    "Evidence",
+    "Sample",
+    "SampleKind",
+    "Selector",
+    "Side",
+    "TrafficState",
+    "Window",
+]
 
 
 class Side(StrEnum):
@@ -59,8 +74,8 @@ class Sample:
 class Selector:
     """Which windows a check looks at; empty means all."""
 
-    endpoint: str = ""
-    label: str = ""
+    endpoint: str = told("Only this endpoint.", "")
+    label: str = told("Only this label.", "")
 
     def takes(self, endpoint: str, label: str) -> bool:
         """Tell whether a window with this endpoint and label is looked at."""
@@ -119,6 +134,8 @@ class Evidence:
     fresh_successes: int = 0
     #: What is odd about the sources: a counter that was reset, a source that does not answer.
     notes: tuple[str, ...] = ()
+    #: Metric (or ``requests``) → why a source could not say what it is, in words.
+    problems: Mapping[str, str] = field(default_factory=dict)
 
     def over(self, side: Side, since: float, until: float, selector: Selector | None = None) -> Arm:
         """Add up one side's windows that end after ``since`` and start by ``until``."""

@@ -6,15 +6,16 @@ window that is still open is looked at only for an outage, and that look is not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from serinus.core.analysis.evidence import Evidence, Side, Window
+from serinus.core.analysis.evidence import REQUESTS, Evidence, Side, Window
 from serinus.core.analysis.sequential.answer import Answer, CheckAnswer
 from serinus.core.analysis.sequential.judge import Judge
 from serinus.core.analysis.sequential.latency import Buckets, buckets_of, merge
 from serinus.core.analysis.sequential.moment import Counts, Moment, Pair
 from serinus.core.analysis.sequential.plan import Finding, Plan, StepUp, Unsure
+from serinus.core.analysis.sequential.words import duration
 from serinus.core.analysis.verdict import Outcome, Verdict
 
 __all__ = ["Judged", "Setting", "judge_evidence", "sure_enough"]
@@ -56,25 +57,24 @@ def judge_evidence(plan: Plan, before: Judged, evidence: Evidence, setting: Sett
     """Feed what has closed; return the new state, answer and verdicts. ``now`` is Unix seconds."""
     windows = [w for w in evidence.windows if w.start >= before.until]
     closed = [w for w in windows if w.end + plan.lag <= now]
-    state, until = before.state, before.until
-    judge = Judge.restore(plan, state)
-    for moment in _moments(closed, evidence, setting, judge.book.step):
-        judge.take(moment)
-        until = moment.start + moment.seconds
-    answer = before.answer
-    if until > before.until or answer is None:
+    state, until, answer = before.state, before.until, before.answer
+    if closed or answer is None:
+        judge = Judge.restore(plan, state)
+        for moment in _moments(closed, evidence, setting, judge.book.step):
+            judge.take(moment)
+            until = moment.start + moment.seconds
         answer = judge.answer(left=setting.left)
         state = judge.state()
-    answer = _with_open(judge, plan, [w for w in windows if w.start >= until], evidence, setting) or answer
+    answer = _with_open(state, plan, [w for w in windows if w.start >= until], evidence, setting) or answer
     answer = replace(
         answer, warnings=(*answer.warnings, *(n for n in evidence.notes if n not in answer.warnings))
     )
-    blind = _blind(plan, closed or windows, judge, setting, now)
+    blind = _blind(plan, answer, evidence, windows, setting, now)
     return Judged(
         state=state,
         until=until,
         answer=answer,
-        verdicts=tuple(_verdicts(plan, judge, answer, setting, blind)),
+        verdicts=tuple(_verdicts(plan, answer, setting, blind, evidence.problems)),
     )
 
 
@@ -87,13 +87,13 @@ def sure_enough(plan: Plan, answer: Answer | None, next_bp: int) -> bool:
 
 
 def _with_open(
-    judge: Judge, plan: Plan, windows: list[Window], evidence: Evidence, setting: Setting
+    state: str, plan: Plan, windows: list[Window], evidence: Evidence, setting: Setting
 ) -> Answer | None:
     """Return the answer with the open windows counted in, if that is harm; otherwise ``None``."""
     failed = sum(w.errors for w in windows if w.side is Side.CANARY)
     if failed < OPEN_ERRORS:
         return None
-    ahead = Judge.restore(plan, judge.state())
+    ahead = Judge.restore(plan, state)
     for moment in _moments(windows, evidence, setting, ahead.book.step):
         ahead.take(moment)
     answer = ahead.answer()
@@ -101,8 +101,10 @@ def _with_open(
 
 
 def _moments(windows: list[Window], evidence: Evidence, setting: Setting, last_step: str) -> Iterable[Moment]:
-    for start in sorted({w.start for w in windows}):
-        here = [w for w in windows if w.start == start]
+    by_start: dict[int, list[Window]] = {}
+    for w in windows:
+        by_start.setdefault(w.start, []).append(w)
+    for start, here in sorted(by_start.items()):
         seconds = here[0].seconds
         begun = start + seconds > setting.step_started
         yield Moment(
@@ -140,28 +142,45 @@ def _buckets(window: Window) -> Buckets | None:
     return buckets_of(window.latency) if window.latency.count else None
 
 
-def _blind(plan: Plan, windows: list[Window], judge: Judge, setting: Setting, now: float) -> str:
-    """Say which side has not been seen for too long; empty when both have."""
-    width = windows[0].seconds if windows else 10
+def _blind(
+    plan: Plan, answer: Answer, evidence: Evidence, windows: list[Window], setting: Setting, now: float
+) -> str:
+    """Say which side has had no requests for too long; empty when both have."""
+    width = evidence.windows[0].seconds if evidence.windows else 0
     since = now - max(STALE_SECONDS, STALE_WINDOWS * width) - plan.lag
     if setting.step_started > since:
         return ""
-    sides = (Side.CANARY,) if setting.alone else (Side.CANARY, Side.STABLE)
-    missing = [s.value for s in sides if not any(w.side is s and w.end > since for w in windows)]
-    if not missing or (judge.book.last > since and not windows):
-        return ""
-    return f"no requests of {' and '.join(missing)} for {now - since:.0f} s"
+    seen = {Side.CANARY: answer.canary_seen, Side.STABLE: answer.stable_seen}
+    if setting.alone:
+        del seen[Side.STABLE]
+    for w in windows:
+        if w.side in seen and w.requests:
+            seen[w.side] = max(seen[w.side], w.end)
+    missing = {side: at for side, at in seen.items() if at <= since}
+    return " and ".join(_unseen(side, at, now) for side, at in missing.items())
 
 
-def _verdicts(plan: Plan, judge: Judge, answer: Answer, setting: Setting, blind: str) -> Iterable[Verdict]:
+def _unseen(side: Side, at: float, now: float) -> str:
+    return f"no requests of {side} for {duration(now - at)}" if at else f"no requests of {side} yet"
+
+
+def _verdicts(
+    plan: Plan, answer: Answer, setting: Setting, blind: str, problems: Mapping[str, str]
+) -> Iterable[Verdict]:
     enough = answer.step_requests >= plan.min_requests
+    metrics = {m.name for m in plan.metrics}
     for check in answer.checks:
         outcome = _OUTCOMES.get(check.finding, Outcome.INCONCLUSIVE)
         message = check.sentence
-        if blind and outcome is not Outcome.FAIL:
-            outcome, message = Outcome.INCONCLUSIVE, f"{check.check}: {blind}"
+        metric = check.check in metrics
+        problem = problems.get(check.check if metric else REQUESTS, "")
+        why = "; ".join(w for w in ("" if metric else blind, problem if metric or blind else "") if w)
+        if why and outcome is not Outcome.FAIL:
+            outcome, message = Outcome.ERROR if problem else Outcome.INCONCLUSIVE, f"{check.check}: {why}"
         elif outcome is Outcome.INCONCLUSIVE and not enough:
             message += f" ({answer.step_requests} of {plan.min_requests} canary requests of this step)"
+        elif outcome is Outcome.FAIL and not check.stratum:
+            message += _worst(answer, check)
         yield Verdict(
             check=check.check,
             outcome=outcome,
@@ -170,17 +189,25 @@ def _verdicts(plan: Plan, judge: Judge, answer: Answer, setting: Setting, blind:
             stable=check.stable,
             unit=check.unit,
             canary_requests=answer.requests,
-            required=_required(check, judge),
-            accepted=not blind and enough and _accepted(plan, check, setting),
+            required=_required(check),
+            accepted=not why and enough and _accepted(plan, check, setting),
         )
 
 
-def _required(check: CheckAnswer, judge: Judge) -> bool:
+def _worst(answer: Answer, check: CheckAnswer) -> str:
+    """Say in which endpoint or label it shows most."""
+    found = [s.stratum for s in answer.slices if s.check == check.check]
+    return f"; worst in {found[0]}" if found else ""
+
+
+def _required(check: CheckAnswer) -> bool:
     """A service that has never reported a latency is not held for it."""
-    return check.check != "latency" or bool(judge.book.references)
+    return check.check != "latency" or check.stable is not None
 
 
 def _accepted(plan: Plan, check: CheckAnswer, setting: Setting) -> bool:
     if setting.alone and check.check in ("errors", "latency"):
         return True  # there is no live stable left to compare with; ``alone`` speaks now
+    if check.canary is None and check.check in (harm.name for harm in plan.metrics):
+        return False  # a metric that was asked for and never came is no pass
     return plan.unsure is Unsure.ACCEPT and check.finding is not Finding.HARM

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from serinus.core.analysis.checks import Check, OnNoData, Policy
-from serinus.core.codec import from_json
+from serinus.core.analysis.checks import Check, Policy
+from serinus.core.codec import from_json, refuse
 from serinus.core.errors import InvalidInput
 from serinus.core.model import CanaryConfig, Mode, Step, Stickiness, Strategy, parse_percentage
-from serinus.core.policy.presets import DEFAULT, RULESETS, preset
+from serinus.core.policy.file import FILE_DEFAULT, read_policy
+from serinus.core.policy.presets import DEFAULT, PRESETS, RULESETS, SEQUENTIAL
 
 __all__ = ["policy_from", "salt_from", "strategy_from"]
 
@@ -34,22 +35,6 @@ class _StrategyInput:
     auto_promote: bool = False
     #: Prefix of the hashed key; the deployment's id unless given.
     salt: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _PolicyInput:
-    preset: str = DEFAULT.name
-    #: Added to the preset's checks; one of the same name takes its place.
-    checks: tuple[Check, ...] = ()
-    #: Start from no checks at all instead of the preset's.
-    only: bool = False
-    gate: tuple[Check, ...] | None = None
-    gate_majority_seconds: float | None = None
-    breaker: bool = True
-    on_no_data: OnNoData = OnNoData.HOLD
-    no_data_deadline_seconds: float = 1800
-    #: Divides every time of the preset: 60 makes five minutes five seconds.
-    speed: float = 1.0
 
 
 def strategy_from(data: Mapping[str, Any] | None, config: CanaryConfig) -> Strategy:
@@ -108,33 +93,37 @@ def salt_from(data: Mapping[str, Any] | None, fallback: str) -> str:
     return salt
 
 
-def policy_from(data: Mapping[str, Any] | None, config: CanaryConfig) -> Policy:
-    """Read an ``analysis``: a preset by name, and what differs from it.
+def policy_from(data: Mapping[str, Any] | None, config: CanaryConfig, typed: Collection[str] = ()) -> Policy:
+    """Read an ``analysis``: a preset by name and what differs from it, or a whole policy file.
+
+    ``typed`` are the thresholds that somebody wrote into ``canary_config``. They are kept as hard limits
+    beside the sequential judge too; the defaults that nobody wrote are not, as a service may well live
+    with more errors than they allow.
 
     Raises:
         InvalidInput: An unknown preset or key, or a wrong value.
     """
-    given = from_json(_PolicyInput, data or {}, "analysis")
-    if given.speed <= 0:
-        raise InvalidInput("speed must be above 0.", field="analysis.speed", next_step="1 is real time.")
-    base = preset(given.preset)
-    if base is RULESETS:
-        base = _with_contract_thresholds(base, config)
-    base = base.scaled(given.speed)
-    names = {check.name for check in given.checks}
-    kept = () if given.only else tuple(c for c in base.checks if c.name not in names)
-    return replace(
-        base,
-        name=base.name if not (given.checks or given.only) else f"{base.name}, changed",
-        checks=kept + given.checks,
-        gate=base.gate if given.gate is None else given.gate,
-        gate_majority_seconds=base.gate_majority_seconds
-        if given.gate_majority_seconds is None
-        else given.gate_majority_seconds,
-        breaker=given.breaker,
-        on_no_data=given.on_no_data,
-        no_data_deadline_seconds=given.no_data_deadline_seconds / given.speed,
-    )
+    given = data or {}
+    # A file says its format's version, and starts from another preset when it names none.
+    default = FILE_DEFAULT if "version" in given else DEFAULT
+    bases = {
+        **PRESETS,
+        RULESETS.name: _with_contract_thresholds(RULESETS, config),
+        SEQUENTIAL.name: _with_typed_thresholds(_with_contract_thresholds(SEQUENTIAL, config), config, typed),
+    }
+    problems: dict[str, str] = {}
+    file = read_policy(given, default, "analysis", problems, bases)
+    refuse(problems)
+    assert file is not None
+    return file.policy
+
+
+def _with_typed_thresholds(policy: Policy, config: CanaryConfig, typed: Collection[str]) -> Policy:
+    """Add the contract's own checks for the thresholds that somebody wrote."""
+    names = {"error_threshold": "error rate", "success_threshold": "success rate"}
+    wanted = {check for threshold, check in names.items() if threshold in typed}
+    contract = _with_contract_thresholds(RULESETS, config).checks
+    return replace(policy, checks=(*policy.checks, *(c for c in contract if c.name in wanted)))
 
 
 def _with_contract_thresholds(policy: Policy, config: CanaryConfig) -> Policy:

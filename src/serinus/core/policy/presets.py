@@ -5,9 +5,8 @@ from __future__ import annotations
 from serinus.core.analysis.checks import Check, Comparison, Measure, OnFail, Policy
 from serinus.core.analysis.evidence import Selector
 from serinus.core.analysis.sequential.plan import Plan
-from serinus.core.errors import InvalidInput
 
-__all__ = ["DEFAULT", "PRESETS", "preset"]
+__all__ = ["DEFAULT", "PRESETS"]
 
 #: Requests below which a rate says little: one error among fewer is more than any limit here.
 #: The contracts name none; Argo-like rules without one failed 39 % of healthy canaries.
@@ -137,21 +136,5 @@ SEQUENTIAL = Policy(
 
 PRESETS = {policy.name: policy for policy in (SEQUENTIAL, RULESETS, IN_APP, ORCHESTRATOR, SLO)}
 
-#: What a deployment gets that names no policy: contract 1's.
-DEFAULT = RULESETS
-
-
-def preset(name: str) -> Policy:
-    """Return a preset by name.
-
-    Raises:
-        InvalidInput: No preset has this name; the error lists those that exist.
-    """
-    try:
-        return PRESETS[name]
-    except KeyError:
-        raise InvalidInput(
-            f"There is no policy preset {name!r}.",
-            field="analysis.preset",
-            next_step=f"Use one of: {', '.join(sorted(PRESETS))}.",
-        ) from None
+#: What a deployment gets that names no policy.
+DEFAULT = SEQUENTIAL

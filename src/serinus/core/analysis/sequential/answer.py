@@ -18,6 +18,8 @@ class CheckAnswer:
     check: str
     finding: Finding
     sentence: str
+    #: Where harm was found, when one stratum alone shows it; the numbers are that stratum's then.
+    stratum: str = ""
     #: Both sides' values: error rates (0 to 1), ms, or a metric's mean.
     canary: float | None = None
     stable: float | None = None
@@ -66,5 +68,8 @@ class Answer:
     #: Canary requests compared so far, and in this step.
     requests: int = 0
     step_requests: int = 0
+    #: Unix seconds up to which each side has had requests in a closed window; 0: never.
+    stable_seen: float = 0.0
+    canary_seen: float = 0.0
     #: Which sizes of harm are excluded: 0 the smallest worth finding, 1 and 2 larger, 3 none yet.
     excluded: int = 3

@@ -45,6 +45,7 @@ class Capital:
 
         ``logs``: ln likelihood ratio per alternative; ``limit``: the same for the tolerated harm.
         """
+        release = min(release, max(0.0, 1.0 - self.released))
         self.released += release
         early, late = self.early, self.late
         for k, gain in enumerate(logs):

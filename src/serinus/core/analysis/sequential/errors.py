@@ -24,17 +24,17 @@ def log_ratios(
 ) -> list[float]:
     """Return ln(likelihood ratio) for each error ratio (> 0) against "both sides fail alike".
 
-    ``canary`` and ``stable`` are requests. A window with one side empty, or without errors, says
-    nothing: all zeros. Errors that were reported late may outnumber the requests of their window;
-    they are cut to them.
+    ``canary`` and ``stable`` are requests. A window with one side empty, or in which none or all of
+    the requests failed, says nothing: all zeros. Errors that were reported late may outnumber the
+    requests of their window; they are cut to them.
     """
     if canary <= 0 or stable <= 0:
         return [0.0] * len(ratios)
-    x = min(canary_errors, canary)
-    m = x + min(stable_errors, stable)
-    if m == 0:
-        return [0.0] * len(ratios)
+    x = max(0, min(canary_errors, canary))
+    m = x + max(0, min(stable_errors, stable))
     n = canary + stable
+    if m in (0, n):
+        return [0.0] * len(ratios)
     p = canary / n
     if 2 * m <= n:
         return [x * log(r) - m * log1p(p * (r - 1.0)) for r in ratios]
@@ -47,7 +47,7 @@ def _mostly_failing(
     """Say it of the successes: failing ``r`` times as often leaves this much of them."""
     logs = []
     for r in ratios:
-        odds = r * rate / max(1e-9, 1.0 - rate)
+        odds = r * rate / (1.0 - rate)
         left = max(0.02, (1.0 / (1.0 + odds)) / (1.0 - rate)) if r > 1 else 1.0 / max(r, 1e-9)
         logs.append(successes * log(left) - all_successes * log1p(p * (left - 1.0)))
     return logs

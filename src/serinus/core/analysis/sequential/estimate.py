@@ -69,8 +69,8 @@ class Tally:
 
     def fade(self, by: float) -> None:
         """Forget a part of the counts, so that they tell of lately."""
-        self.canary = round(self.canary * by)
-        self.canary_errors = round(self.canary_errors * by)
+        self.canary = int(self.canary * by)
+        self.canary_errors = int(self.canary_errors * by)  # rounded up, the last failure would stay
 
     def latency(
         self, canary: float, mean_canary: float, stable: float, mean_stable: float, variance: float
@@ -100,8 +100,8 @@ class Tally:
 
 
 def _interval(point: float, width: float) -> Interval:
-    return Interval(
-        estimate=exp(max(-50.0, min(50.0, point))),
-        low=exp(max(-50.0, point - width)),
-        high=exp(min(50.0, point + width)),
-    )
+    return Interval(estimate=_exp(point), low=_exp(point - width), high=_exp(point + width))
+
+
+def _exp(x: float) -> float:
+    return exp(max(-50.0, min(50.0, x)))

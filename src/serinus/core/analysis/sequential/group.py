@@ -50,9 +50,9 @@ class Group:
 
     def settle(self, gains: Gains, error_cap: float, latency_cap: float, release: float, warm: bool) -> None:
         """Take one window's gains in, each alternative's bounded by what one window may say."""
-        self.errors.bet([min(g, error_cap) for g in gains.errors], gains.errors_limit, release)
+        self.errors.bet(*_bounded(gains.errors, gains.errors_limit, error_cap), release)
         if gains.latency and warm:
-            self.latency.bet([min(g, latency_cap) for g in gains.latency], gains.latency_limit, release)
+            self.latency.bet(*_bounded(gains.latency, gains.latency_limit, latency_cap), release)
 
     def value(self, check: str, bets: Bets) -> float:
         """Return the capital per unit staked on a check."""
@@ -74,3 +74,9 @@ class Group:
         """Tell whether no late fault has anything for it any more: then ``since`` begins anew."""
         late = max(*self.errors.late, *self.latency.late)
         return late <= 3.0 * max(self.errors.released, self.latency.released, 1e-9) / 50.0
+
+
+def _bounded(gains: list[float], limit: float, cap: float) -> tuple[list[float], float]:
+    """Bound what one window says; the tolerated harm loses as much as the best bet, so that they compare."""
+    cut = max(gains) - cap
+    return ([min(g, cap) for g in gains], limit - cut) if cut > 0 else (gains, limit)

@@ -11,7 +11,7 @@ same, bit for bit. There is no clock and no chance in it. ``docs/judge.md`` deri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from math import sqrt
 
 from serinus.core.analysis.sequential import errors, state
@@ -22,7 +22,7 @@ from serinus.core.analysis.sequential.latency import Harm, Reference, merge
 from serinus.core.analysis.sequential.ledger import Ledger
 from serinus.core.analysis.sequential.means import MeanBet
 from serinus.core.analysis.sequential.moment import Counts, Moment, Pair
-from serinus.core.analysis.sequential.plan import Bets, ErrorHarm, LatencyHarm, Plan
+from serinus.core.analysis.sequential.plan import Bets, LatencyHarm, Plan
 
 __all__ = ["Counts", "Judge", "Moment", "Pair"]
 
@@ -38,8 +38,10 @@ SETTLING, STILL = 1.3, 1.15
 EXTENDED = 1.5
 #: What is shown of the canary while it is alone fades by this from window to window.
 RECENT = 0.8
-#: Strata beyond this many are judged with the total only.
-MOST_STRATA = 40
+#: Strata that are told apart; those that come later, or have fewer requests, are judged as one.
+MOST_STRATA, OTHERS = 40, "other"
+#: A metric beyond this is not a number that anybody measured; its square would not fit either.
+UNREADABLE = 1e100
 #: Mean square root of the share over the default schedule (1, 5, 25 %): late capital is released in
 #: proportion to it, as more traffic finds a fault sooner.
 TYPICAL_ROOT = 0.2745
@@ -102,10 +104,12 @@ class Judge:
         book = self.book
         whole = Gains([0.0] * len(self.bets.ratios))
         parts: dict[str, Gains] = {}
-        limit = self._error_limit()
+        # Beyond the smallest bet the split does not tell tolerated from harmful: see ``blame``.
+        limit = min(self.book.tolerated_ratio(self.plan), self.bets.ratios[0])
         temper = book.dispersion.factor
         slow = _Slowness()
-        for name, pair in self._strata(moment).items():
+        strata = self._strata(moment)
+        for name, pair in strata.items():
             gains = self._gains(name, pair, limit, temper, slow)
             whole.add(gains)
             parts[name] = gains
@@ -120,16 +124,25 @@ class Judge:
         if self.plan.slices and (len(parts) > 1 or book.parts):
             for name, group in book.grouped(parts, self.bets).items():
                 group.settle(parts[name], cap, LATENCY_CAP, release, warm)
-        book.tally(moment.strata, slow.pieces if warm else [])
+        book.tally(strata, slow.pieces if warm else [])
         # What stable does now tempers the next window, not this one: a bet is placed before it is settled.
         book.dispersion.observe(stable.requests, stable.errors)
         book.recorded.requests += stable.requests
         book.recorded.errors += stable.errors
 
     def _strata(self, moment: Moment) -> dict[str, Pair]:
-        if self.plan.slices and len(moment.strata) <= MOST_STRATA:
+        if not self.plan.slices:
+            return {"": _merged(moment.strata.values())}
+        known = self.book.references.keys() | self.book.parts.keys()
+        new = [name for name in moment.strata if name not in known]
+        room = max(0, MOST_STRATA - len(known))
+        if len(new) <= room:
             return dict(sorted(moment.strata.items()))
-        return _merged(moment.strata)
+        new.sort(key=lambda name: (-_traffic(moment.strata[name]), name))
+        rest = {OTHERS, *new[room:]}
+        kept = {name: pair for name, pair in moment.strata.items() if name not in rest}
+        kept[OTHERS] = _merged(pair for name, pair in moment.strata.items() if name in rest)
+        return dict(sorted(kept.items()))
 
     def _gains(self, name: str, pair: Pair, limit: float, temper: float, slow: _Slowness) -> Gains:
         stable, canary = pair.stable, pair.canary
@@ -185,17 +198,12 @@ class Judge:
             if found is None:
                 continue
             canary, stable = found
+            if not (abs(canary) < UNREADABLE and abs(stable) < UNREADABLE):
+                continue  # NaN, infinite or absurd: as good as not reported
             bet = self.book.metrics.setdefault(harm.name, MeanBet())
             slack = harm.tolerate * abs(stable)
             worse = (stable - canary if harm.higher_is_better else canary - stable) - slack
             bet.observe(worse, canary, stable)
-
-    def _error_limit(self) -> float:
-        """Return the tolerated ratio at stable's present error rate."""
-        harm = self.plan.errors or ErrorHarm()
-        rate = self.book.recorded.errors / max(self.book.recorded.requests, 1)
-        by_points = 1.0 + harm.points / 100.0 / rate if rate > 0 else 1e3
-        return min(max(harm.ratio, by_points), 1e3)
 
     def _error_cap(self, canary: Counts, temper: float) -> float:
         if canary.errors >= OUTAGE_ERRORS and canary.errors >= OUTAGE_SHARE * canary.requests:
@@ -224,7 +232,7 @@ class _Slowness:
         #: Per stratum: requests and mean ln(latency) of both sides, and its variance.
         self.pieces: list[tuple[str, float, float, float, float, float]] = []
 
-    def add(self, name: str, reference: Reference, ours: list[float], theirs: list[float]) -> None:
+    def add(self, name: str, reference: Reference, ours: list[int], theirs: list[int]) -> None:
         """Add one stratum's counts."""
         middles = reference.middles
         n, m = sum(ours), sum(theirs)
@@ -236,7 +244,7 @@ class _Slowness:
         self.pieces.append((name, n, one, m, two, max(spread, 1e-6)))
 
 
-def _mean(counts: list[float], middles: tuple[float, ...], total: float) -> float:
+def _mean(counts: list[int], middles: tuple[float, ...], total: float) -> float:
     return sum(c * x for c, x in zip(counts, middles, strict=True) if c) / total
 
 
@@ -248,13 +256,15 @@ def _sum(counts: Iterable[Counts]) -> Counts:
     return Counts(requests, failed)
 
 
-def _merged(strata: Mapping[str, Pair]) -> dict[str, Pair]:
-    """Return all strata as one."""
-    pairs = list(strata.values())
+def _traffic(pair: Pair) -> int:
+    return pair.stable.requests + pair.canary.requests
+
+
+def _merged(strata: Iterable[Pair]) -> Pair:
+    """Return strata as one."""
+    pairs = list(strata)
     stable, canary = _sum(p.stable for p in pairs), _sum(p.canary for p in pairs)
-    return {
-        "": Pair(
-            Counts(stable.requests, stable.errors, merge(p.stable.latency for p in pairs)),
-            Counts(canary.requests, canary.errors, merge(p.canary.latency for p in pairs)),
-        )
-    }
+    return Pair(
+        Counts(stable.requests, stable.errors, merge(p.stable.latency for p in pairs)),
+        Counts(canary.requests, canary.errors, merge(p.canary.latency for p in pairs)),
+    )

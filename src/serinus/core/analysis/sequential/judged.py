@@ -7,6 +7,7 @@ from math import exp, inf, log, sqrt
 
 from serinus.core.analysis.sequential import words
 from serinus.core.analysis.sequential.answer import Answer, CheckAnswer, Slice
+from serinus.core.analysis.sequential.blame import Stake, blamed, relevant
 from serinus.core.analysis.sequential.estimate import Interval, Tally
 from serinus.core.analysis.sequential.group import EARLY, Group
 from serinus.core.analysis.sequential.ledger import EVERYWHERE, Ledger, shares
@@ -14,8 +15,6 @@ from serinus.core.analysis.sequential.plan import Bets, ErrorHarm, Finding, Late
 
 __all__ = ["answer_of"]
 
-#: Harm must explain what was seen better than a harm of just the tolerated size, by this much (nats).
-MARGIN = 0.5
 #: A stratum is named when its own, corrected evidence reaches this.
 NAMED = 5.0
 #: The split is called wrong when the bet on it reaches this, and it is off by more than this part.
@@ -31,8 +30,7 @@ def answer_of(plan: Plan, bets: Bets, book: Ledger, left: float | None) -> Answe
     needed = plan.candidates / plan.budget
     stakes = book.stakes_of(plan, bets)
     total = sum(value for _, _, value in stakes)
-    blamed = _blamed(book, bets, stakes) if total >= needed else None
-    checks = tuple(_checks(plan, bets, book, stakes, blamed, left))
+    checks = tuple(_checks(plan, bets, book, stakes, blamed(plan, bets, book, stakes, needed), left))
     slices = _slices(book, bets, stakes)
     finding = _overall(checks)
     answer = Answer(
@@ -40,26 +38,17 @@ def answer_of(plan: Plan, bets: Bets, book: Ledger, left: float | None) -> Answe
         sentence="",
         evidence=min(total, 1e12),
         needed=needed,
-        budget_used=min(1.0, book.peak / needed),
+        budget_used=min(1.0, max(0.0, (book.peak - 1.0) / (needed - 1.0))),
         checks=checks,
         slices=slices,
         warnings=tuple(_warnings(book)),
         requests=book.whole.tally.canary + book.alone.canary,
         step_requests=book.step_requests,
+        stable_seen=book.stable_seen,
+        canary_seen=book.canary_seen,
         excluded=max((_excluded(book, plan, check) for check in _compared(plan)), default=0),
     )
     return replace(answer, sentence=words.overall(answer))
-
-
-def _blamed(book: Ledger, bets: Bets, stakes: list[tuple[str, str, float]]) -> tuple[str, str] | None:
-    """Return the (check, stratum) that has gained most, unless a tolerated harm explains it as well."""
-    check, stratum, _ = max(stakes, key=lambda stake: stake[2])
-    if check in ("errors", "latency"):
-        group = book.parts[stratum] if stratum else book.whole
-        best, late = group.best(check, bets)
-        if group.capital(check).margin(best, late=late) < MARGIN:
-            return None
-    return check, stratum
 
 
 def _overall(checks: tuple[CheckAnswer, ...]) -> Finding:
@@ -78,24 +67,23 @@ def _checks(
     plan: Plan,
     bets: Bets,
     book: Ledger,
-    stakes: list[tuple[str, str, float]],
-    blamed: tuple[str, str] | None,
+    stakes: list[Stake],
+    blame: Stake | None,
     left: float | None,
 ) -> list[CheckAnswer]:
     evidence: dict[str, float] = {}
     for check, _, value in stakes:
         evidence[check] = evidence.get(check, 0.0) + value
+    guilty, stratum, _ = blame or ("", "", 0.0)
     found = []
     for check in _compared(plan):
         make = _errors if check == "errors" else _latency
-        answer = make(plan, bets, book, blamed is not None and blamed[0] == check)
+        answer = make(plan, bets, book, stratum if check == guilty else None)
         found.append(_timed(replace(answer, evidence=evidence.get(check, 0.0)), book, left))
     if book.watch.windows:
-        found.append(
-            _alone(plan, book, evidence.get("alone", 0.0), blamed is not None and blamed[0] == "alone")
-        )
+        found.append(_alone(plan, book, evidence.get("alone", 0.0), guilty == "alone"))
     for harm in plan.metrics:
-        answer = _metric(plan, harm, book, blamed is not None and blamed[0] == harm.name)
+        answer = _metric(plan, harm, book, guilty == harm.name)
         found.append(_timed(replace(answer, evidence=evidence.get(harm.name, 0.0)), book, left))
     return [replace(a, sentence=words.check(a, plan, book, bets)) for a in found]
 
@@ -110,17 +98,19 @@ def _timed(answer: CheckAnswer, book: Ledger, left: float | None) -> CheckAnswer
     return replace(answer, seconds_needed=seconds)
 
 
-def _errors(plan: Plan, bets: Bets, book: Ledger, harmful: bool) -> CheckAnswer:
+def _errors(plan: Plan, bets: Bets, book: Ledger, guilty: str | None) -> CheckAnswer:
+    """Return the answer on errors. ``guilty``: the stratum that is to blame (``""``: all), if one is."""
     harm = plan.errors or ErrorHarm()
-    group = book.whole
-    tally = _relevant(group, "errors", bets) if harmful else group.tally
+    group = book.group(guilty or "")
+    tally = group.tally if guilty is None else relevant(group, "errors", bets)
     temper = book.dispersion.factor
     rate = (book.recorded.errors + 0.5) / (book.recorded.requests + 1.0)
     per_request = rate * (harm.find - 1.0 - log(harm.find)) * _independent(tally) / temper
     return CheckAnswer(
         check="errors",
-        finding=_finding(group, "errors", plan, book, harmful),
+        finding=_finding(group, "errors", plan, book, guilty is not None),
         sentence="",
+        stratum=guilty or "",
         canary=tally.canary_errors / tally.canary if tally.canary else None,
         stable=tally.stable_errors / tally.stable if tally.stable else None,
         unit="ratio",
@@ -130,19 +120,20 @@ def _errors(plan: Plan, bets: Bets, book: Ledger, harmful: bool) -> CheckAnswer:
     )
 
 
-def _latency(plan: Plan, bets: Bets, book: Ledger, harmful: bool) -> CheckAnswer:
+def _latency(plan: Plan, bets: Bets, book: Ledger, guilty: str | None) -> CheckAnswer:
     harm = plan.latency or LatencyHarm()
-    group = book.whole
-    tally = _relevant(group, "latency", bets) if harmful else group.tally
+    group = book.group(guilty or "")
+    tally = group.tally if guilty is None else relevant(group, "latency", bets)
     interval = tally.latency_ratio(1.0 - plan.confidence)
     spread = tally.variance / tally.shift_weight if tally.shift_weight else 0.0
     per_request = log(1.0 + harm.find) ** 2 / (2.0 * spread) * _independent(tally) if spread else 0.0
-    stable = _typical(book)
+    stable = _typical(book, guilty or "")
     nats = _nats(plan, book, "latency")
     return CheckAnswer(
         check="latency",
-        finding=_finding(group, "latency", plan, book, harmful),
+        finding=_finding(group, "latency", plan, book, guilty is not None),
         sentence="",
+        stratum=guilty or "",
         canary=stable * interval.estimate if stable and interval else None,
         stable=stable,
         unit="ms",
@@ -155,7 +146,7 @@ def _latency(plan: Plan, bets: Bets, book: Ledger, harmful: bool) -> CheckAnswer
 def _alone(plan: Plan, book: Ledger, evidence: float, harmful: bool) -> CheckAnswer:
     tally = book.alone
     finding = Finding.HARM if harmful else Finding.SAFE
-    if not harmful and tally.canary < plan.min_requests:
+    if not harmful and book.step_requests < plan.min_requests:
         finding = Finding.NOT_YET
     return CheckAnswer(
         check="alone",
@@ -197,13 +188,6 @@ def _excluded(book: Ledger, plan: Plan, check: str) -> int:
     early = book.whole.capital(check).early
     bound = log(1.0 - plan.confidence)
     return next((k for k in range(LEVELS) if early[k] <= bound), LEVELS)
-
-
-def _relevant(group: Group, check: str, bets: Bets) -> Tally:
-    """Return the sums since a late fault began to show, or all for one that was there from the start."""
-    _, late = group.best(check, bets)
-    since = group.since
-    return since if late and since.canary else group.tally
 
 
 def _independent(tally: Tally) -> float:
@@ -249,17 +233,18 @@ def _gain(x: float) -> float:
     return r * x - r + 1.0
 
 
-def _typical(book: Ledger) -> float | None:
-    """Return stable's geometric mean latency in ms over all strata, or ``None``."""
+def _typical(book: Ledger, stratum: str) -> float | None:
+    """Return stable's geometric mean latency in ms in a stratum (``""``: over all), or ``None``."""
     total = weight = 0.0
-    for reference in book.references.values():
+    one = book.references.get(stratum) if stratum else None
+    for reference in [one] if one else book.references.values():
         count = sum(reference.counts)
         total += sum(c * x for c, x in zip(reference.counts, reference.middles, strict=True))
         weight += count
     return exp(total / weight) if weight else None
 
 
-def _slices(book: Ledger, bets: Bets, stakes: list[tuple[str, str, float]]) -> tuple[Slice, ...]:
+def _slices(book: Ledger, bets: Bets, stakes: list[Stake]) -> tuple[Slice, ...]:
     """Return the strata that show harm, worst first."""
     found = []
     for check, stratum, _ in stakes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import log
+from math import inf, log
 
 from serinus.core.analysis.sequential.dispersion import Dispersion
 from serinus.core.analysis.sequential.estimate import Tally
@@ -12,7 +12,7 @@ from serinus.core.analysis.sequential.group import Gains, Group
 from serinus.core.analysis.sequential.latency import Reference
 from serinus.core.analysis.sequential.means import MeanBet
 from serinus.core.analysis.sequential.moment import Moment, Pair
-from serinus.core.analysis.sequential.plan import Bets, Plan
+from serinus.core.analysis.sequential.plan import Bets, ErrorHarm, Plan
 from serinus.core.analysis.sequential.watch import Recorded, Watch
 
 __all__ = ["Ledger", "shares"]
@@ -71,6 +71,9 @@ class Ledger:
     #: Canary requests a second, lately; and windows in which one side was missing.
     rate: float = 0.0
     one_sided: int = 0
+    #: Unix seconds up to which each side has had requests; 0: never.
+    stable_seen: float = 0.0
+    canary_seen: float = 0.0
 
     @classmethod
     def of(cls, bets: Bets) -> Ledger:
@@ -92,10 +95,12 @@ class Ledger:
         canary = sum(p.canary.requests for p in moment.strata.values())
         stable = sum(p.stable.requests for p in moment.strata.values())
         self.step_requests += canary
-        seen = canary / moment.seconds
-        windows = (moment.start - self.step_start) / moment.seconds + 1
-        self.rate += (seen - self.rate) / min(max(windows, 1.0), RATE_WINDOWS)
         self.last = moment.start + moment.seconds
+        if moment.seconds > 0:
+            windows = (moment.start - self.step_start) / moment.seconds + 1
+            self.rate += (canary / moment.seconds - self.rate) / min(max(windows, 1.0), RATE_WINDOWS)
+        self.stable_seen = self.last if stable else self.stable_seen
+        self.canary_seen = self.last if canary else self.canary_seen
         if not moment.alone and not (canary and stable):
             self.one_sided += 1
         if moment.share and not moment.alone and canary + stable:
@@ -131,9 +136,10 @@ class Ledger:
         new = [name for name in parts if name not in self.parts]
         if new and not self.parts:
             self.stakes = {name: (1.0 - LATER) / len(new) for name in new}
-        else:
+        elif new:
+            first = round((1.0 - LATER) / next(iter(self.stakes.values())))
             for name in new:
-                nth = len([1 for stake in self.stakes.values() if stake < LATER / 1.5]) if self.stakes else 0
+                nth = len(self.stakes) - first
                 self.stakes[name] = LATER / ((nth + 1) * (nth + 2))
         for name in new:
             self.parts[name] = Group.of(bets)
@@ -181,6 +187,17 @@ class Ledger:
             if m.name in self.metrics
         ]
         return found
+
+    def group(self, stratum: str) -> Group:
+        """Return a stratum's group; ``""`` is everything together."""
+        return self.parts[stratum] if stratum else self.whole
+
+    def tolerated_ratio(self, plan: Plan) -> float:
+        """Return the tolerated ratio of error rates at stable's recorded rate; infinite without an error."""
+        harm = plan.errors or ErrorHarm()
+        if not self.recorded.errors:
+            return inf
+        return max(harm.ratio, 1.0 + harm.points / 100.0 * self.recorded.requests / self.recorded.errors)
 
     def value(self, plan: Plan, bets: Bets) -> float:
         """Return the whole capital, 1 at the start."""

@@ -57,7 +57,7 @@ class Watch:
         self.errors.bet(logs, 0.0, release)
 
     def see_latency(
-        self, pieces: list[tuple[Reference, list[float]]], drift: float, cap: float, release: float
+        self, pieces: list[tuple[Reference, list[int]]], drift: float, cap: float, release: float
     ) -> None:
         """Settle one window: counts per stratum against its recorded latencies, ``drift`` times as long."""
         harms = (Harm(drift), *(Harm(drift * s) for s in SLOWER))

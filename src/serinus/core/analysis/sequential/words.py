@@ -14,8 +14,8 @@ def overall(answer: Answer) -> str:
     for finding in (Finding.HARM, Finding.CANNOT_TELL, Finding.NOT_YET):
         bad = [c.sentence for c in answer.checks if c.finding is finding]
         if bad:
-            where = ""
-            if finding is Finding.HARM and answer.slices:
+            where, named = "", any(c.stratum for c in answer.checks)
+            if finding is Finding.HARM and answer.slices and not named:
                 where = f" Worst in {answer.slices[0].stratum}."
             return "; ".join(bad) + "." + where
     return "; ".join(c.sentence for c in answer.checks) + "." if answer.checks else "Nothing to compare yet."
@@ -38,8 +38,8 @@ def _errors(a: CheckAnswer, plan: Plan) -> str:
     numbers = f"{_rate(a.canary)} at the canary against {_rate(a.stable)} at stable"
     if a.finding is Finding.HARM:
         low = f", surely more than {times(a.interval.low)}" if a.interval and a.interval.low > 1 else ""
-        size = f" ({times(a.interval.estimate)}{low})" if a.interval else ""
-        return f"errors: {numbers}{size}"
+        size = f" ({times(a.interval.estimate)}{low})" if a.interval and a.stable else ""
+        return f"errors{_where(a)}: {numbers}{size}"
     find = plan.errors.find if plan.errors else 2.0
     if a.finding is Finding.SAFE:
         return f"errors: {numbers}; {times(find)} or more is excluded"
@@ -58,13 +58,13 @@ def _latency(a: CheckAnswer, plan: Plan, book: Ledger, bets: Bets) -> str:
         else "as stable"
     )
     if a.finding is Finding.HARM:
-        best, _ = book.whole.best("latency", bets)
+        best, _ = book.group(a.stratum).best("latency", bets)
         harm = bets.harms[best]
         if harm.share < 1.0:
-            return f"latency: the slow end grew, as if {harm}; typically {numbers}"
+            return f"latency{_where(a)}: the slow end grew, as if {harm}; typically {numbers}"
         low = f", surely more than {(a.interval.low - 1) * 100:.1f} %" if a.interval.low > 1 else ""
         typical = f": {a.stable:.0f} → {a.canary:.0f} ms typically" if a.stable and a.canary else ""
-        return f"latency: {numbers}{low}{typical}"
+        return f"latency{_where(a)}: {numbers}{low}{typical}"
     find = f"{plan.latency.find * 100:g} % slower" if plan.latency else "slower"
     if a.finding is Finding.SAFE:
         return f"latency: {numbers}; {find} or more is excluded"
@@ -92,6 +92,10 @@ def _metric(a: CheckAnswer) -> str:
     if a.finding is Finding.SAFE:
         return f"{a.check}: {numbers}; worse than tolerated is excluded"
     return f"{a.check}: {numbers}; too early to tell"
+
+
+def _where(a: CheckAnswer) -> str:
+    return f" in {a.stratum}" if a.stratum else ""
 
 
 def _wait(a: CheckAnswer, find: str) -> str:

@@ -1,0 +1,53 @@
+"""What a rollout command's options mean: stages, and the policy."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import typer
+
+from serinus.cli.common import err
+
+__all__ = ["STAGES", "analysis_of", "plan_of"]
+
+#: Contract 3's stages.
+STAGES = "1,5,25,100"
+
+
+def _stages(text: str) -> list[float]:
+    try:
+        listed = [float(part) for part in text.split(",")]
+    except ValueError:
+        listed = []
+    rising = all(a < b for a, b in pairwise(listed))
+    if not listed or not rising or not all(0 < s <= 100 for s in listed):
+        raise typer.BadParameter(f"{text!r}: write rising percentages like 1,5,25,100.")
+    return listed
+
+
+def plan_of(
+    stages: str | None, observation: float, final: float, policy: str, stickiness: str, salt: str
+) -> dict[str, Any]:
+    """Return strategy and analysis: stages that were asked for win over the policy file's steps."""
+    analysis, steps = analysis_of(policy)
+    if stages is not None or not steps:
+        listed = _stages(STAGES if stages is None else stages)
+        steps = [
+            {"traffic_percentage": s, "hold_seconds": final if s == 100 else observation} for s in listed
+        ]
+    strategy = {"mode": "auto", "steps": steps, "stickiness": stickiness}
+    if salt:
+        strategy["salt"] = salt
+    return {"strategy": strategy, "analysis": analysis}
+
+
+def analysis_of(policy: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return what ``--policy`` names, and the steps that it brings."""
+    from serinus.cli.policy_files import Wrong, to_send
+
+    try:
+        return to_send(policy)
+    except Wrong as wrong:
+        err().print(str(wrong), markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
