@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, replace
 
 import httpx
 import pytest
@@ -66,14 +67,25 @@ class World:
             return identity
 
     async def serve(
-        self, deployment: str, side: str, requests: int, errors: int = 0, ms: float = 20.0, **more
+        self,
+        deployment: str,
+        side: str,
+        requests: int,
+        errors: int = 0,
+        ms: float = 20.0,
+        spread: float = 0.0,
+        **more,
     ) -> None:
-        """Send one SDK batch."""
+        """Send one SDK batch; its latencies are ``ms``, or ``spread`` (log-normal) around it."""
         from serinus.core.histogram import Histogram
 
         self.seq = getattr(self, "seq", 0) + 1
         latency = Histogram()
-        latency.record(ms, requests)
+        chance = random.Random(self.seq)
+        for _ in range(requests if spread else 0):
+            latency.record(ms * chance.lognormvariate(0, spread))
+        if not spread:
+            latency.record(ms, requests)
         window = {
             "service": "checkout",
             "deployment": deployment,
@@ -89,6 +101,50 @@ class World:
                 "/sdk/telemetry", json={"source": "proc-1", "seq": self.seq, "windows": [window]}
             )
             assert answer.status_code == 202, answer.text
+
+    async def compare(
+        self,
+        deployment: str,
+        windows: int,
+        canary: tuple = (50, 0, 50.0),
+        stable: tuple = (450, 1, 50.0),
+        endpoint: str = "",
+    ) -> None:
+        """Let both sides answer (requests, errors, ms) window by window, and the monitor look at each."""
+        for _ in range(windows):
+            for side, (requests, errors, ms) in (("canary", canary), ("stable", stable)):
+                if requests:
+                    more = {"spread": 0.45, "endpoint": endpoint}
+                    await self.serve(deployment, side, requests, errors, ms, **more)
+            await self.tick(10)
+
+    async def assign(self, deployment: str, units: int) -> None:
+        """Put units on the canary, as an SDK would report them."""
+        from serinus.ports.store import Assignment
+
+        async with self.running.plane.context.store.begin() as tx:
+            tenant = (await tx.tenants.all())[0].id
+            items = [
+                Assignment(
+                    id=f"asg_{n}",
+                    tenant_id=tenant,
+                    deployment_id=deployment,
+                    unit_hash=f"{n:016x}",
+                    version="v2",
+                    priority="user_id",
+                    key=f"user-{n}",
+                    assigned_at=self.clock.now(),
+                )
+                for n in range(units)
+            ]
+            await tx.assignments.add(items)
+
+    async def answered(self, deployment: str, answer: object, **changes) -> None:
+        """Store a judge's answer (see ``answers.py``) as if the monitor had just looked."""
+        async with self.running.plane.context.store.begin() as tx:
+            tenant = (await tx.tenants.all())[0].id
+            d = await tx.deployments.get(tenant, deployment)
+            await tx.deployments.save(replace(d, answer=answer, **changes))
 
 
 SYSTEM = Caller(tenant_id="", name="test", role=Role.VIEWER)

@@ -156,6 +156,9 @@ def test_a_walk_ends_with_the_exit_code_of_its_rollout(shell, tmp_path):
     )
     assert "would set" in waits
     assert "Nothing was changed." in waits
+    plan = ("--policy", "sequential", "--dry-run")
+    judged = shell("rollout", "run", "--service", "checkout", "--version", "v4", *plan)
+    assert "judge: errors 2 ×, latency +10 % found or excluded (95 % sure)" in judged
     assert json.loads(shell("rollout", "list", "--json"))["total"] == 2
 
 

@@ -12,32 +12,10 @@ import pytest
 import uvicorn
 from playwright.async_api import async_playwright
 
+from browsing import FLAGS, browser_for
 from needs import program
 from serinus.bootstrap.build import build, create_app
 from serinus.settings import Settings
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-async def browser_for(world, token: str | None = None) -> httpx.AsyncClient:
-    """Return a client that has signed in, as a browser without scripts would."""
-    client = httpx.AsyncClient(
-        transport=httpx.ASGITransport(world.app, raise_app_exceptions=False),
-        base_url="http://serinus",
-        headers={"origin": "http://serinus"},
-    )
-    answer = await client.post("/login", data={"token": token or world.token, "next": "/"})
-    assert (answer.status_code, answer.headers["location"]) == (303, "/")
-    assert "httponly" in answer.headers["set-cookie"].lower()
-    return client
 
 
 def csrf(html: str) -> str:

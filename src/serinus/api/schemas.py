@@ -12,6 +12,7 @@ __all__ = [
     "Approval",
     "DeploymentList",
     "DeploymentView",
+    "Judgement",
     "NewDeploymentBody",
     "NewServiceBody",
     "NewTokenBody",
@@ -235,6 +236,32 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
+class JudgedCheck(Answer):
+    """One check of the sequential judge: both sides, and how much worse the canary is."""
+
+    check: str = Field(examples=["errors"])
+    finding: Literal["harm", "safe", "not_yet", "cannot_tell"]
+    sentence: str
+    canary: float | None
+    stable: float | None
+    estimate: float | None = Field(description="Canary ÷ stable, or canary − stable: see `scale`.")
+    low: float | None = Field(description="Lower bound, valid at every look.")
+    high: float | None = Field(description="Upper bound, valid at every look.")
+    requests_needed: int | None = Field(description="Canary requests until it knows, at the present rate.")
+    seconds_needed: float | None
+
+
+class Judgement(Answer):
+    """What the sequential judge says."""
+
+    finding: Literal["harm", "safe", "not_yet", "cannot_tell"]
+    sentence: str = Field(description="What is known so far, with the numbers.")
+    budget_used: float = Field(description="The largest part of the error budget claimed so far, 0 to 1.")
+    checks: list[JudgedCheck]
+    slices: list[dict[str, Any]] = Field(description="Where the harm shows, worst first.")
+    warnings: list[str] = Field(description="What is wrong with the set-up of the comparison.")
+
+
 class DeploymentView(Answer):
     """One deployment."""
 
@@ -251,6 +278,10 @@ class DeploymentView(Answer):
     created_at: datetime | None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    judge: Judgement | None = Field(default=None, description="None for fixed thresholds.")
+    watch: dict[str, Any] | None = Field(
+        default=None, description="After promotion: until when it is watched, and against what."
+    )
 
 
 class DeploymentList(Answer):

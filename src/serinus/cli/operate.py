@@ -112,7 +112,7 @@ def watch(
             while True:
                 page = control.get(f"/deployments/{identity}/page")
                 live.update(Text.from_markup("\n".join(render.status_lines(page, events=12))))
-                if page["deployment"]["status"] != "canary":
+                if page["deployment"]["status"] != "canary" and not page["deployment"]["watch"]:
                     return
                 time.sleep(interval)
 

@@ -7,10 +7,13 @@ from typing import Any
 
 from rich.markup import escape
 
+from serinus.cli.judged import judge_lines, watch_line
+
 __all__ = [
     "check_line",
     "deployment_row",
     "event_line",
+    "fixed_checks",
     "numbers",
     "problem_lines",
     "status_lines",
@@ -51,7 +54,7 @@ def traffic_line(view: dict[str, Any], percentage: float | None = None) -> str:
     """Return who gets how much: ``v1 95 % ─ v2 5 %``."""
     canary = view["traffic_percentage"] if percentage is None else percentage
     filled = round(canary / 5)
-    bar = f"[green]{'━' * (20 - filled)}[/][yellow]{'━' * filled}[/]"
+    bar = f"[green]{'─' * (20 - filled)}[/][yellow]{'━' * filled}[/]"
     stable, version = escape(view["stable_version"]), escape(view["version"])
     return f"{stable} [bold]{100 - canary:g} %[/] {bar} {version} [bold]{canary:g} %[/]"
 
@@ -72,6 +75,12 @@ def tree(checks: Iterable[dict[str, Any]], indent: str = "  ") -> list[str]:
         return [f"{indent}└─ [dim]no checks[/]"]
     last = len(listed) - 1
     return [f"{indent}{'└' if n == last else '├'}─ {check_line(c)}" for n, c in enumerate(listed)]
+
+
+def fixed_checks(view: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the checks that hold a limit; the judge speaks for its own."""
+    judged = {c["check"] for c in (view.get("judge") or {}).get("checks", ())}
+    return [c for c in view["checks"] if c["check"] not in judged]
 
 
 def event_line(event: dict[str, Any]) -> str:
@@ -128,9 +137,13 @@ def status_lines(page: dict[str, Any], events: int = 6) -> list[str]:
         if view["step"]["of"]:
             lines.append(_steps(view))
         lines.append("")
+    if view.get("watch"):
+        lines += [watch_line(view["watch"]), ""]
     lines += [*numbers(page["metrics"], view), ""]
-    if view["checks"]:
-        lines += ["checks", *tree(view["checks"]), ""]
+    if view.get("judge") and view["status"] != "draft":
+        lines += [*judge_lines(view["judge"], view), ""]
+    if fixed := fixed_checks(view):
+        lines += ["checks", *tree(fixed), ""]
     lines.append(f"breaker {view['circuit_breaker_state']}   health {page['health']['health_status']}")
     lines += [f"[yellow]! {escape(w)}[/]" for w in page["health"]["warnings"]]
     if page["events"]:

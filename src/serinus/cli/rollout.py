@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from serinus.cli import render
+from serinus.cli import judged, render
 from serinus.cli.client import Api, Refused
 from serinus.cli.common import JsonFlag, api, err, handled, lines, out, print_json
 from serinus.cli.planning import STAGES, analysis_of, plan_of
@@ -111,6 +111,8 @@ def _dry_run(control: Api, body: dict[str, Any]) -> None:
             console.print(f"\n[bold]Stage {number} of {len(draft['strategy']['steps'])}[/]  would set")
             console.print(f"  traffic     {render.traffic_line(draft, share)}")
             console.print(f"  observing   {step['hold_seconds']:g} s, then")
+            if draft["judge"]:
+                console.print(f"  ├─ {judged.plan_words(draft['analysis']['judge'])}", markup=False)
             for check in draft["analysis"]["checks"]:
                 console.print(f"  ├─ {check['name']} over {check['window_seconds']:g} s")
         console.print("\nNothing was changed. Without --dry-run this walk begins.")
@@ -193,6 +195,9 @@ def _summary(console: Any, summary: dict[str, Any], view: dict[str, Any]) -> Non
         console.print(
             f"  {view['version']} is stable now. Retire {view['stable_version']} when nothing needs it."
         )
+        if view.get("watch"):
+            console.print(f"  {judged.watch_line(view['watch'])}")
+            console.print(f"  next  serinus watch {identity}")
     elif summary["outcome"] == "rolled_back":
         console.print(f"  Everyone is on {view['stable_version']}. Why: {view['end_reason']}", markup=False)
         console.print(f"  next  serinus rollout status {identity}")

@@ -14,7 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from serinus.cli.client import Api, Unreachable
-from serinus.cli.render import traffic_line, tree
+from serinus.cli.judged import brief, judge_lines
+from serinus.cli.render import fixed_checks, traffic_line, tree
 
 __all__ = ["Walk"]
 
@@ -42,6 +43,8 @@ class Walk:
     _held_since: float | None = None
     _progress: Progress | None = None
     _said_at: float = 0.0
+    #: What the judge said when it was last looked at.
+    _judge: dict[str, Any] | None = None
 
     def follow(self) -> tuple[int, dict[str, Any]]:
         """Watch until it has ended or waits for a person; return the exit code and the last view."""
@@ -73,6 +76,7 @@ class Walk:
         for event in events:
             self._seen = event["event_id"]
             self._tell(event, view)
+        self._judge = view.get("judge")
         return view
 
     def _tell(self, event: dict[str, Any], view: dict[str, Any]) -> None:
@@ -81,11 +85,11 @@ class Walk:
         if kind == "started":
             self._stage(view, 1, data["traffic_bp"] / 100)
         elif kind == "step_passed":
-            self._validated(data.get("verdicts", []), passed=True)
+            self._validated(data.get("verdicts", []), view, self._judge or view.get("judge"), passed=True)
             if "to_bp" in data:
                 self._stage(view, len(self.stages) + 1, data["to_bp"] / 100)
         elif kind == "rolled_back":
-            self._validated(data.get("verdicts", []), passed=False)
+            self._validated(data.get("verdicts", []), view, view.get("judge"), passed=False)
             self._end_progress()
             self.out.print(f"\n[bold red]↩ {escape(event['message'])}[/]")
         elif kind in ("holding", "drift", "warning", "breaker", "not_carried"):
@@ -102,14 +106,29 @@ class Walk:
         self.out.print(f"\n[bold]Stage {number} of {total}[/]")
         self.out.print(f"  traffic     {traffic_line(view, percentage)}")
 
-    def _validated(self, checks: list[dict[str, Any]], *, passed: bool) -> None:
+    def _validated(
+        self,
+        checks: list[dict[str, Any]],
+        view: dict[str, Any],
+        judge: dict[str, Any] | None,
+        *,
+        passed: bool,
+    ) -> None:
+        """Print what a stage ended with; ``judge`` is what the judge had said by then."""
         self._end_progress()
         if self.stages:
-            self.stages[-1].update(outcome="passed" if passed else "failed", checks=checks)
-        self.out.print("  metrics")
-        for line in tree(checks, "  "):
-            self.out.print(line)
-        self.out.print(f"  validation  {'[bold green]PASSED[/]' if passed else '[bold red]FAILED[/]'}")
+            self.stages[-1].update(outcome="passed" if passed else "failed", checks=checks, judge=judge)
+        fixed = fixed_checks({"checks": checks, "judge": judge})
+        if judge:
+            for line in judge_lines(judge, view):
+                self.out.print(f"  {line}")
+        if fixed or not judge:
+            self.out.print("  metrics")
+            for line in tree(fixed, "  "):
+                self.out.print(line)
+        unsure = passed and judge is not None and judge["finding"] != "safe"
+        why = " [dim]no harm found; it goes on looking[/]" if unsure else ""
+        self.out.print(f"  validation  {'[bold green]PASSED[/]' if passed else '[bold red]FAILED[/]'}{why}")
 
     def _step(self, view: dict[str, Any]) -> int | None:
         """Act on the state; return an exit code when the walk is over."""
@@ -144,20 +163,24 @@ class Walk:
         if not self.err.is_terminal:
             if time.monotonic() - self._said_at >= QUIET_SECONDS:
                 self._said_at = time.monotonic()
-                self.out.print(f"  observing   {done:.0f} of {hold:.0f} s: {escape(view['sentence'])}")
+                said = view["judge"]["sentence"] if view.get("judge") else view["sentence"]
+                self.out.print(f"  observing   {done:.0f} of {hold:.0f} s: {escape(said)}")
             return
         if self._progress is None:
             self._progress = Progress(
                 TextColumn("  observing  "),
-                BarColumn(bar_width=40),
+                BarColumn(bar_width=24),
                 TextColumn("{task.completed:.0f}/{task.total:.0f} s"),
                 TimeRemainingColumn(),
+                TextColumn("{task.description}", markup=False),
                 console=self.err,
                 transient=True,
             )
-            self._progress.add_task("observing", total=hold)
+            self._progress.add_task("", total=hold)
             self._progress.start()
-        self._progress.update(self._progress.task_ids[0], completed=min(done, hold), total=hold)
+        said = brief(view["judge"]) if view.get("judge") else ""
+        task = self._progress.task_ids[0]
+        self._progress.update(task, completed=min(done, hold), total=hold, description=said)
 
     def _end_progress(self) -> None:
         if self._progress:

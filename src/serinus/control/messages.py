@@ -61,10 +61,12 @@ def rollback_alert(  # noqa: PLR0913 - each is one fact of the message, by name
     exposed_units: int | None = None,
     seconds: float | None = None,
     checks: Sequence[str] = (),
+    facts: Sequence[tuple[str, str]] = (),
 ) -> Notification:
     """Return the message of a rollback: what, why, back to which version, and where to look.
 
-    ``seconds`` is how long the canary had traffic, ``exposed_units`` how many units were on it.
+    ``seconds`` is how long the canary had traffic, ``exposed_units`` how many units were on it,
+    ``facts`` the judge's numbers by name.
     """
     back = f"everyone is on {rollback_version} again" if rollback_version else "it gets no more traffic"
     what = f"{version or 'The canary'} of {service} was rolled back: {back}."
@@ -79,6 +81,7 @@ def rollback_alert(  # noqa: PLR0913 - each is one fact of the message, by name
         fields=_fields(
             ("Service", service),
             ("Reason", reason),
+            *facts,
             ("Rolled back to", rollback_version),
             ("Last checks", others),
             ("Deployment", deployment_id),
@@ -100,8 +103,9 @@ def warning_alert(
     version: str = "",
     tenant_name: str | None = None,
     link: str = "",
+    facts: Sequence[tuple[str, str]] = (),
 ) -> Notification:
-    """Return the message of one or several warnings, numbered."""
+    """Return the message of one or several warnings, numbered; ``facts`` is what the judge says."""
     count = f"{len(warnings)} warning{'' if len(warnings) == 1 else 's'}"
     numbered = "\n".join(f"{number}. {warning}" for number, warning in enumerate(warnings, 1))
     return Notification(
@@ -113,6 +117,7 @@ def warning_alert(
         fields=_fields(
             ("Service", service),
             ("Warnings", str(len(warnings))),
+            *facts,
             ("Deployment", deployment_id),
             ("Tenant", tenant_name),
             ("Time", _utc(at)),
@@ -131,14 +136,15 @@ def promoted_alert(
     at: datetime,
     tenant_name: str | None = None,
     link: str = "",
+    watched: str = "",
 ) -> Notification:
-    """Return the message of a promotion."""
+    """Return the message of a promotion; ``watched`` says until when it is still watched."""
     return Notification(
         id=id,
         kind="promoted",
         level=Level.INFO,
         title=f"[Serinus] Promoted: {_line(service)} {_line(version)}",
-        text=_cut(f"{version} of {service} is promoted: everyone is on it."),
+        text=_cut(f"{version} of {service} is promoted: everyone is on it. {watched}".strip()),
         fields=_fields(
             ("Service", service),
             ("Version", version),
@@ -161,8 +167,9 @@ def waiting_alert(
     at: datetime,
     tenant_name: str | None = None,
     link: str = "",
+    facts: Sequence[tuple[str, str]] = (),
 ) -> Notification:
-    """Return the message that a person is needed: ``what`` says for what."""
+    """Return the message that a person is needed: ``what`` says for what, ``facts`` what the judge says."""
     return Notification(
         id=id,
         kind="waiting",
@@ -172,6 +179,7 @@ def waiting_alert(
         fields=_fields(
             ("Service", service),
             ("Version", version),
+            *facts,
             ("Deployment", deployment_id),
             ("Tenant", tenant_name),
             ("Time", _utc(at)),

@@ -9,11 +9,13 @@ from typing import Any
 from serinus.control import views
 from serinus.control.context import Caller, Context, stamp
 from serinus.control.evidence import gather
+from serinus.control.judgement import judge_view, watch_view
 from serinus.control.monitor import MONITOR
 from serinus.core.analysis.evidence import Side, Window
 from serinus.core.analysis.verdict import Outcome
 from serinus.core.breaker import CLOSED
 from serinus.core.errors import NotFound
+from serinus.core.lifecycle.moves import under_watch
 from serinus.core.model import Deployment, Role, Status
 from serinus.core.policy.gate import promotion_gate
 from serinus.ports.store import Page, Transaction
@@ -75,14 +77,15 @@ class Queries:
             return {**views.deployment_view(d), **await self._around(tx, d)}
 
     async def _around(self, tx: Transaction, d: Deployment) -> dict[str, Any]:
-        now = self._context.clock.now().timestamp()
-        span = OBSERVED_WINDOWS * self._context.window_seconds
+        moment = self._context.clock.now()
+        now, span = moment.timestamp(), OBSERVED_WINDOWS * self._context.window_seconds
         windows, _ = await tx.evidence.read(d.tenant_id, d.id, now - span, now + 60)
         stable = views.totals(windows, Side.STABLE).requests
         canary = views.totals(windows, Side.CANARY).requests
         observed = round(100 * canary / (stable + canary), 2) if stable + canary else None
         return {
             "observed_traffic_percentage": observed,
+            "watch": watch_view(d, moment),
             "proxy": await tx.sources.cursor(f"carried:{d.service_id}"),
         }
 
@@ -96,6 +99,7 @@ class Queries:
             body["note"] = "Nobody was served by the canary yet: raise the percentage, or wait for traffic."
         names = sorted({w.endpoint for w in windows if w.endpoint})
         body["endpoints"] = {name: _both(windows, name) for name in names}
+        body["judge"] = judge_view(d)
         return body
 
     async def comparison(self, caller: Caller, deployment_id: str) -> dict[str, Any]:
@@ -123,6 +127,8 @@ class Queries:
             warnings += [f"{i['name']}: {i['problem']}" for i in proxy["instances"] if not i["ok"]]
         if d.phase.startswith("holding"):
             warnings.append(d.sentence)
+        if d.answer and (d.status is Status.CANARY or under_watch(d)):
+            warnings += [w for w in d.answer.warnings if not any(w in said for said in warnings)]
         if not await self._monitor_runs():
             warnings.append("The monitor is not running: nothing is rolled back automatically.")
         return {

@@ -7,11 +7,12 @@ from typing import Any
 
 from serinus.control import messages
 from serinus.control.context import Context
+from serinus.control.facts import harm_facts, sentence_facts, watch_words
 from serinus.core.decision import Decision, Intent, IntentKind
-from serinus.core.lifecycle.moves import deprecate
-from serinus.core.model import Deployment, Service, Status
+from serinus.core.lifecycle.moves import WATCHING, deprecate
+from serinus.core.model import Deployment, Service, Status, Stickiness
 from serinus.ports.notify import Notification
-from serinus.ports.store import Event, OutboxItem, Transaction
+from serinus.ports.store import Event, OutboxItem, Page, Transaction
 
 __all__ = ["write_decision", "write_event"]
 
@@ -43,13 +44,33 @@ async def write_decision(
     saved = await tx.deployments.save(decision.next_state, bump=bump)
     for reason in decision.reasons:
         await write_event(tx, context, saved, reason.kind, reason.message, actor, dict(reason.data))
+    exposed = await _exposed(tx, saved) if _tells_of_rollback(decision) else None
     for at, intent in enumerate(decision.intents):
-        await _intend(tx, context, service, saved, intent, f"{saved.id}.{saved.revision}.{at}")
+        cause = f"{saved.id}.{saved.revision}.{at}"
+        await _intend(tx, context, service, saved, intent, cause, exposed)
     return saved
 
 
+def _tells_of_rollback(decision: Decision) -> bool:
+    return any(i.kind is IntentKind.TELL and i.topic == "rollback" for i in decision.intents)
+
+
+async def _exposed(tx: Transaction, d: Deployment) -> int | None:
+    """Count the units on the canary before they are cleared; ``None`` when the hash alone decides."""
+    if d.phase == WATCHING or d.strategy.stickiness is not Stickiness.PERSISTENT:
+        return None
+    _, total = await tx.assignments.page(d.tenant_id, d.id, Page(size=1))
+    return total or None
+
+
 async def _intend(
-    tx: Transaction, context: Context, service: Service, d: Deployment, intent: Intent, cause: str
+    tx: Transaction,
+    context: Context,
+    service: Service,
+    d: Deployment,
+    intent: Intent,
+    cause: str,
+    exposed: int | None,
 ) -> None:
     match intent.kind:
         case IntentKind.SET_TRAFFIC:
@@ -59,7 +80,7 @@ async def _intend(
         case IntentKind.TAKE_OVER:
             await _take_over(tx, context, service, d, str(intent.data["version"]))
         case IntentKind.TELL:
-            await _tell(tx, context, d, intent, cause)
+            await _tell(tx, context, d, intent, cause, exposed)
         case IntentKind.COMPENSATE:
             await _compensate(tx, context, d, str(intent.data["strategy"]))
 
@@ -84,9 +105,11 @@ async def _compensate(tx: Transaction, context: Context, d: Deployment, strategy
         await write_event(tx, context, d, "compensation", message, "serinus", {"state": "open"})
 
 
-async def _tell(tx: Transaction, context: Context, d: Deployment, intent: Intent, cause: str) -> None:
+async def _tell(
+    tx: Transaction, context: Context, d: Deployment, intent: Intent, cause: str, exposed: int | None
+) -> None:
     tenant = await tx.tenants.get(d.tenant_id)
-    told = _message(context, d, intent, cause, tenant.name if tenant else "")
+    told = _message(context, d, intent, cause, tenant.name if tenant else "", exposed)
     if not context.channels:
         message = f"Nobody was told ({told.title}): no notification channel is configured."
         await write_event(tx, context, d, "notification", message, "serinus")
@@ -103,7 +126,10 @@ async def _tell(tx: Transaction, context: Context, d: Deployment, intent: Intent
         await tx.outbox.add(item)
 
 
-def _message(context: Context, d: Deployment, intent: Intent, cause: str, tenant: str) -> Notification:
+def _message(
+    context: Context, d: Deployment, intent: Intent, cause: str, tenant: str, exposed: int | None = None
+) -> Notification:
+    now = context.clock.now()
     common: dict[str, Any] = {
         "id": cause,
         "deployment_id": d.id,
@@ -111,16 +137,21 @@ def _message(context: Context, d: Deployment, intent: Intent, cause: str, tenant
         "version": d.version,
         "tenant_name": tenant,
         "link": context.link(d.id),
-        "at": context.clock.now(),
+        "at": now,
     }
     if intent.topic == "rollback":
-        checks = tuple(v.message for v in d.verdicts)
         return messages.rollback_alert(
-            **common, reason=str(intent.data["reason"]), rollback_version=d.stable_version, checks=checks
+            **common,
+            reason=str(intent.data["reason"]),
+            rollback_version=d.stable_version,
+            exposed_units=exposed,
+            seconds=(now - d.started_at).total_seconds() if d.started_at else None,
+            checks=tuple(v.message for v in d.verdicts),
+            facts=harm_facts(d),
         )
     if intent.topic == "promoted":
-        return messages.promoted_alert(**common)
+        return messages.promoted_alert(**common, watched=watch_words(d))
     if intent.topic == "waiting":
-        return messages.waiting_alert(**common, what=d.sentence)
+        return messages.waiting_alert(**common, what=d.sentence, facts=sentence_facts(d))
     warnings = tuple(intent.data.get("warnings", ()))
-    return messages.warning_alert(**common, warnings=warnings)
+    return messages.warning_alert(**common, warnings=warnings, facts=sentence_facts(d))

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from serinus.control.context import stamp
+from serinus.control.judgement import judge_view, surely_differs, watch_view
 from serinus.core.analysis.evidence import Arm, Side, Window
+from serinus.core.analysis.sequential.plan import Finding
 from serinus.core.analysis.verdict import Outcome, Verdict
 from serinus.core.codec import to_json
 from serinus.core.lifecycle.transitions import allowed
@@ -77,7 +79,11 @@ def deployment_view(d: Deployment) -> dict[str, Any]:
                 for s in d.strategy.steps
             ],
         },
-        "analysis": {"preset": d.policy.name, "checks": [to_json(c) for c in d.policy.checks]},
+        "analysis": {
+            "preset": d.policy.name,
+            "checks": [to_json(c) for c in d.policy.checks],
+            "judge": to_json(d.policy.judge),
+        },
         "step": {
             "number": d.step_index + 1 if steps and d.status is not Status.DRAFT else 0,
             "of": len(steps),
@@ -86,6 +92,8 @@ def deployment_view(d: Deployment) -> dict[str, Any]:
         },
         "circuit_breaker_state": d.breaker.state.upper(),
         "checks": [verdict_view(v) for v in d.verdicts],
+        "judge": judge_view(d),
+        "watch": watch_view(d),
         "allowed": [a.value for a in allowed(d.status)],
         "revision": d.revision,
         "created_at": stamp(d.created_at),
@@ -171,7 +179,11 @@ def arm_metrics(arm: Arm) -> dict[str, Any] | None:
 
 
 def comparison_view(d: Deployment, stable: Arm, canary: Arm, gate: tuple[Verdict, ...]) -> dict[str, Any]:
-    """Return contract 1's comparison: differences are canary − stable."""
+    """Return contract 1's comparison: differences are canary − stable.
+
+    Where there is a judge, the recommendation and the significance are its own.
+    """
+    judge = judge_view(d)
     if not stable.requests or not canary.requests:
         who = "either version" if not stable.requests and not canary.requests else "one version"
         return {
@@ -182,11 +194,11 @@ def comparison_view(d: Deployment, stable: Arm, canary: Arm, gate: tuple[Verdict
                 "v2_is_faster": None,
                 "significant_difference": False,
             },
+            "judge": judge,
         }
     one, two = stable.errors / stable.requests, canary.errors / canary.requests
     latency = (canary.latency.mean or 0.0) - (stable.latency.mean or 0.0)
-    significant = _significant(stable, canary)
-    failed = [v for v in d.verdicts if v.outcome is Outcome.FAIL]
+    enough = canary.requests >= SIGNIFICANT_REQUESTS
     return {
         "deployment_id": d.id,
         "comparison": {
@@ -194,19 +206,28 @@ def comparison_view(d: Deployment, stable: Arm, canary: Arm, gate: tuple[Verdict
             "error_rate_diff": two - one,
             "latency_diff_ms": round(latency, 2),
             "is_better": two <= one and latency <= 0,
-            **_recommend(failed, gate, enough=canary.requests >= SIGNIFICANT_REQUESTS),
+            **_recommend(d, gate, judge, enough=enough),
         },
         "analysis": {
             "v1_is_more_reliable": one < two,
             "v2_is_faster": latency < 0,
-            "significant_difference": significant,
+            "significant_difference": surely_differs(d.answer) if judge else _significant(stable, canary),
         },
+        "judge": judge,
     }
 
 
-def _recommend(failed: list[Verdict], gate: tuple[Verdict, ...], *, enough: bool) -> Mapping[str, Any]:
+def _recommend(
+    d: Deployment, gate: tuple[Verdict, ...], judge: Mapping[str, Any] | None, *, enough: bool
+) -> Mapping[str, Any]:
+    """Say what to do now: harm goes back, what is not known yet waits, and the gate is asked last."""
+    failed = [v for v in d.verdicts if v.outcome is Outcome.FAIL]
     if failed:
         return {"recommendation": "rollback", "reason": "; ".join(v.message for v in failed)}
+    if judge is not None and d.status is Status.ACTIVE:
+        return {"recommendation": "wait", "reason": d.sentence}
+    if judge is not None and judge["finding"] != Finding.SAFE:
+        return _judged(judge)
     unmet = [v for v in gate if v.outcome is not Outcome.PASS]
     if unmet:
         return {"recommendation": "wait", "reason": "; ".join(v.message for v in unmet)}
@@ -215,7 +236,23 @@ def _recommend(failed: list[Verdict], gate: tuple[Verdict, ...], *, enough: bool
             "recommendation": "wait",
             "reason": f"fewer than {SIGNIFICANT_REQUESTS} canary requests so far",
         }
-    return {"recommendation": "promote", "reason": "every condition of the promotion gate is met"}
+    found = f"{judge['sentence']} " if judge else ""
+    return {
+        "recommendation": "promote",
+        "reason": f"{found}{'E' if found else 'e'}very condition of the promotion gate is met",
+    }
+
+
+def _judged(judge: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Recommend from a judge that has not said safe."""
+    if judge["finding"] == Finding.HARM:
+        return {"recommendation": "rollback", "reason": judge["sentence"]}
+    return {
+        "recommendation": "wait",
+        "reason": f"no harm seen so far; {judge['sentence']}",
+        "requests_needed": judge["requests_needed"],
+        "seconds_needed": judge["seconds_needed"],
+    }
 
 
 def _wait(why: str) -> dict[str, Any]:

@@ -17,12 +17,15 @@ from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from serinus.control.context import Caller
+from serinus.control.judgement import FINDINGS
+from serinus.control.judgement import SIGNS as FINDING_SIGNS
 from serinus.control.plane import Plane
 from serinus.control.unit import Call
 from serinus.core.errors import Forbidden, SerinusError, Unauthenticated
 from serinus.core.model import Role, Status
 from serinus.ports.store import Page
 from serinus.web.charts import charts, sparkline
+from serinus.web.verdict import panel, watch_text
 from serinus.web.words import choose, translator
 
 __all__ = ["SESSION_COOKIE", "install"]
@@ -134,6 +137,8 @@ def _render(request: Request, name: str, status: int = 200, **values: Any) -> HT
         path=request.url.path,
         states=STATES,
         signs=SIGNS,
+        findings=FINDINGS,
+        finding_signs=FINDING_SIGNS,
         **{"caller": None, "csrf": "", **values},
     )
     answer = HTMLResponse(page, status_code=status)
@@ -264,8 +269,8 @@ class _Pages:
         return {
             "caller": caller,
             "csrf": _csrf(request.cookies.get(SESSION_COOKIE, "")),
-            "running": [v for v in views if v["status"] in ("canary", "draft")],
-            "earlier": [v for v in views if v["status"] not in ("canary", "draft")],
+            "running": [v for v in views if _under_way(v)],
+            "earlier": [v for v in views if not _under_way(v)],
             "services": services,
             "chosen": {"service": asked.get("service", ""), "status": asked.get("status", "")},
             "monitor": jobs[0]["state"] if jobs else "not running",
@@ -279,7 +284,8 @@ class _Pages:
     async def _deployment_values(self, request: Request) -> dict[str, Any]:
         caller = await self._caller(request)
         page = await self._plane.queries.page(caller, request.path_params["deployment_id"])
-        view = page["deployment"]
+        view, language = page["deployment"], _language(request)
+        judged = {c["check"] for c in (view["judge"] or {}).get("checks", ())}
         return {
             "caller": caller,
             "csrf": _csrf(request.cookies.get(SESSION_COOKIE, "")),
@@ -288,6 +294,9 @@ class _Pages:
             "charts": charts(page["series"], self._plane.context.window_seconds),
             "may": page["may"]["act"],
             "buttons": _buttons(view),
+            "verdict": panel(view, language),
+            "watched": watch_text(view["watch"], view, language),
+            "fixed": [c for c in view["checks"] if c["check"] not in judged],
             "live": f"/deployments/{view['deployment_id']}/live",
         }
 
@@ -302,12 +311,20 @@ class _Pages:
             )
         label, consequence = ACTIONS[action]
         gate: list[dict[str, Any]] = []
+        advice: dict[str, Any] = {}
         if action == "promote":
             comparison = await self._plane.queries.comparison(values["caller"], values["d"]["deployment_id"])
-            gate = comparison["gate"]
+            gate, advice = comparison["gate"], comparison["comparison"]
         words = consequence.format(version=values["d"]["version"], stable=values["d"]["stable_version"])
         return _render(
-            request, "confirm.html", **values, action=action, label=label, consequence=words, gate=gate
+            request,
+            "confirm.html",
+            **values,
+            action=action,
+            label=label,
+            consequence=words,
+            gate=gate,
+            advice=advice,
         )
 
     async def act(self, request: Request) -> Response:
@@ -387,6 +404,11 @@ def _number(text: str) -> object:
         return float(text)
     except ValueError:
         return text
+
+
+def _under_way(view: dict[str, Any]) -> bool:
+    """Tell whether something may still happen by itself: it rolls out, or is watched after promotion."""
+    return view["status"] in ("canary", "draft") or bool(view["watch"])
 
 
 def _buttons(view: dict[str, Any]) -> list[tuple[str, str]]:

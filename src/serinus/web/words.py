@@ -68,6 +68,67 @@ _KOREAN = {
     "error": "측정 오류",
     "Every proxy follows.": "모든 프록시가 따르고 있습니다.",
     "The SDK carries the split in process.": "SDK가 프로세스 안에서 트래픽을 나눕니다.",
+    "Verdict": "판정",
+    "Harm: the canary is worse than tolerated": "악화: 카나리가 허용 범위보다 나쁩니다",
+    "Safe: harm of the size worth finding is excluded": "안전: 찾을 가치가 있는 크기의 악화는 배제되었습니다",
+    "No harm seen so far; too early to call it safe": "아직 악화는 보이지 않음; 안전하다고 하기에는 이릅니다",
+    "No harm seen so far; this step ends before it is sure": (
+        "아직 악화는 보이지 않음; 이 단계가 끝나기 전에는 확신할 수 없습니다"
+    ),
+    "Harm: worse than anything that was recorded of stable": "악화: 기록된 안정 버전의 어떤 값보다 나쁩니다",
+    "Everyone is on it: no worse than what was recorded of stable": (
+        "모두 새 버전 사용 중: 기록된 안정 버전보다 나쁘지 않습니다"
+    ),
+    "Everyone is on it: too early to tell": "모두 새 버전 사용 중: 판단하기에는 이릅니다",
+    "Nothing to compare yet": "아직 비교할 것이 없습니다",
+    "harm": "악화",
+    "safe": "안전",
+    "too early": "아직 이름",
+    "cannot tell in time": "제때 판단 불가",
+    "latency": "지연 시간",
+    "at 100 %": "100 % 이후",
+    "recorded": "기록값",
+    "while both ran": "함께 실행되는 동안",
+    "tolerated": "허용",
+    "worth finding": "찾을 가치",
+    "to": "~",
+    "needs {n} more canary requests": "카나리 요청 {n}건이 더 필요",
+    "about {time}": "약 {time}",
+    "sure in about {time}": "약 {time} 후 확신",
+    "{n} % of the error budget used": "오류 예산의 {n} % 사용",
+    "At 100 % it rolls back. At most {n} % of good canaries ever get there.": (
+        "100 %가 되면 롤백합니다. 정상 카나리가 그렇게 될 확률은 최대 {n} %입니다."
+    ),
+    "Error budget": "오류 예산",
+    "It surely differs, but no more than is tolerated": "차이는 확실하지만 허용 범위 안입니다",
+    "All of the error budget has gone into a difference that is too small to roll back for.": (
+        "오류 예산이 모두, 롤백하기에는 너무 작은 차이에 쓰였습니다."
+    ),
+    "it is the latency: errors are within what is tolerated": (
+        "지연 시간 때문입니다: 오류는 허용 범위 안입니다"
+    ),
+    "excluded by the test for just this size, which is sharper than the interval": (
+        "구간보다 예리한, 바로 이 크기에 대한 검정으로 배제되었습니다"
+    ),
+    "Recommended": "권장",
+    "promote": "승격",
+    "rollback": "롤백",
+    "wait": "기다림",
+    "Where a difference shows": "차이가 나타나는 곳",
+    "Where it hurts": "문제가 나타나는 곳",
+    "Worst in": "가장 나쁜 곳",
+    "where": "위치",
+    "check": "검사",
+    "ratio": "비율",
+    "by chance at most": "우연일 확률 (최대)",
+    "below 1 in a million": "백만 분의 1 미만",
+    "The comparison itself is not well:": "비교 설정에 문제가 있습니다:",
+    "Watched": "감시 중",
+    "Watched for another {time} against what was recorded of {stable}. If it gets worse, "
+    "everyone goes back to {stable}.": (
+        "앞으로 {time} 동안 기록된 {stable}과(와) 비교하며 감시합니다. "
+        "나빠지면 모두 {stable}(으)로 돌아갑니다."
+    ),
     "All": "전체",
     "Show": "보기",
     "service": "서비스",

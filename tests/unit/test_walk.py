@@ -1,0 +1,110 @@
+"""The walk's terminal output, stage by stage, at the width of a small terminal and without colour."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from answers import ALONE, HARM, NOT_YET, SAFE
+from serinus.cli.walk import Walk
+from serinus.control import views
+from serinus.core.model import Status, Waiting
+from serinus.core.policy.presets import SEQUENTIAL
+from stories import NOON, draft
+
+
+def looked(answer, kind: str, data: dict, message: str = "", **changes) -> tuple[dict, list[dict]]:
+    """Return one look: a deployment's view, and the event that came with it."""
+    state = {"status": Status.CANARY, "started_at": NOON, "traffic_bp": 100, "sentence": "…", **changes}
+    view = views.deployment_view(draft(policy=SEQUENTIAL, answer=answer, **state))
+    return view, [{"event_id": 1, "kind": kind, "message": message, "data": data, "actor": "monitor"}]
+
+
+class Told:
+    """An API that answers look after look."""
+
+    def __init__(self, *looks) -> None:
+        self.looks = list(looks)
+
+    def get(self, path: str, **_):
+        """Return the events first, then the deployment, as the walk asks for them."""
+        return {"events": self.looks[0][1]} if path.endswith("events") else self.looks.pop(0)[0]
+
+
+def walked(*looks) -> tuple[int, str, Walk]:
+    """Return the exit code, what was printed, and the walk."""
+    page = io.StringIO()
+    out = Console(file=page, width=80, highlight=False, no_color=True)
+    walk = Walk(api=Told(*looks), out=out, err=out, deployment_id="dep_1", poll=0.001)
+    code, _ = walk.follow()
+    lines = [line.rstrip() for line in page.getvalue().split("\n")]
+    return code, "\n".join(lines), walk
+
+
+STARTED = looked(NOT_YET, "started", {"traffic_bp": 100})
+
+
+def test_a_stage_ends_with_what_the_judge_had_said_by_then():
+    """The tree is that of the stage, not of the next one; a harm shows where it hurts."""
+    passed = looked(SAFE, "step_passed", {"to_bp": 500, "verdicts": []})
+    gone = looked(HARM, "rolled_back", {"verdicts": []}, "Rolled back.", status=Status.ROLLED_BACK)
+    code, page, walk = walked(STARTED, passed, gone)
+    assert code == 1
+    assert (
+        page
+        == """
+Stage 1 of 4
+  traffic     v1 99 % ──────────────────── v2 1 %
+  observing   0 of 60 s: errors: 0.31 % at the canary against 0.3 % at stable;
+1,840 more canary requests, about 6 min to exclude 2 ×.
+  judge  … No harm seen so far; too early to call it safe
+    ├─ … errors    1 × (0.38 to 2.8 ×)        too early
+    │    v2 0.31 %, v1 0.3 %
+    │    needs 1,840 more canary requests, about 6 min
+    ├─ ✔ latency   −1.0 % (−4.0 to +2.0 %)    safe
+    │    v2 49.5 ms, v1 50.0 ms
+    └─ ━─────────────────── 3 % of the error budget used; sure in about 6 min
+  validation  PASSED no harm found; it goes on looking
+
+Stage 2 of 4
+  traffic     v1 95 % ───────────────────━ v2 5 %
+  judge  ✘ Harm: the canary is worse than tolerated
+    ├─ ✘ errors    20 × (9 to 44 ×)           harm
+    │    v2 8 %, v1 0.4 %
+    ├─ ✔ latency   −1.0 % (−4.0 to +2.0 %)    safe
+    │    v2 49.5 ms, v1 50.0 ms
+    └─ ━━━━━━━━━━━━━━━━━━━━ 100 % of the error budget used
+    where it hurts
+       ✘ /pay region=eu: errors 31 % against 0.4 %, 77 × (by chance: 1 in 4,100)
+       ✘ /cart: errors 2 % against 0.4 %, 5 × (by chance: 1 in 12)
+       ✘ /slow: latency, +40 % (by chance: below 1 in a million)
+  validation  FAILED
+
+↩ Rolled back.
+"""
+    )
+    assert [s["judge"]["finding"] for s in walk.stages] == ["not_yet", "harm"]
+
+
+def test_a_limit_is_shown_beside_the_judge():
+    """Checks that hold a limit keep their tree; the judge's are not listed twice."""
+    verdict = {
+        "check": "schema failures",
+        "outcome": "pass",
+        "message": "schema failures: 0",
+        "required": True,
+    }
+    own = {"check": "errors", "outcome": "pass", "message": "errors: twice?", "required": True}
+    passed = looked(SAFE, "step_passed", {"verdicts": [own, verdict]}, waiting=Waiting.PROMOTION)
+    code, page, _ = walked(looked(SAFE, "started", {"traffic_bp": 100}), passed)
+    assert code == 0
+    assert "  metrics\n  └─ ✔ schema failures: 0\n  validation  PASSED\n" in page
+    assert "twice?" not in page
+
+
+def test_after_promotion_the_walk_is_over():
+    """The watch goes on without it."""
+    watched = {"status": Status.ACTIVE, "phase": "watching", "ended_at": NOON}
+    code, _, _ = walked(looked(ALONE, "promoted", {}, **watched))
+    assert code == 0
