@@ -34,6 +34,8 @@ SERVICE = "checkout"
 STAGES = "1,5,25,100"
 #: Seconds per stage in real time (contract 3's default).
 OBSERVATION = 900.0
+#: Seconds of each stage in real time whose latencies do not count yet.
+WARM_UP = 120.0
 #: The bad version is sound when it starts, and begins to fail at this stage after this share of it.
 FAULT_STAGE, FAULT_AFTER = 25.0, 0.3
 #: Share of answers that the bad version then fails.
@@ -191,20 +193,22 @@ class Demo:
     # -- releases -------------------------------------------------------------------------------
 
     def _policy(self) -> Path:
-        """Write the demo's policy: contract 3's error rate and contract 1's p95, in compressed time.
+        """Write the demo's policy: the default one, the sequential judge, in compressed time.
 
-        At 1 % and this rate a stage sees some twenty canary requests, so the checks speak from eight on.
+        At 1 % and this rate a stage sees some twenty canary requests, so a stage may end from eight on.
         """
-        window = OBSERVATION / self.speed
-        checks = [
-            {"name": "error rate", "measure": "error_rate", "limit": 0.005, "strict": True},
-            {"name": "p95 latency", "measure": "latency_p95", "comparison": "ratio", "limit": 2.0},
-            {"name": "availability", "measure": "success_rate", "floor": True, "limit": 0.995},
-        ]
-        for check in checks:
-            check.update(window_seconds=max(2.0, window), min_requests=8)
-        path = self.folder / "policy.json"
-        path.write_text(json.dumps({"preset": "orchestrator", "only": True, "checks": checks}))
+        policy = {
+            "version": 1,
+            "name": "demo",
+            "preset": "sequential",
+            "warm_up": f"{WARM_UP / self.speed:g}s",
+            "lag": "0.5s",
+            "min_requests": 8,
+            "watch": f"{OBSERVATION / self.speed:g}s",
+            "gate": [],
+        }
+        path = self.folder / "policy.yaml"
+        path.write_text(json.dumps(policy))  # JSON is YAML
         return path
 
     def _environment(self) -> dict[str, str]:

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from serinus.core.analysis.checks import OnFail, evaluate
 from serinus.core.analysis.evidence import Evidence
-from serinus.core.analysis.verdict import Outcome, Verdict
+from serinus.core.analysis.verdict import Outcome, Verdict, blocking
 from serinus.core.breaker import CLOSED
-from serinus.core.model import Deployment
+from serinus.core.model import Deployment, Mode
 
 __all__ = ["promotion_gate"]
 
@@ -18,14 +18,30 @@ def promotion_gate(d: Deployment, evidence: Evidence, now: datetime) -> tuple[Ve
     """Evaluate the policy's gate: its checks, the breaker, and the time at 50 % or more."""
     moment = now.timestamp()
     verdicts = [replace(evaluate(c, evidence, moment), on_fail=OnFail.HOLD) for c in d.policy.gate]
+    if d.policy.judge:
+        verdicts.append(_judged(d))
     if d.policy.breaker:
         verdicts.append(_breaker(d))
     needed = d.policy.gate_majority_seconds
     if needed is None:
-        needed = d.config.duration_minutes * 60
+        # Contract 1's condition on a promotion by hand; steps that are walked have their own times.
+        walked = d.policy.judge is not None and d.strategy.mode is Mode.AUTO
+        needed = 0.0 if walked else d.config.duration_minutes * 60
     if needed > 0:
         verdicts.append(_majority(d.majority_seconds, needed))
     return tuple(verdicts)
+
+
+def _judged(d: Deployment) -> Verdict:
+    """The judge's word on a promotion: no harm, and enough seen for what the policy accepts."""
+    judged = [v for v in d.verdicts if d.answer and v.check in {c.check for c in d.answer.checks}]
+    bad = [v for v in judged if v.outcome is Outcome.FAIL]
+    waits = bad or blocking(tuple(judged))
+    outcome = Outcome.FAIL if bad else Outcome.INCONCLUSIVE if waits or not judged else Outcome.PASS
+    message = (
+        "; ".join(v.message for v in waits) if waits else "no harm found" if judged else "nothing seen yet"
+    )
+    return Verdict(check="judge", outcome=outcome, message=f"judge: {message}", on_fail="hold")
 
 
 def _breaker(d: Deployment) -> Verdict:

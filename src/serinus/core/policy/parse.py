@@ -109,7 +109,7 @@ def policy_from(data: Mapping[str, Any] | None, config: CanaryConfig, typed: Col
     bases = {
         **PRESETS,
         RULESETS.name: _with_contract_thresholds(RULESETS, config),
-        SEQUENTIAL.name: _with_typed_thresholds(_with_contract_thresholds(SEQUENTIAL, config), config, typed),
+        SEQUENTIAL.name: _with_typed_thresholds(SEQUENTIAL, config, typed),
     }
     problems: dict[str, str] = {}
     file = read_policy(given, default, "analysis", problems, bases)
@@ -122,8 +122,12 @@ def _with_typed_thresholds(policy: Policy, config: CanaryConfig, typed: Collecti
     """Add the contract's own checks for the thresholds that somebody wrote."""
     names = {"error_threshold": "error rate", "success_threshold": "success rate"}
     wanted = {check for threshold, check in names.items() if threshold in typed}
-    contract = _with_contract_thresholds(RULESETS, config).checks
-    return replace(policy, checks=(*policy.checks, *(c for c in contract if c.name in wanted)))
+    contract = _with_contract_thresholds(RULESETS, config)
+    return replace(
+        policy,
+        checks=(*policy.checks, *(c for c in contract.checks if c.name in wanted)),
+        gate=(*policy.gate, *(c for c in contract.gate if c.name in wanted)),
+    )
 
 
 def _with_contract_thresholds(policy: Policy, config: CanaryConfig) -> Policy:

@@ -129,8 +129,7 @@ SLO = Policy(
 SEQUENTIAL = Policy(
     name="sequential",
     judge=Plan(),
-    # What a person is shown, and has to force past, on a promotion by hand: contract 1's gate.
-    gate=RULESETS.gate,
+    # The judge itself is the gate; contract 1's time at 50 % or more is asked on a promotion by hand.
     gate_majority_seconds=None,
 )
 
