@@ -46,7 +46,7 @@ def test_three_times_the_errors_are_found():
 @pytest.mark.parametrize("rate", [0.0, 0.003, 0.3], ids=["stable never fails", "sometimes", "often"])
 def test_a_total_outage_is_found_in_one_window(rate):
     """Ten requests a second are enough, whatever stable's own rate is."""
-    told = judged(plain(Side(requests=100, rate=1e9), Side(requests=900, rate=rate)), 5)
+    told = judged(plain(Side(requests=100, rate=1.0), Side(requests=900, rate=rate)), 5)
     assert told.found == 0
     assert told.last.sentence.startswith("errors: 100 % at the canary against")
 
@@ -69,7 +69,7 @@ def test_a_few_more_errors_are_tolerated_where_stable_hardly_fails():
 
 def test_an_outage_of_both_sides_is_not_the_canarys():
     """Their common database is away: everything fails everywhere, and nobody is blamed."""
-    both = Side(requests=100, rate=1e9)
+    both = Side(requests=100, rate=1.0)
     told = judged(lambda n: {"": (replace(both, requests=900), both)}, 30)
     assert told.found is None
 
@@ -214,7 +214,7 @@ def test_a_service_without_latencies_is_judged_by_its_errors():
 @pytest.mark.parametrize(("stable", "canary"), [(1800, 0), (0, 200), (0, 0)])
 def test_one_side_alone_says_nothing(stable, canary):
     """A side without requests is no side without errors; after a while the set-up is warned of."""
-    sides = (Side(requests=stable, rate=0.01), Side(requests=canary, rate=1e9))
+    sides = (Side(requests=stable, rate=0.01), Side(requests=canary, rate=1.0))
     told = judged(lambda n: {"": sides}, 12, Plan())
     assert told.last.finding is Finding.NOT_YET
     assert told.last.sentence.startswith("errors: no requests on both sides yet")

@@ -46,7 +46,8 @@ class Side:
 
     def draw(self, rnd: random.Random) -> Counts:
         """Let it happen."""
-        failed = events(rnd, self.requests * self.rate / self.cluster) * self.cluster
+        mean = self.requests * self.rate
+        failed = self.requests if self.rate >= 1 else events(rnd, mean / self.cluster) * self.cluster
         seen = None if self.ms is None else latencies(rnd, self.requests, self.slower, self.ms)
         return Counts(self.requests, min(failed, self.requests), seen)
 
