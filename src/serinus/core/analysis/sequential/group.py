@@ -50,9 +50,10 @@ class Group:
 
     def settle(self, gains: Gains, error_cap: float, latency_cap: float, release: float, warm: bool) -> None:
         """Take one window's gains in, each alternative's bounded by what one window may say."""
+        # The errors' limit is not cut: it holds back while nobody knows how clustered errors are.
         self.errors.bet([min(g, error_cap) for g in gains.errors], gains.errors_limit, release)
         if gains.latency and warm:
-            self.latency.bet([min(g, latency_cap) for g in gains.latency], gains.latency_limit, release)
+            self.latency.bet(*_capped(gains.latency, gains.latency_limit, latency_cap), release)
 
     def value(self, check: str, bets: Bets) -> float:
         """Return the capital per unit staked on a check."""
@@ -74,3 +75,11 @@ class Group:
         """Tell whether no late fault has anything for it any more: then ``since`` begins anew."""
         late = max(*self.errors.late, *self.latency.late)
         return late <= 3.0 * max(self.errors.released, self.latency.released, 1e-9) / 50.0
+
+
+def _capped(gains: list[float], limit: float, cap: float) -> tuple[list[float], float]:
+    """Bound what one window says; the tolerated harm is cut in the same measure, or it would always win."""
+    top = max(gains)
+    if top <= cap:
+        return gains, limit
+    return [min(g, cap) for g in gains], limit * cap / top
