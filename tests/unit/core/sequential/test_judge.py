@@ -51,6 +51,13 @@ def test_a_total_outage_is_found_in_one_window(rate):
     assert told.last.sentence.startswith("errors: 100 % at the canary against")
 
 
+def test_many_errors_are_found_on_a_busy_service():
+    """500 canary requests a second of which a third fail: each window alone would be proof."""
+    told = judged(plain(Side(requests=5000, rate=0.3), Side(requests=15000)), 10)
+    assert told.found is not None
+    assert told.found <= 3
+
+
 def test_errors_beside_a_stable_that_never_fails_are_found():
     """Five of a hundred fail where none ever did."""
     told = judged(plain(Side(requests=100, rate=0.05), Side(requests=900, rate=0.0)), 10)
