@@ -17,6 +17,7 @@ from statistics import median
 from time import perf_counter
 
 from bench.decisions import CONTENDERS
+from bench.judge import feeds, ticks
 from bench.requests import RECORDS, middleware
 
 ROUNDS = 7
@@ -151,6 +152,15 @@ def report() -> str:
     lines += [f"| {name} | {value:.2f} |" for name, value in added.items()]
     lines += ["", "## Import, beyond a bare interpreter", "", "| | ms | MB |", "| --- | --- | --- |"]
     lines += [f"| {name} | {ms:.1f} | {mb:.1f} |" for name, (ms, mb) in loaded.items()]
+    judged = {**ticks(), **feeds()}
+    lines += [
+        "",
+        "## Judge, processor ms (20 endpoints × errors, latency, and 3 metrics)",
+        "",
+        "| | ms |",
+        "| --- | --- |",
+    ]
+    lines += [f"| {name} | {ms:.3f} |" for name, ms in judged.items()]
     goals = {
         "decision ≤ 300 ns": verdict(plain["**serinus**"], 300),
         "decision ≤ 2.2 × mmh3 floor": verdict(plain["**serinus**"] / floor, 2.2),
@@ -158,6 +168,8 @@ def report() -> str:
         "exposure recorded ≤ 600 ns": verdict(plain["**serinus, exposure recorded**"], 600),
         "latency record ≤ 150 ns, folding included": verdict(recorded["**serinus**"][1], 150),
         "middleware ≤ 3.0 µs": verdict(added["**serinus** (route, count, latency, header)"], 3.0),
+        "judge ≤ 1 ms a tick, nothing closed": verdict(judged["tick, nothing closed"], 1),
+        "judge ≤ 1 ms a tick, a window closed": verdict(judged["tick, a window closed"], 1),
         "import ≤ 25 ms": verdict(loaded["**serinus.sdk**"][0], 25),
         "≤ 3 MB with 100 deployments": verdict(loaded["**serinus.sdk, 100 deployments**"][1], 3),
     }

@@ -76,7 +76,8 @@ def _judge(d: Deployment, evidence: Evidence, now: datetime) -> Judged:
     if d.policy.judge is None:
         return before
     step = d.step
-    begun = d.step_started_at or d.started_at
+    # After promotion the canary is alone from that moment on, whatever step it was promoted from.
+    begun = d.ended_at or d.step_started_at or d.started_at
     alone = d.traffic_bp >= BUCKETS
     setting = Setting(
         step=f"{d.step_index}:{d.traffic_bp}",

@@ -50,9 +50,10 @@ class Group:
 
     def settle(self, gains: Gains, error_cap: float, latency_cap: float, release: float, warm: bool) -> None:
         """Take one window's gains in, each alternative's bounded by what one window may say."""
-        self.errors.bet(*_bounded(gains.errors, gains.errors_limit, error_cap), release)
+        # The errors' limit is not cut: it holds back while nobody knows how clustered errors are.
+        self.errors.bet([min(g, error_cap) for g in gains.errors], gains.errors_limit, release)
         if gains.latency and warm:
-            self.latency.bet(*_bounded(gains.latency, gains.latency_limit, latency_cap), release)
+            self.latency.bet(*_capped(gains.latency, gains.latency_limit, latency_cap), release)
 
     def value(self, check: str, bets: Bets) -> float:
         """Return the capital per unit staked on a check."""
@@ -76,7 +77,9 @@ class Group:
         return late <= 3.0 * max(self.errors.released, self.latency.released, 1e-9) / 50.0
 
 
-def _bounded(gains: list[float], limit: float, cap: float) -> tuple[list[float], float]:
-    """Bound what one window says; the tolerated harm loses as much as the best bet, so that they compare."""
-    cut = max(gains) - cap
-    return ([min(g, cap) for g in gains], limit - cut) if cut > 0 else (gains, limit)
+def _capped(gains: list[float], limit: float, cap: float) -> tuple[list[float], float]:
+    """Bound what one window says; the tolerated harm is cut in the same measure, or it would always win."""
+    top = max(gains)
+    if top <= cap:
+        return gains, limit
+    return [min(g, cap) for g in gains], limit * cap / top
