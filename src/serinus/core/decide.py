@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 
 from serinus.core.analysis.checks import OnFail, evaluate_all
 from serinus.core.analysis.evidence import Evidence
@@ -119,11 +120,16 @@ def _watched(d: Deployment, now: datetime) -> Decision:
     )
 
 
+@lru_cache(maxsize=256)
+def _spread(plan: Plan, planned: float) -> Plan:
+    return replace(plan, horizon=planned)
+
+
 def plan_of(d: Deployment) -> Plan:
     """Return the judge's plan, spread over the time that this deployment's steps take."""
     plan = d.policy.judge or Plan()
     planned = sum(step.hold_seconds for step in d.strategy.steps if step.traffic_bp < BUCKETS)
-    return replace(plan, horizon=planned) if planned > 0 else plan
+    return _spread(plan, planned) if planned > 0 else plan
 
 
 def _breaker(d: Deployment, evidence: Evidence, now: float) -> Breaker:

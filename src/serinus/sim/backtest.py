@@ -13,7 +13,7 @@ from statistics import median
 
 from serinus.core.analysis.checks import Policy
 from serinus.sim.injected import FAULTS, Fault
-from serinus.sim.intervals import clopper_pearson
+from serinus.sim.proportion import clopper_pearson
 from serinus.sim.quiet import Trial, Tried, plan_faults, starts, try_out
 from serinus.sim.recorded import Record
 from serinus.sim.releases import Release, Replayed, find_releases, replay_release

@@ -19,7 +19,7 @@ from serinus.sim.backtest_page import page
 from serinus.sim.backtest_text import lines
 from serinus.sim.backtest_view import view
 from serinus.sim.injected import FAULTS, Fault, slowed
-from serinus.sim.intervals import clopper_pearson
+from serinus.sim.proportion import clopper_pearson
 from serinus.sim.quiet import Halves, Trial, starts, try_out
 from serinus.sim.reading import Question, read
 from serinus.sim.recorded import Cell, Key, Record, Shape

@@ -27,6 +27,11 @@ STALE_WINDOWS, STALE_SECONDS = 6, 60.0
 #: Next share (basis points) up to which a step may end while only larger harm is excluded.
 SMALL, MIDDLE = 500, 3000
 
+#: Judges by the state that they wrote, so that the next look need not read it: each is taken out when it is
+#: used, and what is not here any more is read. Only time is saved; the answers are the same.
+_LAID_DOWN: dict[str, Judge] = {}
+MOST_KEPT = 256
+
 _OUTCOMES = {Finding.HARM: Outcome.FAIL, Finding.SAFE: Outcome.PASS}
 
 
@@ -59,12 +64,12 @@ def judge_evidence(plan: Plan, before: Judged, evidence: Evidence, setting: Sett
     closed = [w for w in windows if w.end + plan.lag <= now]
     state, until, answer = before.state, before.until, before.answer
     if closed or answer is None:
-        judge = Judge.restore(plan, state)
+        judge = _taken_up(plan, state)
         for moment in _moments(closed, evidence, setting, judge.book.step):
             judge.take(moment)
             until = moment.start + moment.seconds
         answer = judge.answer(left=setting.left)
-        state = judge.state()
+        state = _laid_down(judge)
     answer = _with_open(state, plan, [w for w in windows if w.start >= until], evidence, setting) or answer
     answer = replace(
         answer, warnings=(*answer.warnings, *(n for n in evidence.notes if n not in answer.warnings))
@@ -76,6 +81,21 @@ def judge_evidence(plan: Plan, before: Judged, evidence: Evidence, setting: Sett
         answer=answer,
         verdicts=tuple(_verdicts(plan, answer, setting, blind, evidence.problems)),
     )
+
+
+def _taken_up(plan: Plan, state: str) -> Judge:
+    """Return the judge with this state: the one that wrote it, when it is still here."""
+    judge = _LAID_DOWN.pop(state, None)
+    return judge if judge is not None and judge.plan == plan else Judge.restore(plan, state)
+
+
+def _laid_down(judge: Judge) -> str:
+    """Return the judge's state, and keep the judge for the next look. Nobody else may use it any more."""
+    state = judge.state()
+    while len(_LAID_DOWN) >= MOST_KEPT:
+        _LAID_DOWN.pop(next(iter(_LAID_DOWN)), None)
+    _LAID_DOWN[state] = judge
+    return state
 
 
 def sure_enough(plan: Plan, answer: Answer | None, next_bp: int) -> bool:

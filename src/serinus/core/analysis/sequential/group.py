@@ -11,7 +11,7 @@ from serinus.core.analysis.sequential.plan import Bets
 __all__ = ["EARLY", "Gains", "Group"]
 
 #: Part of the capital that is staked at the start; the rest is kept for faults that begin late.
-EARLY = 0.82
+EARLY = 0.80
 
 
 @dataclass(slots=True)

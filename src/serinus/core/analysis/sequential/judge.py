@@ -22,7 +22,7 @@ from serinus.core.analysis.sequential.latency import Harm, Reference, merge
 from serinus.core.analysis.sequential.ledger import Ledger
 from serinus.core.analysis.sequential.means import MeanBet
 from serinus.core.analysis.sequential.moment import Counts, Moment, Pair
-from serinus.core.analysis.sequential.plan import Bets, LatencyHarm, Plan
+from serinus.core.analysis.sequential.plan import LatencyHarm, Plan, bets_of
 
 __all__ = ["Counts", "Judge", "Moment", "Pair"]
 
@@ -57,7 +57,7 @@ class Judge:
     def __init__(self, plan: Plan | None = None) -> None:
         """Begin a rollout under ``plan`` (default: the plan that a deployment gets)."""
         self.plan = plan or Plan()
-        self.bets = Bets.of(self.plan)
+        self.bets = bets_of(self.plan)
         self.book = Ledger.of(self.bets)
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import inf, log
 
 from serinus.core.analysis.sequential.dispersion import Dispersion
@@ -20,13 +21,14 @@ __all__ = ["Ledger", "shares"]
 #: Of the capital of a check, what is staked on "everywhere alike"; the rest on single strata.
 EVERYWHERE = 0.6
 #: Capital per check. What a plan leaves out goes to the others in proportion.
-ERRORS, LATENCY, ALONE, METRIC, METRICS_AT_MOST = 0.62, 0.38, 0.06, 0.05, 0.20
+ERRORS, LATENCY, ALONE, METRIC, METRICS_AT_MOST = 0.70, 0.30, 0.06, 0.05, 0.20
 #: Of the strata's capital, what is kept for strata that are first seen later.
 LATER = 0.1
 #: Windows over which the canary's request rate is averaged.
 RATE_WINDOWS = 6.0
 
 
+@lru_cache(maxsize=256)
 def shares(plan: Plan) -> dict[str, float]:
     """Return the part of the capital that each check stakes; they sum to 1."""
     each = min(METRIC, METRICS_AT_MOST / max(len(plan.metrics), 1))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from math import log
 
 from serinus.core.analysis.sequential.latency import Harm
 
-__all__ = ["Bets", "ErrorHarm", "Finding", "LatencyHarm", "MetricHarm", "Plan", "StepUp", "Unsure"]
+__all__ = ["Bets", "ErrorHarm", "Finding", "LatencyHarm", "MetricHarm", "Plan", "StepUp", "Unsure", "bets_of"]
 
 
 class Finding(StrEnum):
@@ -137,8 +138,8 @@ class Bets:
         slow = (1.0 + latency.find) / 1.1
         return cls(
             ratios=ratios,
-            ratio_weights=(0.38, 0.27, 0.13, 0.13, 0.09),
-            ratio_late=(0.54, 0.26, 0.09, 0.06, 0.05),
+            ratio_weights=(0.46, 0.28, 0.12, 0.08, 0.06),
+            ratio_late=(0.60, 0.25, 0.07, 0.04, 0.04),
             harms=(
                 Harm(1.1 * slow),
                 Harm(1.22 * slow),
@@ -147,7 +148,13 @@ class Bets:
                 Harm(5.0 * slow, 0.02),
                 Harm(3.0 * slow, 0.1),
             ),
-            harm_weights=(0.42, 0.20, 0.10, 0.06, 0.15, 0.07),
-            harm_late=(0.46, 0.28, 0.10, 0.05, 0.08, 0.03),
+            harm_weights=(0.34, 0.30, 0.09, 0.09, 0.10, 0.08),
+            harm_late=(0.34, 0.42, 0.12, 0.04, 0.05, 0.03),
             temper=tuple(1.0 + 0.12 * log(max(r, 2.0) / 2.0) + 0.45 * log(max(r, 4.0) / 4.0) for r in ratios),
         )
+
+
+@lru_cache(maxsize=256)
+def bets_of(plan: Plan) -> Bets:
+    """Return ``Bets.of(plan)``, made once."""
+    return Bets.of(plan)
