@@ -53,7 +53,7 @@ async def test_empty_pages_say_what_to_do_next(world):
 async def test_a_deployment_is_shown_moved_and_rolled_back_without_scripts(world):
     """Each button has a page that says what it will do, and does it."""
     await world.service()
-    identity = await world.canary(changelog="<script>alert(1)</script>")
+    identity = await world.canary(changelog="<script>alert(1)</script>", analysis={"preset": "rulesets"})
     await world.serve(identity, "stable", 900, ms=50)
     await world.serve(identity, "canary", 100, ms=40, endpoint="/pay")
     await world.tick()

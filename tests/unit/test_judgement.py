@@ -212,7 +212,8 @@ def test_the_terminal_has_a_line_per_check_and_fits_80_columns():
     assert lines[0] == "judge  ✘ Harm: the canary is worse than tolerated"
     assert "  where it hurts" in lines
     assert max(len(line) for line in lines) <= 80
-    assert brief(view["judge"]) == "… too early, 3 % of budget"
+    assert brief(view["judge"]) == "… too early"
+    assert brief(harm["judge"]) == "✘ harm, 100 % of budget"
 
 
 def test_the_terminal_names_the_watch_and_the_plan():
@@ -261,3 +262,16 @@ def test_before_the_first_request_it_does_not_say_that_it_will_be_too_late():
     )
     assert (view["finding"], view["headline"]) == ("not_yet", "Nothing to compare yet")
     assert view["checks"][0]["finding"] == "not_yet"
+
+
+def test_without_an_interval_it_says_why():
+    """Warming up is not the same as nothing measured."""
+    warming = replace(
+        LATENCY_SAFE, finding=Finding.NOT_YET, interval=None, sentence="latency: warming up, 100 s left"
+    )
+    answer = replace(NOT_YET, checks=(warming,))
+    view = views.deployment_view(judged(answer))
+    assert view["judge"]["checks"][0]["note"] == "warming up, 100 s left"
+    assert "  │    warming up, 100 s left" in plain(judge_lines(view["judge"], view))
+    ended = views.deployment_view(judged(answer, status=Status.ROLLED_BACK))
+    assert ended["judge"]["checks"][0]["note"] == ""

@@ -21,6 +21,8 @@ __all__ = ["brief", "judge_lines", "plan_words", "watch_line"]
 
 COLOURS = {"harm": "red", "safe": "green", "not_yet": "yellow", "cannot_tell": "yellow"}
 BAR = 20
+#: A progress line mentions the budget from here on.
+NOTABLE = 0.05
 #: A message names so many slices; the page has all.
 MOST_SLICES = 5
 
@@ -83,8 +85,9 @@ def watch_line(watch: dict[str, Any]) -> str:
 
 def brief(judge: dict[str, Any]) -> str:
     """Return the judge in a few plain words, for a progress line."""
-    finding = judge["finding"]
-    return f"{SIGNS[finding]} {FINDINGS[finding]}, {budget_text(judge['budget_used'])} % of budget"
+    said = f"{SIGNS[judge['finding']]} {FINDINGS[judge['finding']]}"
+    used = judge["budget_used"]
+    return f"{said}, {budget_text(used)} % of budget" if used >= NOTABLE else said
 
 
 def plan_words(plan: dict[str, Any]) -> str:

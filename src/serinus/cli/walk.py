@@ -169,7 +169,7 @@ class Walk:
         if self._progress is None:
             self._progress = Progress(
                 TextColumn("  observing  "),
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=20),
                 TextColumn("{task.completed:.0f}/{task.total:.0f} s"),
                 TimeRemainingColumn(),
                 TextColumn("{task.description}", markup=False),

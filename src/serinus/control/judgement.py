@@ -134,7 +134,7 @@ def _check_view(c: CheckAnswer, plan: Plan, *, over: bool, ended: bool) -> dict[
     """
     scale, tolerated, find = _marks(c, plan)
     waits = c.finding in UNDECIDED and not over and not ended
-    inside, note = c.interval, _note(c, tolerated, find)
+    inside, note = c.interval, _note(c, tolerated, find, ended=ended)
     estimate = inside.estimate if inside else _plain_ratio(c) if scale == "ratio" and not note else None
     return {
         "check": c.check,
@@ -161,13 +161,15 @@ def _check_view(c: CheckAnswer, plan: Plan, *, over: bool, ended: bool) -> dict[
     }
 
 
-def _note(c: CheckAnswer, tolerated: float | None, find: float | None) -> str:
-    """Say what would look like a contradiction otherwise; empty when there is none."""
+def _note(c: CheckAnswer, tolerated: float | None, find: float | None, *, ended: bool) -> str:
+    """Say why there is no interval, or what would look like a contradiction; empty for neither."""
     ratio = _plain_ratio(c)
     if c.check == "alone" and c.finding is Finding.HARM and (ratio is None or ratio <= (tolerated or 1.0)):
         return OTHERWISE
     if c.finding is Finding.SAFE and c.interval and find is not None and c.interval.high > find:
         return SHARPER
+    if c.interval is None and c.check != "alone" and not ended:
+        return c.sentence.partition(": ")[2]  # warming up, not reported yet, …
     return ""
 
 
