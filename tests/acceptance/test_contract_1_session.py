@@ -31,7 +31,8 @@ async def test_the_session_from_create_to_promote(world):
         assert (v1["success_rate"], v1["error_rate"], v1["avg_latency_ms"]) == (0.97, 0.03, 150)
         assert set(v1) >= {"p95_latency_ms", "p99_latency_ms"}
 
-        await world.serve(identity, "canary", 500, ms=100)
+        # some minutes in which the monitor looks: the judge needs more than one window
+        await world.compare(identity, 20, canary=(50, 0, 100.0), stable=(450, 13, 150.0))
         compared = (await c.get(f"/deployments/{identity}/comparison")).json()
         assert compared["comparison"]["is_better"] is True
         assert compared["comparison"]["recommendation"] == "wait"
