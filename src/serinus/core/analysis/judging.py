@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from serinus.core.analysis.evidence import REQUESTS, Evidence, Side, Window
 from serinus.core.analysis.sequential.answer import Answer, CheckAnswer
+from serinus.core.analysis.sequential.buckets import merge
 from serinus.core.analysis.sequential.judge import Judge
-from serinus.core.analysis.sequential.latency import Buckets, buckets_of, merge
 from serinus.core.analysis.sequential.moment import Counts, Moment, Pair
 from serinus.core.analysis.sequential.plan import Finding, Plan, StepUp, Unsure
 from serinus.core.analysis.sequential.words import duration
@@ -154,12 +154,8 @@ def _counts(windows: list[Window]) -> Counts:
     return Counts(
         requests=sum(w.requests for w in windows),
         errors=sum(w.errors for w in windows),
-        latency=merge(_buckets(w) for w in windows),
+        latency=merge(w.latency for w in windows),
     )
-
-
-def _buckets(window: Window) -> Buckets | None:
-    return buckets_of(window.latency) if window.latency.count else None
 
 
 def _blind(

@@ -16,9 +16,10 @@ from math import sqrt
 
 from serinus.core.analysis.sequential import errors, state
 from serinus.core.analysis.sequential.answer import Answer
+from serinus.core.analysis.sequential.buckets import Moments, measured, merge, moments
 from serinus.core.analysis.sequential.group import Gains
 from serinus.core.analysis.sequential.judged import answer_of
-from serinus.core.analysis.sequential.latency import Harm, Reference, merge
+from serinus.core.analysis.sequential.latency import Harm, Reference
 from serinus.core.analysis.sequential.ledger import Ledger
 from serinus.core.analysis.sequential.means import MeanBet
 from serinus.core.analysis.sequential.moment import Counts, Moment, Pair
@@ -159,7 +160,7 @@ class Judge:
         return gains
 
     def _latency(self, name: str, canary: Counts, stable: Counts, gains: Gains, slow: _Slowness) -> None:
-        if canary.latency is None or stable.latency is None or not stable.latency.total:
+        if canary.latency is None or stable.latency is None or not measured(stable.latency):
             return
         book = self.book
         reference = book.references.get(name)
@@ -167,10 +168,10 @@ class Judge:
             reference = book.references[name] = Reference.of(stable.latency)
         ours, theirs = reference.place(canary.latency), reference.place(stable.latency)
         harms = (*self.bets.harms, Harm(1.0 + (self.plan.latency or LatencyHarm()).slower))
-        if canary.latency.total:
+        if measured(canary.latency):
             found = reference.log_ratios(ours, theirs, harms)
             gains.latency, gains.latency_limit = found[:-1], found[-1]
-            slow.add(name, reference, ours, theirs)
+            slow.add(name, moments(canary.latency), moments(stable.latency))
         reference.learn(theirs)
 
     def _take_alone(self, moment: Moment) -> None:
@@ -232,20 +233,13 @@ class _Slowness:
         #: Per stratum: requests and mean ln(latency) of both sides, and its variance.
         self.pieces: list[tuple[str, float, float, float, float, float]] = []
 
-    def add(self, name: str, reference: Reference, ours: list[int], theirs: list[int]) -> None:
-        """Add one stratum's counts."""
-        middles = reference.middles
-        n, m = sum(ours), sum(theirs)
-        one, two = _mean(ours, middles, n), _mean(theirs, middles, m)
-        spread = sum(c * (x - two) ** 2 for c, x in zip(theirs, middles, strict=True)) / m
+    def add(self, name: str, ours: Moments, theirs: Moments) -> None:
+        """Add one stratum's latencies."""
+        (n, one, _), (m, two, spread) = ours, theirs
         weight = n * m / (n + m)
         self.mean = (self.mean * self.weight + (one - two) * weight) / (self.weight + weight)
         self.weight += weight
         self.pieces.append((name, n, one, m, two, max(spread, 1e-6)))
-
-
-def _mean(counts: list[int], middles: tuple[float, ...], total: float) -> float:
-    return sum(c * x for c, x in zip(counts, middles, strict=True) if c) / total
 
 
 def _sum(counts: Iterable[Counts]) -> Counts:

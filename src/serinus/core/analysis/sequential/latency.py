@@ -14,15 +14,26 @@ weights come from a reference, the latencies of earlier windows, and only say wh
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import compress, pairwise
-from math import exp, inf, log, log1p, sqrt
+from math import exp, log, log1p
 from operator import add, mul
 
-from serinus.core.histogram import ZERO_THRESHOLD, Histogram
+from serinus.core.analysis.sequential.buckets import (
+    Buckets,
+    Latencies,
+    buckets_of,
+    chosen,
+    edges_of,
+    grid_of,
+    ladder,
+    merge,
+    middle,
+    place_fine,
+)
+from serinus.core.histogram import Histogram
 
 __all__ = ["Buckets", "Harm", "Reference", "Tables", "buckets_of", "ladder", "merge", "tables"]
 
@@ -30,10 +41,6 @@ __all__ = ["Buckets", "Harm", "Reference", "Tables", "buckets_of", "ladder", "me
 STAY = 0.02
 #: A weight is never more than this: one request cannot decide.
 HEAVIEST = 40.0
-#: Buckets that a reference aims at, between its 0.5 % and 99.5 % quantiles.
-WANTED = 22
-#: Buckets at most, and how far above the 99.5 % quantile they reach.
-MOST, ROOM = 48, 8.0
 #: A window with fewer canary requests than this is compared as if drawn with replacement.
 FEW = 4
 #: The saddle point falls short of the exact mean by at most about this over the pool's size (measured
@@ -45,8 +52,6 @@ SHORT = 0.12
 ROUNDS = 16
 #: Close enough: the error of the logarithm is the square of this, times the spread.
 CLOSE = 1e-3
-#: Buckets further from 1 ms than this (at 8 a power of two: 2**-100 to 2**100 ms) are nobody's latency.
-FAR = 800
 #: Below this share of the pool, drawing with replacement is exact enough and much cheaper.
 SMALL_SHARE = 0.015
 #: Above this share floats do not tell the rest of the pool from nothing.
@@ -65,95 +70,6 @@ class Harm:
         if self.share >= 1.0:
             return f"{(self.factor - 1) * 100:.0f} % slower"
         return f"{self.share * 100:g} % of requests {self.factor:g} × slower"
-
-
-@dataclass(frozen=True, slots=True)
-class Buckets:
-    """Latency counts: ``counts[i]`` requests took more than ``edges[i - 1]`` and up to ``edges[i]`` ms.
-
-    The last edge may be infinite. Edges rise.
-    """
-
-    edges: tuple[float, ...]
-    counts: tuple[int, ...]
-
-    @property
-    def total(self) -> int:
-        """All requests."""
-        return sum(self.counts)
-
-
-def buckets_of(histogram: Histogram, scale: int = 3) -> Buckets:
-    """Return an exponential histogram as buckets: at ``scale`` or coarser, or as its source measured."""
-    if histogram.edges:
-        return _measured(histogram)
-    shift = max(0, histogram.scale - scale)
-    coarse: dict[int, int] = {}
-    for index, count in histogram.buckets.items():
-        at = index >> shift
-        coarse[at] = coarse.get(at, 0) + count
-    power = _powers(histogram.scale - shift)
-    indexes = sorted(coarse)
-    if indexes and not -FAR <= indexes[0] <= indexes[-1] <= FAR:
-        coarse = _within(coarse)
-        indexes = sorted(coarse)
-    edges: list[float] = []
-    counts: list[int] = []
-    if histogram.zero:
-        # One place whatever else was measured: both sides' zeros must meet.
-        edges.append(min(ZERO_THRESHOLD, power[indexes[0] + FAR]) if indexes else ZERO_THRESHOLD)
-        counts.append(histogram.zero)
-    for index in indexes:
-        if edges and edges[-1] < power[index + FAR]:
-            edges.append(power[index + FAR])
-            counts.append(0)
-        edges.append(power[index + FAR + 1])
-        counts.append(coarse[index])
-    return Buckets(tuple(edges), tuple(counts))
-
-
-def _measured(histogram: Histogram) -> Buckets:
-    """Return the counts between the edges that a source measured with."""
-    edges = histogram.edges
-    counts = [0] * (len(edges) + 1)
-    counts[0] += histogram.zero
-    step = 2.0**-histogram.scale
-    for index, count in histogram.buckets.items():
-        counts[bisect_left(edges, 2.0 ** ((index + 0.5) * step))] += count
-    if edges[-1] == inf:
-        return Buckets(edges, tuple(counts[:-1]))
-    return Buckets((*edges, inf), tuple(counts))
-
-
-@lru_cache(maxsize=16)
-def _powers(scale: int) -> tuple[float, ...]:
-    """Return the edges of an exponential histogram's buckets, from index ``-FAR`` on."""
-    step = 2.0**-scale
-    return tuple(2.0 ** (index * step) for index in range(-FAR, FAR + 2))
-
-
-def _within(coarse: dict[int, int]) -> dict[int, int]:
-    """Count what nobody can have measured in the last bucket that there is."""
-    kept: dict[int, int] = {}
-    for index, count in coarse.items():
-        at = max(-FAR, min(FAR, index))
-        kept[at] = kept.get(at, 0) + count
-    return kept
-
-
-def merge(parts: Iterable[Buckets | None]) -> Buckets | None:
-    """Add up counts over the union of their edges; ``None`` when nothing was measured."""
-    measured = [part for part in parts if part]
-    if len(measured) == 1 and measured[0].edges:
-        return measured[0]
-    total: dict[float, int] = {}
-    for part in measured:
-        for edge, count in zip(part.edges, part.counts, strict=True):
-            total[edge] = total.get(edge, 0) + count
-    if not total:
-        return None
-    edges = tuple(sorted(total))
-    return Buckets(edges, tuple(total[edge] for edge in edges))
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +115,18 @@ class Reference:
     shape: tuple[int, ...] = ()
     #: Ratio of neighbouring edges; 0 for somebody's own buckets.
     step: float = 0.0
+    #: The edges as indexes of a fine histogram; empty when buckets with edges of their own are counted.
+    grid: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, first: Buckets) -> Reference:
+    def of(cls, first: Latencies) -> Reference:
         """Choose edges from the first latencies seen: fine where most requests are."""
-        edges, step = _chosen(first)
+        if isinstance(first, Histogram):
+            if not first.edges and first.buckets:
+                grid = grid_of(first)
+                return cls(edges=edges_of(grid), counts=[0] * (len(grid) + 1), grid=grid)
+            first = buckets_of(first)
+        edges, step = chosen(first)
         return cls(edges=edges, counts=[0] * (len(edges) + 1), step=step)
 
     @property
@@ -211,13 +134,17 @@ class Reference:
         """ln(ms) in the middle of each bucket."""
         return _middles(self.edges)
 
-    def place(self, buckets: Buckets) -> list[int]:
+    def place(self, latencies: Latencies) -> list[int]:
         """Return a window's counts in the reference's buckets."""
+        if isinstance(latencies, Histogram):
+            if self.grid and not latencies.edges:
+                return place_fine(latencies, self.grid)
+            latencies = buckets_of(latencies)
         found = [0] * len(self.counts)
         edges, lower = self.edges, 0.0
-        for edge, count in zip(buckets.edges, buckets.counts, strict=True):
+        for edge, count in zip(latencies.edges, latencies.counts, strict=True):
             if count:
-                found[bisect_left(edges, _middle(lower, edge))] += count
+                found[bisect_left(edges, middle(lower, edge))] += count
             lower = edge
         return found
 
@@ -240,13 +167,6 @@ class Reference:
             score = sum(map(mul, canary, logs))
             found.append(score - _log_mean(counts, list(compress(weights, both)), drawn, drawn + others))
         return found
-
-
-def _middle(lower: float, edge: float) -> float:
-    """Return a value that stands for a measured bucket."""
-    if edge == inf:
-        return lower * 1.01
-    return sqrt(lower * edge) if lower > 0 else edge * 0.99
 
 
 def _log_mean(counts: list[float], weights: list[float], drawn: int, whole: int) -> float:
@@ -308,52 +228,3 @@ def _at(edges: tuple[float, ...], below: list[float], lower_edge: float, x: floa
     if x <= lower:
         return start if at else 0.0
     return start + (below[at] - start) * log(x / lower) / log(upper / lower)
-
-
-@lru_cache(maxsize=1024)
-def ladder(first: float, step: float, many: int) -> tuple[float, ...]:
-    """Return that many edges from the first on, each the one before times ``step``."""
-    edges, edge = [], first
-    for _ in range(many):
-        edges.append(edge)
-        edge *= step
-    return tuple(edges)
-
-
-def _chosen(first: Buckets) -> tuple[tuple[float, ...], float]:
-    """Return edges to count in, and their ratio: some of those measured with, fine where requests are.
-
-    Edges of their own would split some measured buckets and not others, which looks like structure.
-    """
-    finite = [(e, c) for e, c in zip(first.edges, first.counts, strict=True) if ZERO_THRESHOLD < e < inf]
-    if not finite:
-        return (1.0,), 0.0
-    ratio = _geometric([e for e, _ in finite])
-    if ratio is None:
-        own = [e for e, _ in finite]  # somebody's own buckets: theirs are all there are
-        return tuple(own[:: -(-len(own) // MOST)]), 0.0
-    low, high = _range(finite)
-    step = ratio ** max(1, round(log(max(high / low, 1.3)) / WANTED / log(ratio)))
-    edges = ladder(low, step, MOST)
-    return edges[: bisect_right(edges, high * ROOM)], step
-
-
-def _range(finite: list[tuple[float, int]]) -> tuple[float, float]:
-    """Return the edges around the middle 99 % of the requests."""
-    total = sum(c for _, c in finite) or 1
-    low, high, seen = finite[0][0], finite[-1][0], 0
-    for edge, count in finite:
-        if seen <= 0.005 * total:
-            low = edge
-        if seen < 0.995 * total:
-            high = edge
-        seen += count
-    return low, high
-
-
-def _geometric(edges: list[float]) -> float | None:
-    """Return the smallest ratio of neighbours when all are whole powers of it, else ``None``."""
-    logs = [log(b / a) for a, b in pairwise(edges)]
-    smallest = min(logs, default=log(2) / 8)
-    even = all(abs(g / smallest - round(g / smallest)) < 0.01 for g in logs)
-    return exp(smallest) if even and smallest < log(2) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from serinus.core.analysis.sequential.latency import Buckets
+from serinus.core.analysis.sequential.buckets import Latencies
 
 __all__ = ["Counts", "Moment", "Pair"]
 
@@ -17,7 +17,7 @@ class Counts:
     requests: int = 0
     errors: int = 0
     #: ``None``: latencies were not measured.
-    latency: Buckets | None = None
+    latency: Latencies | None = None
 
 
 @dataclass(frozen=True, slots=True)

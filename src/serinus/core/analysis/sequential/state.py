@@ -7,11 +7,12 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
+from serinus.core.analysis.sequential.buckets import edges_of, ladder
 from serinus.core.analysis.sequential.capital import Capital
 from serinus.core.analysis.sequential.dispersion import Dispersion
 from serinus.core.analysis.sequential.estimate import Tally
 from serinus.core.analysis.sequential.group import Group
-from serinus.core.analysis.sequential.latency import Reference, ladder
+from serinus.core.analysis.sequential.latency import Reference
 from serinus.core.analysis.sequential.ledger import Ledger
 from serinus.core.analysis.sequential.means import MeanBet
 from serinus.core.analysis.sequential.plan import Bets
@@ -20,7 +21,7 @@ from serinus.core.analysis.sequential.watch import Recorded, Watch
 __all__ = ["dump", "load"]
 
 #: Changes when an older state would be read wrongly.
-VERSION = 1
+VERSION = 2
 
 _PLAIN = (
     "stakes", "peak", "windows", "first", "last", "step", "step_start", "step_requests",
@@ -86,12 +87,14 @@ def _row(value: Any) -> list[Any]:
 
 def _reference(r: Reference) -> list[Any]:
     """Edges that follow from the first are not written out: they would be half of the state."""
-    edges = [r.edges[0], len(r.edges)] if r.step else list(r.edges)
-    return [r.step, edges, r.counts, list(r.shape)]
+    edges = list(r.grid) if r.grid else [r.edges[0], len(r.edges)] if r.step else list(r.edges)
+    return ["grid" if r.grid else r.step, edges, r.counts, list(r.shape)]
 
 
 def _reference_of(row: list[Any]) -> Reference:
     step, edges, counts, shape = row
+    if step == "grid":
+        return Reference(edges_of(tuple(edges)), counts, tuple(shape), grid=tuple(edges))
     found = ladder(edges[0], step, edges[1]) if step else tuple(edges)
     return Reference(found, counts, tuple(shape), step)
 
