@@ -129,9 +129,10 @@ def test_show_prints_a_policy_file_that_says_where_it_comes_from(serinus, tmp_pa
         "  slower: 20 %  # this file",
         "  ratio: 1.1  # preset sequential",
         "watch: 1h  # this file",
-        "  - name: success rate  # preset sequential",
     ):
         assert line in said.splitlines()
+    said, _ = serinus("policy", "show", "rulesets")
+    assert "  - name: success rate  # preset rulesets" in said.splitlines()
 
 
 def test_show_orchestrator_prints_the_contracts_promql(serinus):

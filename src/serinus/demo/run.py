@@ -57,6 +57,8 @@ class Demo:
     began: float = field(default_factory=time.monotonic)
     report: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    #: Which versions answered whom, up to the moment at which v3 begins to fail.
+    calm: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Prepare the parts; nothing is started yet."""
@@ -270,6 +272,8 @@ class Demo:
             if not found or found[0]["version"] != "v3" or found[0]["traffic_percentage"] < FAULT_STAGE:
                 continue
             await asyncio.sleep(FAULT_AFTER * OBSERVATION / self.speed)
+            # From here on the proxy answers some of v3's users from v2: failover, and no change of sides.
+            self.calm = {user: list(sides) for user, sides in self.users.sides.items()}
             await self.parts.break_version("v3", FAULT_SHARE)
             self.console.print(f"\n[red]— v3 begins to fail {FAULT_SHARE:.0%} of its answers —[/]")
             return
@@ -325,7 +329,7 @@ class Demo:
 
     def summary(self) -> None:
         """Finish the report and print it."""
-        flipped = [u for u, sides in self.users.sides.items() if _flips(sides)]
+        flipped = [u for u, sides in (self.calm or self.users.sides).items() if _flips(sides)]
         self.report |= {
             "ok": not self.problems,
             "problems": self.problems,

@@ -238,3 +238,28 @@ def test_huge_counts_stay_finite(share):
 def test_harms_say_what_they_are():
     """For the sentence."""
     assert [str(h) for h in (Harm(1.1), Harm(5.0, 0.02))] == ["10 % slower", "2 % of requests 5 × slower"]
+
+
+def test_a_faster_canary_between_two_peaks_is_no_slower_one():
+    """Stable answers in 20 or 150 ms, the canary in 20 or 100: no alternative may call that slower."""
+    stable, canary = Histogram(), Histogram()
+    stable.record(20.0, 300)
+    stable.record(150.0, 700)
+    canary.record(20.0, 300)
+    canary.record(100.0, 700)
+    reference = Reference.of(stable)
+    for _ in range(5):
+        reference.learn(reference.place(stable))
+    logs = reference.log_ratios(reference.place(canary), reference.place(stable), HARMS)
+    assert max(logs) < 0.0
+
+
+def test_weights_rise_from_bucket_to_bucket():
+    """However many peaks there are: slower is to the right."""
+    peaks = Histogram()
+    for ms in (5.0, 40.0, 41.0, 300.0):
+        peaks.record(ms, 250)
+    reference = Reference.of(peaks)
+    reference.learn(reference.place(peaks))
+    for row in tables(reference.edges, reference.shape, HARMS).weights:
+        assert list(row) == sorted(row)

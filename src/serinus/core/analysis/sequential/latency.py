@@ -35,7 +35,7 @@ from serinus.core.analysis.sequential.buckets import (
 )
 from serinus.core.histogram import Histogram
 
-__all__ = ["Buckets", "Harm", "Reference", "Tables", "buckets_of", "ladder", "merge", "tables"]
+__all__ = ["Buckets", "Harm", "Reference", "Tables", "buckets_of", "ladder", "merge", "rising", "tables"]
 
 #: Part of the mass that an alternative leaves where it is: keeps every weight above zero.
 STAY = 0.02
@@ -206,7 +206,26 @@ def _weights(edges: tuple[float, ...], share: list[float], harm: Harm) -> list[f
         moved.append(max(0.0, upto - before))
         before = max(before, upto)
     part = harm.share * (1.0 - STAY)
-    return [min(HEAVIEST, (1.0 - part) + part * m / s) for m, s in zip(moved, share, strict=True)]
+    plain = [min(HEAVIEST, (1.0 - part) + part * m / s) for m, s in zip(moved, share, strict=True)]
+    return rising(plain, share)
+
+
+def rising(weights: list[float], mass: list[float]) -> list[float]:
+    """Return the nearest weights that never fall from one bucket to the next (pooling adjacent violators).
+
+    Slower is to the right. Where stable's latencies have several peaks, a shift of them empties the place of
+    each peak; without this a canary that answers *between* two peaks, and be it faster, would look like that
+    shift. With one peak the weights rise by themselves, but for noise, which this smooths.
+    """
+    blocks: list[list[float]] = []  # mean, mass, buckets
+    for weight, size in zip(weights, mass, strict=True):
+        blocks.append([weight, size, 1.0])
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            mean, size_, many = blocks.pop()
+            last = blocks[-1]
+            together = last[1] + size_
+            blocks[-1] = [(last[0] * last[1] + mean * size_) / together, together, last[2] + many]
+    return [mean for mean, _, many in blocks for _ in range(int(many))]
 
 
 def _cumulative(share: list[float]) -> list[float]:

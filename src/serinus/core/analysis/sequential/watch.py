@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import log, sqrt
 
 from serinus.core.analysis.sequential.capital import Capital
-from serinus.core.analysis.sequential.latency import Harm, Reference, tables
+from serinus.core.analysis.sequential.latency import Harm, Reference, rising, tables
 
 __all__ = ["Recorded", "Watch"]
 
@@ -67,7 +67,9 @@ class Watch:
             null = [s * w for s, w in zip(known.share, known.weights[0], strict=True)]
             whole = sum(null)
             for k in range(len(SLOWER)):
-                lean = [b / a for a, b in zip(known.weights[0], known.weights[k + 1], strict=True)]
+                lean = rising(
+                    [b / a for a, b in zip(known.weights[0], known.weights[k + 1], strict=True)], null
+                )
                 mean = sum(n * g for n, g in zip(null, lean, strict=True)) / whole
                 score = sum(c * log(g) for c, g in zip(counts, lean, strict=True) if c)
                 logs[k] += score - sum(counts) * log(max(mean, 1.0))
