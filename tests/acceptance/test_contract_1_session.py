@@ -46,9 +46,10 @@ async def test_the_session_from_create_to_promote(world):
 
         refused = await c.post(f"/deployments/{identity}/promote")
         assert (refused.status_code, "time at 50 %" in refused.json()["gate"]) == (409, True)
-        for _ in range(130):  # an hour at 50 %, looked at every 30 s
-            await world.serve(identity, "stable", 50, errors=1, ms=150)
-            await world.serve(identity, "canary", 50, ms=100)
+        for look in range(130):  # an hour at 50 %, looked at every 30 s
+            if look >= 120:
+                await world.serve(identity, "stable", 50, errors=1, ms=150)
+                await world.serve(identity, "canary", 50, ms=100)
             await world.tick(30)
         health = (await c.get(f"/deployments/{identity}/health")).json()
         assert (health["circuit_breaker_state"], health["current_error_rate"]) == ("CLOSED", 0)

@@ -16,7 +16,9 @@ from serinus.core.analysis.sequential.estimate import radius
 __all__ = ["MeanBet"]
 
 #: Windows before it says anything: the variance has to be known.
-FEW = 20
+FEW = 40
+#: Standard errors that the correlation of neighbours is taken to be higher, and its largest value.
+DOUBT, MOST_ALIKE = 2.0, 0.98
 #: Where the mixture is most powerful, in windows.
 TIGHT = 30.0
 
@@ -62,7 +64,8 @@ class MeanBet:
         if plain == 0.0:
             return 0.0
         together = (self.products / (n - 1) - self.mean**2) / plain
-        r = min(max(together, 0.0), 0.9)
+        # Estimated from few windows it comes out too low: as much as chance can explain is added.
+        r = min(max(together + DOUBT / sqrt(n), 0.0), MOST_ALIKE)
         return plain * (1.0 + r) / (1.0 - r)
 
     def value(self) -> float:
