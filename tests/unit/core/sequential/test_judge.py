@@ -357,3 +357,16 @@ def test_the_order_of_time_may_stutter():
     for start, seconds in ((0, 10), (0, 10), (-50, 10), (20, 0), (10, 10)):
         answer = judge.feed(Moment(start=start, seconds=seconds, strata={"": Pair(Counts(90), Counts(10))}))
     assert answer.step_requests == 50
+
+
+def test_a_second_endpoint_brings_no_new_capital():
+    """When traffic is first seen to be split, what there is is divided: nothing is added to it."""
+    judge = Judge(ERRORS_ONLY)
+    for at in range(30):
+        judge.take(Moment(start=at * 10, seconds=10, strata={"/a": Pair(Counts(900, 9), Counts(100, 0))}))
+    before = judge.answer().evidence
+    nothing = Pair(Counts(900, 0), Counts(100, 0))
+    judge.take(Moment(start=300, seconds=10, strata={"/a": nothing, "/b": nothing}))
+    assert before < 0.5
+    # A tenth of the strata's part waits for those that come later still.
+    assert 0.95 * before < judge.answer().evidence <= before

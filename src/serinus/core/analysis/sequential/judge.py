@@ -121,10 +121,11 @@ class Judge:
         release = self._release(moment.seconds, canary.requests, stable.requests)
         cap = self._error_cap(canary, temper)
         warm = book.warmed(slow.mean, slow.weight, moment, self.plan, SETTLING, STILL, EXTENDED)
+        split = self.plan.slices and (len(parts) > 1 or book.parts)
+        groups = book.grouped(parts, self.bets) if split else {}
         book.whole.settle(whole, cap, LATENCY_CAP, release, warm)
-        if self.plan.slices and (len(parts) > 1 or book.parts):
-            for name, group in book.grouped(parts, self.bets).items():
-                group.settle(parts[name], cap, LATENCY_CAP, release, warm)
+        for name, group in groups.items():
+            group.settle(parts[name], cap, LATENCY_CAP, release, warm)
         book.tally(strata, slow.pieces if warm else [])
         # What stable does now tempers the next window, not this one: a bet is placed before it is settled.
         book.dispersion.observe(stable.requests, stable.errors)

@@ -49,6 +49,8 @@ class Ledger:
     parts: dict[str, Group] = field(default_factory=dict)
     #: Stratum → its part of the strata's capital.
     stakes: dict[str, float] = field(default_factory=dict)
+    #: Check → what one unit staked on everything together had become when it was first split by stratum.
+    handed: dict[str, float] = field(default_factory=dict)
     references: dict[str, Reference] = field(default_factory=dict)
     dispersion: Dispersion = field(default_factory=Dispersion)
     recorded: Recorded = field(default_factory=Recorded)
@@ -138,6 +140,8 @@ class Ledger:
         new = [name for name in parts if name not in self.parts]
         if new and not self.parts:
             self.stakes = {name: (1.0 - LATER) / len(new) for name in new}
+            # What the strata stake from now on is taken from what there is now, not from the beginning.
+            self.handed = {check: self.whole.value(check, bets) for check in ("errors", "latency")}
         elif new:
             first = round((1.0 - LATER) / next(iter(self.stakes.values())))
             for name in new:
@@ -179,7 +183,7 @@ class Ledger:
                 continue
             found.append((check, "", parts[check] * everywhere * self.whole.value(check, bets)))
             for name, group in self.parts.items():
-                stake = parts[check] * (1.0 - everywhere) * self.stakes[name]
+                stake = parts[check] * (1.0 - everywhere) * self.handed[check] * self.stakes[name]
                 found.append((check, name, stake * group.value(check, bets)))
         if self.watch.windows:
             found.append(("alone", "", parts["alone"] * self.watch.value()))

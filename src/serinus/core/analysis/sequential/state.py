@@ -24,7 +24,7 @@ __all__ = ["dump", "load"]
 VERSION = 2
 
 _PLAIN = (
-    "stakes", "peak", "windows", "first", "last", "step", "step_start", "step_requests",
+    "stakes", "handed", "peak", "windows", "first", "last", "step", "step_start", "step_requests",
     "warm_mean", "warm_weight", "lately", "settling", "rate", "one_sided", "stable_seen", "canary_seen",
 )  # fmt: skip
 _VALUES = {
