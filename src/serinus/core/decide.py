@@ -40,10 +40,14 @@ def decide(d: Deployment, evidence: Evidence, now: datetime) -> Decision:
     for rule in ORDER:
         decision = rule(measured, evidence, now)
         if decision is not None:
-            return replace(
-                decision,
-                intents=tuple(n for n in news if isinstance(n, Intent)) + decision.intents,
-                reasons=tuple(n for n in news if isinstance(n, Reason)) + decision.reasons,
+            return (
+                decision
+                if not news
+                else replace(
+                    decision,
+                    intents=tuple(n for n in news if isinstance(n, Intent)) + decision.intents,
+                    reasons=tuple(n for n in news if isinstance(n, Reason)) + decision.reasons,
+                )
             )
     return Decision(next_state=measured)
 

@@ -71,9 +71,8 @@ def judge_evidence(plan: Plan, before: Judged, evidence: Evidence, setting: Sett
         answer = judge.answer(left=setting.left)
         state = _laid_down(judge)
     answer = _with_open(state, plan, [w for w in windows if w.start >= until], evidence, setting) or answer
-    answer = replace(
-        answer, warnings=(*answer.warnings, *(n for n in evidence.notes if n not in answer.warnings))
-    )
+    news = tuple(n for n in evidence.notes if n not in answer.warnings)
+    answer = replace(answer, warnings=answer.warnings + news) if news else answer
     blind = _blind(plan, answer, evidence, windows, setting, now)
     return Judged(
         state=state,

@@ -16,6 +16,7 @@ from math import sqrt
 
 from serinus.core.analysis.sequential import errors, state
 from serinus.core.analysis.sequential.answer import Answer
+from serinus.core.analysis.sequential.blame import Stake
 from serinus.core.analysis.sequential.buckets import Moments, measured, merge, moments
 from serinus.core.analysis.sequential.group import Gains
 from serinus.core.analysis.sequential.judged import answer_of
@@ -53,13 +54,15 @@ PLANNED = 0.85
 class Judge:
     """Judges one canary against stable under one budget."""
 
-    __slots__ = ("bets", "book", "plan")
+    __slots__ = ("_stakes", "bets", "book", "plan")
 
     def __init__(self, plan: Plan | None = None) -> None:
         """Begin a rollout under ``plan`` (default: the plan that a deployment gets)."""
         self.plan = plan or Plan()
         self.bets = bets_of(self.plan)
         self.book = Ledger.of(self.bets)
+        #: What is staked where after the last window, so that the answer need not count again.
+        self._stakes: list[Stake] | None = None
 
     @classmethod
     def restore(cls, plan: Plan, kept: str) -> Judge:
@@ -87,7 +90,7 @@ class Judge:
 
     def answer(self, *, left: float | None = None) -> Answer:
         """Say what is known so far."""
-        return answer_of(self.plan, self.bets, self.book, left)
+        return answer_of(self.plan, self.bets, self.book, left, self._stakes)
 
     def take(self, moment: Moment) -> None:
         """Take a closed window in without asking for the answer."""
@@ -99,7 +102,8 @@ class Judge:
             self._take_pairs(moment)
         self._take_metrics(moment)
         book.leave(moment)
-        book.peak = max(book.peak, book.value(self.plan, self.bets))
+        self._stakes = book.stakes_of(self.plan, self.bets)
+        book.peak = max(book.peak, sum(value for _, _, value in self._stakes))
 
     def _take_pairs(self, moment: Moment) -> None:
         book = self.book

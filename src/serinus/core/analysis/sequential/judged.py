@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import exp, inf, log, sqrt
+from typing import Any
 
 from serinus.core.analysis.sequential import words
 from serinus.core.analysis.sequential.answer import Answer, CheckAnswer, Slice
@@ -25,10 +26,12 @@ LEVELS = 3
 STAKE = 0.3
 
 
-def answer_of(plan: Plan, bets: Bets, book: Ledger, left: float | None) -> Answer:
-    """Return what a book says. ``left``: seconds until somebody wants to know."""
+def answer_of(
+    plan: Plan, bets: Bets, book: Ledger, left: float | None, stakes: list[Stake] | None = None
+) -> Answer:
+    """Return what a book says, ``left`` seconds before somebody wants to know; ``stakes`` if they are known."""
     needed = plan.candidates / plan.budget
-    stakes = book.stakes_of(plan, bets)
+    stakes = book.stakes_of(plan, bets) if stakes is None else stakes
     total = sum(value for _, _, value in stakes)
     checks = tuple(_checks(plan, bets, book, stakes, blamed(plan, bets, book, stakes, needed), left))
     slices = _slices(book, bets, stakes)
@@ -78,27 +81,31 @@ def _checks(
     found = []
     for check in _compared(plan):
         make = _errors if check == "errors" else _latency
-        answer = make(plan, bets, book, stratum if check == guilty else None)
-        found.append(_timed(replace(answer, evidence=evidence.get(check, 0.0)), book, left))
+        values = make(plan, bets, book, stratum if check == guilty else None)
+        found.append(_timed(values, evidence.get(check, 0.0), book, left))
     if book.watch.windows:
         found.append(_alone(plan, book, evidence.get("alone", 0.0), guilty == "alone"))
     for harm in plan.metrics:
-        answer = _metric(plan, harm, book, guilty == harm.name)
-        found.append(_timed(replace(answer, evidence=evidence.get(harm.name, 0.0)), book, left))
+        values = _metric(plan, harm, book, guilty == harm.name)
+        found.append(_timed(values, evidence.get(harm.name, 0.0), book, left))
     return [replace(a, sentence=words.check(a, plan, book, bets)) for a in found]
 
 
-def _timed(answer: CheckAnswer, book: Ledger, left: float | None) -> CheckAnswer:
+#: The fields of a check's answer on their way.
+Values = dict[str, Any]
+
+
+def _timed(values: Values, evidence: float, book: Ledger, left: float | None) -> CheckAnswer:
     """Add the seconds, and say so when they are more than are left."""
-    if answer.requests_needed is None or answer.finding is not Finding.NOT_YET:
-        return answer
-    seconds = answer.requests_needed / book.rate if book.rate > 0 else None
-    if left is not None and (seconds is None or seconds > left):
-        return replace(answer, seconds_needed=seconds, finding=Finding.CANNOT_TELL)
-    return replace(answer, seconds_needed=seconds)
+    needed, finding, seconds = values.get("requests_needed"), values["finding"], None
+    if needed is not None and finding is Finding.NOT_YET:
+        seconds = needed / book.rate if book.rate > 0 else None
+        if left is not None and (seconds is None or seconds > left):
+            finding = Finding.CANNOT_TELL
+    return CheckAnswer(**{**values, "finding": finding, "seconds_needed": seconds, "evidence": evidence})
 
 
-def _errors(plan: Plan, bets: Bets, book: Ledger, guilty: str | None) -> CheckAnswer:
+def _errors(plan: Plan, bets: Bets, book: Ledger, guilty: str | None) -> Values:
     """Return the answer on errors. ``guilty``: the stratum that is to blame (``""``: all), if one is."""
     harm = plan.errors or ErrorHarm()
     group = book.group(guilty or "")
@@ -106,7 +113,7 @@ def _errors(plan: Plan, bets: Bets, book: Ledger, guilty: str | None) -> CheckAn
     temper = book.dispersion.factor
     rate = (book.recorded.errors + 0.5) / (book.recorded.requests + 1.0)
     per_request = rate * (harm.find - 1.0 - log(harm.find)) * _independent(tally) / temper
-    return CheckAnswer(
+    return Values(
         check="errors",
         finding=_finding(group, "errors", plan, book, guilty is not None),
         sentence="",
@@ -120,7 +127,7 @@ def _errors(plan: Plan, bets: Bets, book: Ledger, guilty: str | None) -> CheckAn
     )
 
 
-def _latency(plan: Plan, bets: Bets, book: Ledger, guilty: str | None) -> CheckAnswer:
+def _latency(plan: Plan, bets: Bets, book: Ledger, guilty: str | None) -> Values:
     harm = plan.latency or LatencyHarm()
     group = book.group(guilty or "")
     tally = group.tally if guilty is None else relevant(group, "latency", bets)
@@ -129,7 +136,7 @@ def _latency(plan: Plan, bets: Bets, book: Ledger, guilty: str | None) -> CheckA
     per_request = log(1.0 + harm.find) ** 2 / (2.0 * spread) * _independent(tally) if spread else 0.0
     stable = _typical(book, guilty or "")
     nats = _nats(plan, book, "latency")
-    return CheckAnswer(
+    return Values(
         check="latency",
         finding=_finding(group, "latency", plan, book, guilty is not None),
         sentence="",
@@ -159,15 +166,15 @@ def _alone(plan: Plan, book: Ledger, evidence: float, harmful: bool) -> CheckAns
     )
 
 
-def _metric(plan: Plan, harm: MetricHarm, book: Ledger, harmful: bool) -> CheckAnswer:
+def _metric(plan: Plan, harm: MetricHarm, book: Ledger, harmful: bool) -> Values:
     bet = book.metrics.get(harm.name)
     if bet is None or not bet.windows:
-        return CheckAnswer(check=harm.name, finding=Finding.NOT_YET, sentence="")
+        return Values(check=harm.name, finding=Finding.NOT_YET, sentence="")
     width = bet.half_width(1.0 - plan.confidence)
     finding = Finding.HARM if harmful else Finding.SAFE if bet.mean + width <= 0 else Finding.NOT_YET
     canary, stable = bet.canary / bet.windows, bet.stable / bet.windows
     gap = canary - stable
-    return CheckAnswer(
+    return Values(
         check=harm.name,
         finding=finding,
         sentence="",

@@ -24,6 +24,8 @@ EVERYWHERE = 0.6
 ERRORS, LATENCY, ALONE, METRIC, METRICS_AT_MOST = 0.70, 0.30, 0.06, 0.05, 0.20
 #: Of the strata's capital, what is kept for strata that are first seen later.
 LATER = 0.1
+#: A window shorter than this (seconds) tells nothing of a rate.
+SHORTEST = 1e-3
 #: Windows over which the canary's request rate is averaged.
 RATE_WINDOWS = 6.0
 
@@ -100,7 +102,7 @@ class Ledger:
         stable = sum(p.stable.requests for p in moment.strata.values())
         self.step_requests += canary
         self.last = moment.start + moment.seconds
-        if moment.seconds > 0:
+        if moment.seconds >= SHORTEST:
             windows = (moment.start - self.step_start) / moment.seconds + 1
             self.rate += (canary / moment.seconds - self.rate) / min(max(windows, 1.0), RATE_WINDOWS)
         self.stable_seen = self.last if stable else self.stable_seen
