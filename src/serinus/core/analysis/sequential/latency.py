@@ -51,7 +51,7 @@ SHORT = 0.12
 #: up to nine where the canary has nearly all of the traffic and the weights differ most.
 ROUNDS = 16
 #: Close enough: the error of the logarithm is the square of this, times the spread.
-CLOSE = 1e-3
+CLOSE = 3e-3
 #: Below this share of the pool, drawing with replacement is exact enough and much cheaper.
 SMALL_SHARE = 0.015
 #: Above this share floats do not tell the rest of the pool from nothing.
@@ -171,13 +171,16 @@ class Reference:
 
 def _log_mean(counts: list[float], weights: list[float], drawn: int, whole: int) -> float:
     """Return ln E[prod g**C] for ``drawn`` out of ``whole`` requests with these counts and weights."""
-    mean = sum(map(mul, counts, weights)) / whole
+    masses = list(map(mul, counts, weights))
+    mean = sum(masses) / whole
     with_replacement = drawn * log(mean)
     share = drawn / whole
     if drawn < FEW or share < SMALL_SHARE or share > NEARLY_ALL:
         return with_replacement
     odds = share / (1.0 - share)
-    tilt, spread = odds / mean, 0.0
+    # The first guess: to second order in how much the weights differ.
+    uneven = sum(map(mul, masses, weights)) / (whole * mean * mean) - 1.0
+    tilt, spread = odds / mean * exp(min((1.0 - share) * uneven, 0.5)), 0.0
     for _ in range(ROUNDS):
         total = spread = 0.0
         for n, g in zip(counts, weights, strict=True):
