@@ -120,6 +120,15 @@ def _executor(jobs: int) -> ProcessPoolExecutor:
 def _ignore_interrupts() -> None:
     """Leave Ctrl-C to the parent: it stops handing out work and reports."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Work for nobody: a parent that was killed takes its workers along."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ STAKE = 0.3
 def answer_of(
     plan: Plan, bets: Bets, book: Ledger, left: float | None, stakes: list[Stake] | None = None
 ) -> Answer:
-    """Return what a book says, ``left`` seconds before somebody wants to know; ``stakes`` if they are known."""
+    """Say what a book says, ``left`` seconds before somebody wants to know; ``stakes`` if they are known."""
     needed = plan.candidates / plan.budget
     stakes = book.stakes_of(plan, bets) if stakes is None else stakes
     total = sum(value for _, _, value in stakes)
