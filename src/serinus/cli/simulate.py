@@ -46,6 +46,9 @@ def simulate(
         float, typer.Option(min=0, help="Seconds after 100 % in which a rollback still counts.")
     ] = 0,
     html: Annotated[Path | None, typer.Option(help="Write a report with pictures to this file.")] = None,
+    tables: Annotated[
+        Path | None, typer.Option("--markdown", help="Write the tables to this file, as Markdown.")
+    ] = None,
     show: Annotated[bool, typer.Option("--list", help="Show the worlds and end.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -56,6 +59,7 @@ def simulate(
     """
     with handled(), _words():
         from serinus.sim.library import Set, find_worlds
+        from serinus.sim.markdown import markdown
         from serinus.sim.pool import simulate as run
         from serinus.sim.report import page
         from serinus.sim.run import Options
@@ -78,6 +82,8 @@ def simulate(
                 jobs=jobs,
                 progress=tell,
             )
+        if tables:
+            tables.write_text(markdown(_plain(report)), encoding="utf-8")
         if html:
             html.write_text(page(report), encoding="utf-8")
         if as_json:
