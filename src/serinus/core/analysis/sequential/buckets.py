@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 #: Buckets that a reference aims at, between its 0.5 % and 99.5 % quantiles.
-WANTED = 22
+WANTED = 14
 #: Buckets at most, and how far above the 99.5 % quantile they reach.
 MOST, ROOM = 48, 8.0
 #: Outside the middle 99 % the buckets of a fine histogram widen by this, as far as these powers of two.
