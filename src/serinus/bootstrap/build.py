@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -25,7 +24,7 @@ from serinus.control.reconcile import Reconciler
 from serinus.control.traffic import DriverFactory, TrafficPool
 from serinus.core.analysis.queries import Source
 from serinus.core.errors import InvalidInput
-from serinus.drivers.catalog import NOTIFIERS, TRAFFIC
+from serinus.drivers.catalog import NOTIFIERS, TRAFFIC, load
 from serinus.ports.clock import Clock
 from serinus.ports.metrics import MetricSource
 from serinus.ports.notify import Notifier
@@ -172,7 +171,7 @@ def notifiers_from(environment: Mapping[str, str]) -> tuple[dict[str, Notifier],
     on: dict[str, Notifier] = {}
     off: dict[str, str] = {}
     for name, target in NOTIFIERS.items():
-        made = _load(target).from_env(environment)
+        made = load(target).from_env(environment)
         if isinstance(made, str):
             off[name] = made
         else:
@@ -184,7 +183,7 @@ def traffic_factories() -> dict[str, DriverFactory]:
     """Return the traffic drivers by name; each is imported on first use."""
 
     def factory(target: str) -> DriverFactory:
-        return lambda config: _load(target).from_config(config)
+        return lambda config: load(target).from_config(config)
 
     return {name: factory(target) for name, target in TRAFFIC.items()}
 
@@ -209,11 +208,6 @@ def render_proxy_config(driver: str, config: Mapping[str, Any], instance: str | 
             f"There is no instance {instance!r}.", field="instance", next_step=f"Use one of: {names}."
         )
     return bootstrap(settings, chosen)
-
-
-def _load(target: str) -> Any:
-    module, _, name = target.partition(":")
-    return getattr(importlib.import_module(module), name)
 
 
 def _replica_name(settings: Settings) -> str:

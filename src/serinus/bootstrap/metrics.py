@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 from serinus.core.errors import InvalidInput
-from serinus.drivers.catalog import METRICS
+from serinus.drivers.catalog import METRICS, load
 from serinus.ports.metrics import MetricSource
 
 __all__ = ["open_metrics"]
@@ -24,6 +23,5 @@ def open_metrics(name: str, **settings: Any) -> MetricSource:
             field="metrics",
             next_step=f"Use one of: {', '.join(METRICS)}.",
         )
-    module, _, made = METRICS[name].partition(":")
-    source: MetricSource = getattr(importlib.import_module(module), made)(**settings)
+    source: MetricSource = load(METRICS[name])(**settings)
     return source

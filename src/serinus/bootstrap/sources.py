@@ -7,13 +7,12 @@ private hosts only where the operator allows them.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from serinus.bootstrap.metrics import open_metrics
 from serinus.core.analysis.queries import Source, SourceType
 from serinus.core.errors import InvalidInput
-from serinus.drivers.catalog import METRICS
 from serinus.ports.metrics import MetricSource
 
 __all__ = ["HOSTS", "PREFIX", "source_factory"]
@@ -32,11 +31,8 @@ def source_factory(environment: Mapping[str, str]) -> Callable[[Source], MetricS
     """
 
     def make(source: Source) -> MetricSource:
-        module, _, name = METRICS[source.type.driver].partition(":")
-        kind = getattr(importlib.import_module(module), name)
         url = _secret(source.url_env, source, environment) if source.url_env else source.url
-        made: MetricSource = kind(url, **_options(source, environment))
-        return made
+        return open_metrics(source.type.driver, url=url, **_options(source, environment))
 
     return make
 

@@ -204,7 +204,7 @@ def _print(report: Report, html: Path | None) -> None:
 
 
 def _healthy(line: HealthyLine) -> tuple[str, ...]:
-    from serinus.sim.intervals import percent
+    from serinus.sim.intervals import percent, span
 
     share = line.rolled_back
     stuck = f"{line.stuck} stuck" if line.stuck else ""
@@ -214,13 +214,13 @@ def _healthy(line: HealthyLine) -> tuple[str, ...]:
         line.world,
         f"{percent(share.value, 2)}",
         f"{percent(share.low, 2)} – {percent(share.high, 2)}",
-        _span(line.promoted_seconds),
+        span(line.promoted_seconds),
         why,
     )
 
 
 def _faulty(line: FaultyLine) -> tuple[str, ...]:
-    from serinus.sim.intervals import percent
+    from serinus.sim.intervals import percent, span
 
     return (
         "[green]✔[/]" if line.found.value >= FOUND_ENOUGH else "[red]✘[/]",
@@ -230,7 +230,7 @@ def _faulty(line: FaultyLine) -> tuple[str, ...]:
         _count(line.requests[0]),
         _count(line.oracle_requests[0]),
         "–" if line.ratio is None else f"{line.ratio:.2f}",
-        _span(line.seconds[0]),
+        span(line.seconds[0]),
         _count(line.users[0]),
     )
 
@@ -244,12 +244,6 @@ def _wide() -> Console:
 
 def _count(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
-
-
-def _span(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _table(*columns: str) -> Table:

@@ -42,7 +42,8 @@ async def gather(
         since = min(since, max(d.judged_until, moment - CATCH_UP_SECONDS))
     windows, samples = await tx.evidence.read(d.tenant_id, d.id, since, moment + 60)
     baseline: tuple[Window, ...] = ()
-    if d.status is Status.CANARY and d.traffic_bp >= BUCKETS and d.step_started_at:
+    compares = bool(d.policy.checks or d.policy.gate)  # the judge keeps stable's history itself
+    if compares and d.status is Status.CANARY and d.traffic_bp >= BUCKETS and d.step_started_at:
         lost = d.step_started_at.timestamp()
         before, _ = await tx.evidence.read(d.tenant_id, d.id, lost - horizon * BASELINE_HORIZONS, lost)
         baseline = tuple(w for w in before if w.side is Side.STABLE)

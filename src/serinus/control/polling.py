@@ -45,8 +45,6 @@ class Polled:
     problems: Mapping[str, str] = field(default_factory=dict)
     #: What is odd: a counter that was reset.
     notes: tuple[str, ...] = ()
-    #: Unix seconds up to which windows are complete.
-    until: float = 0.0
     #: When it was asked, on the monotonic clock, and in Unix seconds.
     asked: float = 0.0
     at: float = 0.0
@@ -135,7 +133,6 @@ class Poller:
             samples=tuple(samples),
             problems=problems,
             notes=tuple(notes),
-            until=max((float(w.end) for w in windows), default=since),
             asked=monotonic,
             at=now,
         )

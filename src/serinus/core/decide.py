@@ -39,16 +39,15 @@ def decide(d: Deployment, evidence: Evidence, now: datetime) -> Decision:
     news = _breaker_news(d, measured) + _warnings(d, measured)
     for rule in ORDER:
         decision = rule(measured, evidence, now)
-        if decision is not None:
-            return (
-                decision
-                if not news
-                else replace(
-                    decision,
-                    intents=tuple(n for n in news if isinstance(n, Intent)) + decision.intents,
-                    reasons=tuple(n for n in news if isinstance(n, Reason)) + decision.reasons,
-                )
-            )
+        if decision is None:
+            continue
+        if not news:
+            return decision
+        return replace(
+            decision,
+            intents=tuple(n for n in news if isinstance(n, Intent)) + decision.intents,
+            reasons=tuple(n for n in news if isinstance(n, Reason)) + decision.reasons,
+        )
     return Decision(next_state=measured)
 
 

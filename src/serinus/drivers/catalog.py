@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["METRICS", "NOTIFIERS", "TRAFFIC"]
+import importlib
+from typing import Any
+
+__all__ = ["METRICS", "NOTIFIERS", "TRAFFIC", "load"]
 
 #: Traffic drivers: name → "module:class".
 TRAFFIC = {
@@ -22,3 +25,9 @@ METRICS = {
     "http-json": "serinus.drivers.metrics.http_json:HttpJsonSource",
     "sql": "serinus.drivers.metrics.sql:SqlSource",
 }
+
+
+def load(target: str) -> Any:
+    """Import and return what ``module:name`` names."""
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil, exp, log
 
-__all__ = ["geometric_mean", "percent", "quantile"]
+__all__ = ["geometric_mean", "percent", "quantile", "span"]
 
 
 def quantile(values: Sequence[float | None], q: float) -> float | None:
@@ -29,3 +29,14 @@ def percent(share: float, digits: int = 1) -> str:
     ('1.25 %', '1 %')
     """
     return f"{share * 100:.{digits}f} %"
+
+
+def span(seconds: float | None) -> str:
+    """Return a time as people read it.
+
+    >>> span(65.0), span(600.0), span(None)
+    ('65 s', '10 min', '–')
+    """
+    if seconds is None:
+        return "–"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from serinus.sim.intervals import percent
+from serinus.sim.intervals import percent, span
 
 __all__ = ["markdown"]
 
@@ -53,13 +53,13 @@ def _healthy(line: Mapping[str, Any]) -> Row:
         f"{share['of']:,}",
         percent(share["hits"] / share["of"], 2),
         _interval(share),
-        _seconds(line["promoted_seconds"]),
+        span(line["promoted_seconds"]),
     )
 
 
 def _faulty(line: Mapping[str, Any]) -> Row:
     share = line["found"]
-    after = f"{_seconds(line['seconds'][0])} ({_seconds(line['seconds'][1])})"
+    after = f"{span(line['seconds'][0])} ({span(line['seconds'][1])})"
     return (
         line["world"],
         line["title"],
@@ -90,9 +90,3 @@ def _interval(share: Mapping[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "not found" if value is None else f"{value:,.0f}"
-
-
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.0f} s" if value < 120 else f"{value / 60:.0f} min"

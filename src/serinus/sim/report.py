@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from importlib import resources
 
-from serinus.sim.intervals import percent
+from serinus.sim.intervals import percent, span
 from serinus.sim.pictures import COLOUR, Axis, curve, interval, ratio, ruler
 from serinus.sim.summary import SLACK, FaultyLine, HealthyLine, Report, Verdict
 
@@ -151,12 +151,12 @@ def _delays(report: Report) -> str:
 def _delay(line: FaultyLine) -> str:
     top = max(60.0, line.delays[-1] * 1.05, (line.oracle_seconds[0] or 0.0) * 1.05)
     median, late = line.seconds
-    words = f"half after {_span(median)}" if median is not None else "never half of them"
-    words += f", nine in ten after {_span(late)}" if late is not None else ""
+    words = f"half after {span(median)}" if median is not None else "never half of them"
+    words += f", nine in ten after {span(late)}" if late is not None else ""
     return (
         f"<figure><figcaption><b>{escape(line.world)}</b><small>{escape(words)}</small></figcaption>"
         f'{curve(line, top)}<div class="ends" aria-hidden="true"><span>0</span>'
-        f"<span>{_span(top)}</span></div></figure>"
+        f"<span>{span(top)}</span></div></figure>"
     )
 
 
@@ -183,9 +183,3 @@ def _made(report: Report) -> str:
     return (
         f'<section class="card words"><h2>How this was made</h2>{_MADE}<p class="hint">{seed}</p></section>'
     )
-
-
-def _span(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

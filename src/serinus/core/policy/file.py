@@ -19,15 +19,12 @@ from serinus.core.notices import Notifications
 from serinus.core.policy.inputs import CheckInput, PolicyInput
 from serinus.core.policy.judging import judge_from
 from serinus.core.policy.limits import check_from, has_stable, query_from
-from serinus.core.policy.presets import PRESETS, SEQUENTIAL
+from serinus.core.policy.presets import DEFAULT, PRESETS
 from serinus.core.policy.promql import CONTRACT, asked_of, is_selector
 from serinus.core.policy.slos import Alert, Slo
 from serinus.core.policy.sources import check_requests, source_from
 
-__all__ = ["FILE_DEFAULT", "PolicyFile", "policy_file_from", "read_policy"]
-
-#: What a file gets that names no preset.
-FILE_DEFAULT = SEQUENTIAL
+__all__ = ["PolicyFile", "policy_file_from", "read_policy"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +60,7 @@ def policy_file_from(data: Any, where: str = "") -> PolicyFile:
     problems: dict[str, str] = {}
     if isinstance(data, Mapping) and "version" not in data:
         problems[at(where, "version")] = "missing: write `version: 1`"
-    file = read_policy(data, FILE_DEFAULT, where, problems)
+    file = read_policy(data, DEFAULT, where, problems)
     refuse(problems)
     assert file is not None
     return file

@@ -13,6 +13,7 @@ from serinus.core.analysis.checks import OnNoData
 from serinus.core.analysis.evidence import Evidence
 from serinus.core.analysis.judging import sure_enough
 from serinus.core.analysis.sequential.plan import Finding
+from serinus.core.analysis.sequential.words import duration
 from serinus.core.analysis.verdict import Outcome, Verdict, blocking, failed
 from serinus.core.breaker import OPEN
 from serinus.core.bucketing import BUCKETS
@@ -99,7 +100,7 @@ def still_observing(d: Deployment, evidence: Evidence, now: datetime) -> Decisio
     if step is None or d.observed_seconds >= step.hold_seconds or _sure(d, step):
         return None
     left = step.hold_seconds - d.observed_seconds
-    return _stay(d, f"Observing at {percent(d.traffic_bp)}: {_tally(d)}; {_span(left)} left.")
+    return _stay(d, f"Observing at {percent(d.traffic_bp)}: {_tally(d)}; {duration(left)} left.")
 
 
 def _sure(d: Deployment, step: Step) -> bool:
@@ -214,9 +215,3 @@ def _judged_tally(d: Deployment, required: list[Verdict]) -> str:
     if d.answer is not None and d.answer.finding is Finding.CANNOT_TELL:
         return "no harm seen; " + open_ones[0].message
     return "no harm seen so far; " + open_ones[0].message
-
-
-def _span(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

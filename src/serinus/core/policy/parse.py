@@ -12,7 +12,7 @@ from serinus.core.analysis.checks import Check, Policy
 from serinus.core.codec import from_json, refuse
 from serinus.core.errors import InvalidInput
 from serinus.core.model import CanaryConfig, Mode, Step, Stickiness, Strategy, parse_percentage
-from serinus.core.policy.file import FILE_DEFAULT, read_policy
+from serinus.core.policy.file import read_policy
 from serinus.core.policy.presets import DEFAULT, PRESETS, RULESETS, SEQUENTIAL
 
 __all__ = ["policy_from", "salt_from", "strategy_from"]
@@ -103,16 +103,13 @@ def policy_from(data: Mapping[str, Any] | None, config: CanaryConfig, typed: Col
     Raises:
         InvalidInput: An unknown preset or key, or a wrong value.
     """
-    given = data or {}
-    # A file says its format's version, and starts from another preset when it names none.
-    default = FILE_DEFAULT if "version" in given else DEFAULT
     bases = {
         **PRESETS,
         RULESETS.name: _with_contract_thresholds(RULESETS, config),
         SEQUENTIAL.name: _with_typed_thresholds(SEQUENTIAL, config, typed),
     }
     problems: dict[str, str] = {}
-    file = read_policy(given, default, "analysis", problems, bases)
+    file = read_policy(data or {}, DEFAULT, "analysis", problems, bases)
     refuse(problems)
     assert file is not None
     return file.policy

@@ -11,7 +11,6 @@ from serinus.core.analysis.checks import Check
 from serinus.core.analysis.queries import Source, SourceType
 from serinus.core.analysis.sequential.plan import ErrorHarm, LatencyHarm, MetricHarm, Plan
 from serinus.core.codec import also, hints, to_json
-from serinus.core.policy.file import FILE_DEFAULT
 from serinus.core.policy.forms import OrOff, WrittenForm
 from serinus.core.policy.inputs import (
     CheckInput,
@@ -23,6 +22,7 @@ from serinus.core.policy.inputs import (
     PrometheusInput,
     SqlInput,
 )
+from serinus.core.policy.presets import DEFAULT
 
 __all__ = ["DIALECT", "form_of", "policy_schema", "written_default"]
 
@@ -32,9 +32,9 @@ _SOURCE = Source(name="", type=SourceType.PROMETHEUS)
 #: Who knows the defaults of a class whose fields are ``None`` until the preset is asked.
 _DEFAULTS: dict[type, tuple[Any, ...]] = {
     PolicyInput: (
-        types.SimpleNamespace(preset=FILE_DEFAULT.name),
-        FILE_DEFAULT.judge or Plan(),
-        FILE_DEFAULT,
+        types.SimpleNamespace(preset=DEFAULT.name),
+        DEFAULT.judge or Plan(),
+        DEFAULT,
     ),
     ErrorsInput: (ErrorHarm(),),
     LatencyInput: (LatencyHarm(),),

@@ -9,6 +9,7 @@ from functools import lru_cache
 from itertools import pairwise
 from math import ceil, exp, floor, inf, log, sqrt
 from operator import mul
+from typing import TypeVar
 
 from serinus.core.histogram import SCALE, ZERO_THRESHOLD, Histogram
 
@@ -38,6 +39,10 @@ WIDER, BELOW, ABOVE = 1.5, 2, 3
 FAR = 800
 
 
+#: An edge in ms, or an index.
+Place = TypeVar("Place", int, float)
+
+
 @dataclass(frozen=True, slots=True)
 class Buckets:
     """Latency counts: ``counts[i]`` requests took more than ``edges[i - 1]`` and up to ``edges[i]`` ms.
@@ -64,10 +69,8 @@ def buckets_of(histogram: Histogram, scale: int = 3) -> Buckets:
         at = index >> shift
         coarse[at] = coarse.get(at, 0) + count
     power = _powers(histogram.scale - shift)
+    coarse = _within(coarse, FAR)
     indexes = sorted(coarse)
-    if indexes and not -FAR <= indexes[0] <= indexes[-1] <= FAR:
-        coarse = _within(coarse)
-        indexes = sorted(coarse)
     edges: list[float] = []
     counts: list[int] = []
     if histogram.zero:
@@ -103,11 +106,13 @@ def _powers(scale: int) -> tuple[float, ...]:
     return tuple(2.0 ** (index * step) for index in range(-FAR, FAR + 2))
 
 
-def _within(coarse: dict[int, int]) -> dict[int, int]:
+def _within(counts: dict[int, int], far: int) -> dict[int, int]:
     """Count what nobody can have measured in the last bucket that there is."""
+    if not counts or (-far <= min(counts) and max(counts) <= far):
+        return counts
     kept: dict[int, int] = {}
-    for index, count in coarse.items():
-        at = max(-FAR, min(FAR, index))
+    for index, count in counts.items():
+        at = max(-far, min(far, index))
         kept[at] = kept.get(at, 0) + count
     return kept
 
@@ -188,14 +193,7 @@ def grid_of(first: Histogram) -> tuple[int, ...]:
     """
     shift = SCALE - first.scale
     found = sorted((_at_finest(index, shift), count) for index, count in _sane(first).items())
-    total, seen = sum(count for _, count in found), 0
-    low, high = found[0][0], found[-1][0]
-    for index, count in found:
-        if seen <= 0.005 * total:
-            low = index
-        if seen < 0.995 * total:
-            high = index
-        seen += count
+    low, high = _range(found)
     step = max(1, round((high - low) / WANTED))
     core = list(range(low - step, high + step, step))
     whole = 1 << SCALE
@@ -227,15 +225,8 @@ def _at_finest(index: int, shift: int) -> int:
 
 
 def _sane(histogram: Histogram) -> dict[int, int]:
-    """Return the counts with what nobody can have measured in the last bucket that there is."""
-    far = FAR << max(0, histogram.scale - 3)
-    if not histogram.buckets or (-far <= min(histogram.buckets) and max(histogram.buckets) <= far):
-        return histogram.buckets
-    kept: dict[int, int] = {}
-    for index, count in histogram.buckets.items():
-        at = max(-far, min(far, index))
-        kept[at] = kept.get(at, 0) + count
-    return kept
+    """Return a histogram's counts as far as somebody can have measured them."""
+    return _within(histogram.buckets, FAR << max(0, histogram.scale - 3))
 
 
 def place_fine(histogram: Histogram, grid: tuple[int, ...]) -> list[int]:
@@ -285,11 +276,11 @@ def chosen(first: Buckets) -> tuple[tuple[float, ...], float]:
     return edges[: bisect_right(edges, high * ROOM)], step
 
 
-def _range(finite: list[tuple[float, int]]) -> tuple[float, float]:
-    """Return the edges around the middle 99 % of the requests."""
-    total = sum(c for _, c in finite) or 1
-    low, high, seen = finite[0][0], finite[-1][0], 0
-    for edge, count in finite:
+def _range(found: list[tuple[Place, int]]) -> tuple[Place, Place]:
+    """Return the edges (or indexes) around the middle 99 % of the requests."""
+    total = sum(c for _, c in found) or 1
+    low, high, seen = found[0][0], found[-1][0], 0
+    for edge, count in found:
         if seen <= 0.005 * total:
             low = edge
         if seen < 0.995 * total:

@@ -9,7 +9,7 @@ the variance is raised by their correlation before anything is believed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import erfc, exp, log, sqrt
+from math import erfc, exp, sqrt
 
 from serinus.core.analysis.sequential.estimate import radius
 
@@ -35,8 +35,6 @@ class MeanBet:
     #: Sums of the readings themselves, for showing.
     canary: float = 0.0
     stable: float = 0.0
-    #: The largest value that the bet has had.
-    peak: float = 0.0
 
     def observe(self, worse_by: float, canary: float, stable: float) -> None:
         """Take one window's readings in; ``worse_by`` is above zero when outside the tolerance."""
@@ -93,11 +91,3 @@ class MeanBet:
         if self.windows < FEW:
             return float("inf")
         return sqrt(self.variance) * radius(float(self.windows), alpha, TIGHT)
-
-    def windows_needed(self, alpha: float) -> float:
-        """Return how many windows more would tell the present mean from the tolerance, about."""
-        gap, variance = abs(self.mean), self.variance
-        if gap == 0.0 or variance == 0.0:
-            return float("inf")
-        needed = 2.0 * variance * (log(1.0 / alpha) + 1.0) / gap**2
-        return max(0.0, max(needed, FEW) - self.windows)

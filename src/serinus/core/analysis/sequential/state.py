@@ -21,7 +21,7 @@ from serinus.core.analysis.sequential.watch import Recorded, Watch
 __all__ = ["dump", "load"]
 
 #: Changes when an older state would be read wrongly.
-VERSION = 2
+VERSION = 3
 
 _PLAIN = (
     "stakes", "handed", "peak", "windows", "first", "last", "step", "step_start", "step_requests",
