@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from serinus.cli.common import JsonFlag, err, out, print_json
+from serinus.cli.common import JsonFlag, err, failed, out, print_json
 from serinus.cli.planning import STAGES
 from serinus.cli.render import problem_lines
 from serinus.core.errors import SerinusError, Unavailable
@@ -188,15 +188,13 @@ def _told() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name != "numpy":
             raise
-        err().print("[red]✘[/] The backtest needs its extra: pip install 'serinus[sim]'", markup=True)
-        raise typer.Exit(2) from None
+        raise failed("The backtest needs its extra: pip install 'serinus[sim]'") from None
     except SerinusError as error:
         for line in problem_lines({"detail": error.detail, "next_step": error.next_step}):
             err().print(line)
         raise typer.Exit(3 if isinstance(error, Unavailable) else 2) from None
     except OSError as error:
-        err().print(f"[red]✘[/] The report could not be written: {error}", markup=True)
-        raise typer.Exit(2) from None
+        raise failed(f"The report could not be written: {error}") from None
     except KeyboardInterrupt:
         err().print("\n[yellow]Interrupted.[/]")
         raise typer.Exit(5) from None

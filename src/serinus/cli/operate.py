@@ -13,7 +13,7 @@ import typer
 
 from serinus.cli import render
 from serinus.cli.client import data_dir, save_profile
-from serinus.cli.common import JsonFlag, api, err, handled, lines, out, print_json
+from serinus.cli.common import JsonFlag, api, err, failed, handled, lines, out, print_json
 
 __all__ = ["demo", "doctor", "notify", "proxy", "up", "version", "watch"]
 
@@ -192,8 +192,7 @@ def demo(
     try:
         from serinus.demo.run import main
     except ModuleNotFoundError as error:
-        err().print(f"[red]✘[/] The demo needs its extra ({error.name}): pip install 'serinus[demo]'")
-        raise typer.Exit(2) from None
+        raise failed(f"The demo needs its extra ({error.name}): pip install 'serinus[demo]'") from None
     raise typer.Exit(main(speed=speed, proxy=proxy_name, headless=headless, report=report, rate=rate))
 
 

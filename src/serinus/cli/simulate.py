@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from serinus.cli.common import JsonFlag, err, handled, out, print_json
+from serinus.cli.common import JsonFlag, err, failed, handled, out, print_json
 from serinus.cli.policies import load_policy
 from serinus.cli.render import problem_lines
 from serinus.core.errors import InvalidInput, SerinusError
@@ -110,8 +110,7 @@ def _words() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name not in {"numpy", "yaml"}:
             raise
-        err().print(f"[red]✘[/] Simulating needs its extra ({error.name}): pip install 'serinus[sim]'")
-        raise typer.Exit(2) from None
+        raise failed(f"Simulating needs its extra ({error.name}): pip install 'serinus[sim]'") from None
 
 
 @contextmanager
