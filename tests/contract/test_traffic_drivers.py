@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from edges import Backend, Edge
 from serinus.drivers.traffic.inprocess import InProcessDriver
 
 
@@ -13,10 +14,9 @@ def driven(request):
     if request.param == "envoy":
         edge = request.getfixturevalue("edge")
         return edge.driver, edge.split
-    from fixtures_envoy import Backend, Edge
-
-    nowhere = Edge(None, None, None, Backend("v1"), Backend("v2"), 0, 0)
-    return InProcessDriver(), nowhere.split
+    driver = InProcessDriver()
+    nowhere = Edge(None, None, driver, Backend("v1"), Backend("v2"), 0)
+    return driver, nowhere.split
 
 
 async def test_what_was_applied_is_read_back(driven):

@@ -20,6 +20,8 @@ __all__ = [
     "DesiredSplit",
     "Finding",
     "InstanceState",
+    "Match",
+    "Share",
     "TrafficDriver",
     "TrafficError",
 ]
@@ -28,14 +30,38 @@ __all__ = [
 class Capability(StrEnum):
     """What a driver can do; a strategy that needs more is refused before anything moves."""
 
+    STICKY = "sticky"  #: splits by the SDK's own hash: the same unit on the same side everywhere
     PERSISTENT = "persistent"  #: keeps units on the canary when the percentage shrinks
     TARGET_FILTER = "target-filter"  #: pins named users and workflows
+    MATCH = "match"  #: pins requests by a header's or a cookie's value
+    VERSIONS = "versions"  #: carries more than two versions at once
+    MIRROR = "mirror"  #: sends a copy of requests to a version and drops its answers
     STATISTICS = "statistics"  #: counts per version without Prometheus
+    LATENCY = "latency"  #: those counts have latency histograms
     FAILOVER = "failover"  #: retries a failed canary answer on stable
+    BREAKER = "breaker"  #: takes a canary that fails in a row out by itself
+    NO_RELOAD = "no-reload"  #: changes a split without dropping connections
 
 
 class TrafficError(Exception):
     """The data plane did not do what it was told; the message says which instance and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Match:
+    """A request is meant when this header, or this cookie, has exactly this value."""
+
+    name: str
+    value: str
+    cookie: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Share:
+    """Another candidate beside the canary (A/B/n): its part of the buckets follows those before it."""
+
+    upstream: Upstream
+    bp: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +80,15 @@ class DesiredSplit:
     #: Users and workflows that are on the canary whatever the share.
     user_ids: tuple[str, ...] = ()
     workflow_ids: tuple[str, ...] = ()
+    #: Requests that are on the canary whatever the share: a preview by header or cookie.
+    matches: tuple[Match, ...] = ()
+    #: Further candidates. A unit whose bucket is below ``canary_bp`` is on the canary, below
+    #: ``canary_bp + others[0].bp`` on the first of these, and so on; above the sum, on stable.
+    others: tuple[Share, ...] = ()
+    #: A version that gets a copy of requests, whose answers nobody sees; its share of all requests
+    #: in basis points.
+    mirror: Upstream | None = None
+    mirror_bp: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

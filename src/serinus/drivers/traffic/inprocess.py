@@ -14,7 +14,9 @@ __all__ = ["InProcessDriver"]
 class InProcessDriver:
     """Nothing to configure: SDKs pull what they carry, and send their own measurements."""
 
-    capabilities = frozenset({Capability.PERSISTENT, Capability.TARGET_FILTER})
+    capabilities = frozenset(
+        {Capability.STICKY, Capability.PERSISTENT, Capability.TARGET_FILTER, Capability.NO_RELOAD}
+    )
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> InProcessDriver:

@@ -40,7 +40,17 @@ MIN_VERSION = (1, 36)
 class EnvoyDriver:
     """One service's fleet of Envoys."""
 
-    capabilities = frozenset({Capability.TARGET_FILTER, Capability.STATISTICS, Capability.FAILOVER})
+    capabilities = frozenset(
+        {
+            Capability.STICKY,
+            Capability.TARGET_FILTER,
+            Capability.STATISTICS,
+            Capability.LATENCY,
+            Capability.FAILOVER,
+            Capability.BREAKER,
+            Capability.NO_RELOAD,
+        }
+    )
 
     def __init__(self, config: EnvoyConfig) -> None:
         """Keep the settings; nothing is contacted yet."""
