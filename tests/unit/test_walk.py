@@ -66,6 +66,7 @@ Stage 1 of 4
     │    v2 49.5 ms, v1 50.0 ms
     └─ ━─────────────────── 3 % of the error budget used; sure in about 6 min
   validation  PASSED no harm found; it goes on looking
+  next        5 % on v2, observed for 60 s
 
 Stage 2 of 4
   traffic     v1 95 % ───────────────────━ v2 5 %
@@ -108,3 +109,12 @@ def test_after_promotion_the_walk_is_over():
     watched = {"status": Status.ACTIVE, "phase": "watching", "ended_at": NOON}
     code, _, _ = walked(looked(ALONE, "promoted", {}, **watched))
     assert code == 0
+
+
+def test_a_promotion_by_force_is_no_passed_rollout():
+    """Exit code 0 is for stages that all passed; somebody was faster here."""
+    forced = looked(NOT_YET, "promoted", {"forced": True}, status=Status.ACTIVE, ended_at=NOON)
+    forced[1][0]["actor"] = "somebody"
+    code, _, walk = walked(STARTED, forced)
+    assert code == 7
+    assert [s["outcome"] for s in walk.stages] == ["observing"]

@@ -16,8 +16,14 @@ from serinus.cli.client import Api, Refused, Unreachable
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["JsonFlag", "api", "err", "failed", "handled", "lines", "out", "print_json"]
+__all__ = ["JsonFlag", "ServiceOption", "api", "err", "failed", "handled", "lines", "out", "print_json"]
 
+ServiceOption = Annotated[
+    str,
+    typer.Option(
+        "--service", help="Which service; may be left out when there is only one.", envvar="SERINUS_SERVICE"
+    ),
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 

@@ -17,10 +17,12 @@ from serinus.cli.client import Api, Unreachable
 from serinus.cli.judged import brief, judge_lines
 from serinus.cli.render import fixed_checks, traffic_line, tree
 
-__all__ = ["Walk"]
+__all__ = ["EARLY", "Walk"]
 
 #: Without a terminal a line is printed this often while observing.
 QUIET_SECONDS = 15.0
+#: Exit code when somebody promoted it before every stage had passed.
+EARLY = 7
 
 
 @dataclass(kw_only=True)
@@ -86,8 +88,11 @@ class Walk:
             self._stage(view, 1, data["traffic_bp"] / 100)
         elif kind == "step_passed":
             self._validated(data.get("verdicts", []), view, self._judge or view.get("judge"), passed=True)
+            self.out.print(f"  next        {_next(view, data)}")
             if "to_bp" in data:
                 self._stage(view, len(self.stages) + 1, data["to_bp"] / 100)
+        elif kind == "promoted" and event.get("actor") == "monitor":
+            self._validated(view["checks"], view, view.get("judge"), passed=True)
         elif kind == "rolled_back":
             self._validated(data.get("verdicts", []), view, view.get("judge"), passed=False)
             self._end_progress()
@@ -135,7 +140,7 @@ class Walk:
         if view["status"] == "rolled_back":
             return 1
         if view["status"] in ("active", "deprecated"):
-            return 0
+            return self._promoted(view)
         if view["waiting"] == "promotion":
             return self._promote(view)
         if view["phase"].startswith("holding") and self.max_hold:
@@ -155,6 +160,11 @@ class Walk:
             return 0
         self.api.post(f"/deployments/{view['deployment_id']}/promote", {})
         return None
+
+    def _promoted(self, view: dict[str, Any]) -> int:
+        """Somebody may have promoted it by force: exit code 0 is for stages that all passed."""
+        passed = sum(stage["outcome"] == "passed" for stage in self.stages)
+        return EARLY if self.stages and passed < view["step"]["of"] else 0
 
     def _observe(self, view: dict[str, Any]) -> None:
         hold, done = view["step"]["hold_seconds"], view["step"]["observed_seconds"]
@@ -186,3 +196,15 @@ class Walk:
         if self._progress:
             self._progress.stop()
             self._progress = None
+
+
+def _next(view: dict[str, Any], data: dict[str, Any]) -> str:
+    """Say what comes after a stage that passed."""
+    if "to_bp" not in data:
+        if view["waiting"] == "approval":
+            return f"an approval: serinus rollout approve {view['deployment_id']}"
+        return f"the promotion of {escape(view['version'])}"
+    steps = view["strategy"]["steps"]
+    holds = [s["hold_seconds"] for s in steps if s["traffic_percentage"] == data["to_bp"] / 100]
+    watch = f", observed for {holds[0]:g} s" if holds else ""
+    return f"{data['to_bp'] / 100:g} % on {escape(view['version'])}{watch}"

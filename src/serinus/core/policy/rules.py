@@ -8,6 +8,7 @@ from typing import Any
 
 from serinus.core.analysis.checks import Check, Comparison, Measure, OnFail
 from serinus.core.analysis.queries import Query, RequestsFrom, SourceType
+from serinus.core.policy.budget import BURNS
 from serinus.core.policy.explain import check_sentence
 from serinus.core.policy.file import PolicyFile
 from serinus.core.policy.promql import duration, is_label, matching, quoted
@@ -22,27 +23,6 @@ _SEVERITY = {
     OnFail.WARN: Severity.INFO,
 }
 _QUANTILES = {Measure.LATENCY_P50: 0.5, Measure.LATENCY_P95: 0.95, Measure.LATENCY_P99: 0.99}
-
-
-@dataclass(frozen=True, slots=True)
-class Burn:
-    """An alert on a burn rate: so much of the period's budget within the long window, and still now."""
-
-    spent: float
-    long: float
-    short: float
-    severity: Severity
-    hold: float
-
-
-#: Google's SRE Workbook, chapter 5, table 5-8: pages at 2 % in an hour and 5 % in six, tickets at 10 %
-#: in three days; and at 10 % in one day between them.
-BURNS = (
-    Burn(0.02, 3600, 300, Severity.CRITICAL, 120),
-    Burn(0.05, 6 * 3600, 1800, Severity.CRITICAL, 900),
-    Burn(0.10, 86400, 7200, Severity.WARNING, 3600),
-    Burn(0.10, 3 * 86400, 6 * 3600, Severity.WARNING, 3 * 3600),
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,7 +191,7 @@ def _burning(slo: Slo, file: PolicyFile) -> list[Any]:
     for burn in BURNS:
         if burn.long >= slo.period:
             continue
-        rate = plain(round(burn.spent * slo.period / burn.long, 3))
+        rate = plain(burn.rate(slo.period))
         both = (f"{_bad_share(slo, file, window)} > {rate} * {allowed}" for window in (burn.long, burn.short))
         summary = (
             f"{slo.name}: {share_text(burn.spent)} of the error budget for {span(slo.period)} "

@@ -24,7 +24,7 @@ from serinus.core.policy.inputs import (
 )
 from serinus.core.policy.presets import DEFAULT
 
-__all__ = ["DIALECT", "form_of", "policy_schema", "written_default"]
+__all__ = ["DIALECT", "form_of", "policy_schema", "schema_of", "written_default"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -48,15 +48,14 @@ _DEFAULTS: dict[type, tuple[Any, ...]] = {
 
 def policy_schema() -> dict[str, Any]:
     """Return the schema, with descriptions and defaults for editors."""
+    return {**schema_of(PolicyInput, "Serinus policy"), "required": ["version"]}
+
+
+def schema_of(kind: type, title: str) -> dict[str, Any]:
+    """Return the schema of a file that is read as ``kind``."""
     made = _Schema()
-    top = made.shape(PolicyInput)
-    return {
-        "$schema": DIALECT,
-        "title": "Serinus policy",
-        **top,
-        "required": ["version"],
-        "$defs": dict(sorted(made.shapes.items())),
-    }
+    top = made.shape(kind)
+    return {"$schema": DIALECT, "title": title, **top, "$defs": dict(sorted(made.shapes.items()))}
 
 
 class _Schema:
