@@ -10,4 +10,5 @@ pytest_plugins = [
     "fixtures_plane",
     "fixtures_prometheus",
     "fixtures_tools",
+    "perfume",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from serinus.cli import backtest, judge, manage, operate, policy, rollout, simulate, weights
+from serinus.cli import backtest, judge, manage, operate, policy, rollout, simulate, smoke, weights
 
 __all__ = ["app", "run"]
 
@@ -31,6 +31,7 @@ for name, command in (
 ):
     app.command(name)(command)
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(smoke.smoke, name="smoke")
 app.add_typer(weights.weights, name="weights")
 app.add_typer(manage.services, name="service")
 app.add_typer(manage.tokens, name="token")
