@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from serinus.cli import backtest, judge, manage, operate, policy, rollout, simulate, smoke, weights
+from serinus.cli import (
+    backtest,
+    guard,
+    judge,
+    manage,
+    operate,
+    policy,
+    release,
+    rollout,
+    simulate,
+    slo,
+    smoke,
+    weights,
+)
 
 __all__ = ["app", "run"]
 
@@ -31,6 +44,9 @@ for name, command in (
 ):
     app.command(name)(command)
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(guard.guard, name="guard")
+app.add_typer(slo.slo, name="slo")
+app.add_typer(release.release, name="release")
 app.add_typer(smoke.smoke, name="smoke")
 app.add_typer(weights.weights, name="weights")
 app.add_typer(manage.services, name="service")

@@ -13,7 +13,17 @@ from typing import Any
 from serinus.core.policy.slos import Severity, Slo
 from serinus.core.policy.units import share_text, span
 
-__all__ = ["BURNS", "CONTRACT", "Budget", "Burn", "Burning", "Counts", "budget_of", "budget_view"]
+__all__ = [
+    "BURNS",
+    "CONTRACT",
+    "Budget",
+    "Burn",
+    "Burning",
+    "Counts",
+    "budget_of",
+    "budget_view",
+    "windows_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +134,9 @@ def budget_of(slo: Slo, count: Callable[[float], Counts]) -> Budget:
         count: Returns what was counted over the last so many seconds.
     """
     whole = count(slo.period)
-    allowed = whole.total * (1 - slo.objective)
+    allowed = round(whole.total * (1 - slo.objective), 9)
     # Where the budget does not even allow one bad request there is nothing to be spent yet.
-    spent = whole.bad / allowed if allowed >= 1 - 1e-9 else None
+    spent = whole.bad / allowed if allowed >= 1 else None
     burns = tuple(
         Burning(
             burn=burn,
@@ -138,6 +148,12 @@ def budget_of(slo: Slo, count: Callable[[float], Counts]) -> Budget:
         if burn.long < slo.period
     )
     return Budget(slo=slo, counts=whole, spent=spent, burns=burns)
+
+
+def windows_of(slo: Slo) -> tuple[float, ...]:
+    """Return the windows, in seconds, that :func:`budget_of` counts over."""
+    burns = [(b.long, b.short) for b in BURNS if b.long < slo.period]
+    return tuple(sorted({slo.period, *(window for pair in burns for window in pair)}))
 
 
 def _rate(slo: Slo, counts: Counts) -> float | None:

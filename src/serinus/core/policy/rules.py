@@ -15,7 +15,7 @@ from serinus.core.policy.promql import duration, is_label, matching, quoted
 from serinus.core.policy.slos import Alert, Severity, Slo
 from serinus.core.policy.units import plain, share_text, span
 
-__all__ = ["Rules", "rules_of"]
+__all__ = ["Rules", "counted", "rules_of"]
 
 _SEVERITY = {
     OnFail.ROLLBACK: Severity.CRITICAL,
@@ -203,15 +203,32 @@ def _burning(slo: Slo, file: PolicyFile) -> list[Any]:
 
 
 def _bad_share(slo: Slo, file: PolicyFile, window: float) -> str:
-    requests = file.policy.requests
-    total, bad = slo.total or (requests.total if requests else ""), slo.bad
+    total, bad, good = _selected(slo, file.policy.requests)
     over = f"[{duration(window)}]"
+    if good:
+        return f"(1 - sum(rate({good}{over})) / sum(rate({total}{over})))"
+    return f"(sum(rate({bad}{over})) / sum(rate({total}{over})))"
+
+
+def counted(slo: Slo, requests: RequestsFrom | None, window: float) -> tuple[str, str]:
+    """Return PromQL for all requests of an objective over the last ``window`` seconds, and the bad ones.
+
+    Where nothing has ever gone wrong there is no series of errors: that is none.
+    """
+    total, bad, good = _selected(slo, requests)
+    every = f"sum(increase({total}[{duration(window)}]))"
+    if good:
+        return every, f"{every} - sum(increase({good}[{duration(window)}]))"
+    return every, f"(sum(increase({bad}[{duration(window)}])) or vector(0))"
+
+
+def _selected(slo: Slo, requests: RequestsFrom | None) -> tuple[str, str, str]:
+    """Return the selectors of all requests, of the bad ones, or instead of those of the good ones."""
     if slo.under:
         assert requests is not None
         # Go's library writes a whole edge as 1, Python's as 1.0.
         edge = 'le=~"{:g}([.]0)?"' if slo.under % 1 == 0 else 'le="{:g}"'
-        bucket = matching(requests.latency, edge.format(slo.under))
-        every = matching(requests.latency, 'le="+Inf"')
-        return f"(1 - sum(rate({bucket}{over})) / sum(rate({every}{over})))"
-    bad = bad or (requests.errors if requests else "")
-    return f"(sum(rate({bad}{over})) / sum(rate({total}{over})))"
+        good = matching(requests.latency, edge.format(slo.under))
+        return matching(requests.latency, 'le="+Inf"'), "", good
+    total = slo.total or (requests.total if requests else "")
+    return total, slo.bad or (requests.errors if requests else ""), ""
