@@ -10,6 +10,7 @@ from serinus.cli import (
     judge,
     manage,
     operate,
+    pipeline,
     policy,
     release,
     rollout,
@@ -48,6 +49,7 @@ app.add_typer(guard.guard, name="guard")
 app.add_typer(slo.slo, name="slo")
 app.add_typer(release.release, name="release")
 app.add_typer(smoke.smoke, name="smoke")
+app.add_typer(pipeline.pipeline, name="pipeline")
 app.add_typer(weights.weights, name="weights")
 app.add_typer(manage.services, name="service")
 app.add_typer(manage.tokens, name="token")

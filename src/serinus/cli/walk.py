@@ -17,12 +17,14 @@ from serinus.cli.client import Api, Unreachable
 from serinus.cli.judged import brief, judge_lines
 from serinus.cli.render import fixed_checks, traffic_line, tree
 
-__all__ = ["EARLY", "Walk"]
+__all__ = ["EARLY", "HELD", "Walk"]
 
 #: Without a terminal a line is printed this often while observing.
 QUIET_SECONDS = 15.0
 #: Exit code when somebody promoted it before every stage had passed.
 EARLY = 7
+#: Exit code when it held, or took, longer than it may.
+HELD = 6
 
 
 @dataclass(kw_only=True)
@@ -39,12 +41,17 @@ class Walk:
     yes: bool = False
     #: Seconds of holding after which the walk gives up (0: never).
     max_hold: float = 0.0
+    #: Never ask anybody; what waits for a person ends the walk.
+    silent: bool = False
+    #: Seconds after which the walk gives up, whatever it is at (0: never).
+    max_seconds: float = 0.0
     stages: list[dict[str, Any]] = field(default_factory=list)
     _seen: int = 0
     _away: bool = False
     _held_since: float | None = None
     _progress: Progress | None = None
     _said_at: float = 0.0
+    _began: float = field(default_factory=time.monotonic)
     #: What the judge said when it was last looked at.
     _judge: dict[str, Any] | None = None
 
@@ -55,11 +62,16 @@ class Walk:
                 view = self._look()
                 if view is not None:
                     code = self._step(view)
+                    if code is None and self._too_long():
+                        code = HELD
                     if code is not None:
                         return code, view
                 time.sleep(self.poll)
         finally:
             self._end_progress()
+
+    def _too_long(self) -> bool:
+        return 0 < self.max_seconds < time.monotonic() - self._began
 
     def _look(self) -> dict[str, Any] | None:
         """Read news and state; while the control plane is away say so once, and try again."""
@@ -143,10 +155,12 @@ class Walk:
             return self._promoted(view)
         if view["waiting"] == "promotion":
             return self._promote(view)
+        if view["waiting"] == "approval" and self.silent:
+            return HELD
         if view["phase"].startswith("holding") and self.max_hold:
             self._held_since = self._held_since or time.monotonic()
             if time.monotonic() - self._held_since > self.max_hold:
-                return 6
+                return HELD
         elif not view["phase"].startswith("holding"):
             self._held_since = None
             self._observe(view)
@@ -154,7 +168,7 @@ class Walk:
 
     def _promote(self, view: dict[str, Any]) -> int | None:
         """Every stage passed: promote if that was asked for or is answered, else say how."""
-        if not self.yes and self.out.is_terminal and self.err.is_terminal:
+        if not self.yes and not self.silent and self.out.is_terminal and self.err.is_terminal:
             self.yes = self.out.input("\nEvery stage passed. Promote? [y/N] ").strip().lower() in ("y", "yes")
         if not self.yes:
             return 0
