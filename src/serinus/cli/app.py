@@ -6,6 +6,7 @@ import typer
 
 from serinus.cli import (
     backtest,
+    drill,
     guard,
     judge,
     manage,
@@ -41,6 +42,7 @@ for name, command in (
     ("dashboard", manage.dashboard),
     ("judge", judge.judge),
     ("backtest", backtest.backtest),
+    ("drill", drill.drill),
     ("version", operate.version),
 ):
     app.command(name)(command)

@@ -7,6 +7,7 @@ has one right answer.
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 import uuid
 from collections import Counter
@@ -18,11 +19,13 @@ from urllib.parse import urlsplit
 from serinus.cli.client import Api
 from serinus.core.bucketing import BUCKETS, bucket_of
 
-__all__ = ["VERSION_HEADER", "Carrying", "Seen", "edge_url", "read_back", "units_of", "verify"]
+__all__ = ["VERSION_HEADER", "Carrying", "Seen", "Witness", "edge_url", "read_back", "units_of", "verify"]
 
 VERSION_HEADER = "x-serinus-version"
 #: Seconds between two looks at what the proxies carry.
 LOOK_SECONDS = 0.05
+#: A witness is so many units, asks with this pause, and goes on for this long after the rollback.
+WITNESSES, PAUSE_SECONDS, LINGER_SECONDS = 50, 0.01, 0.3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,6 +158,47 @@ def verify(url: str, service: dict[str, Any], view: dict[str, Any], canary_bp: i
             else:
                 seen.wrong[_mismatch(got, expected, view)] += 1
     return seen
+
+
+class Witness:
+    """Asks the edge, as units of the canary, until it is stopped; knows when the canary last answered."""
+
+    def __init__(self, url: str, service: dict[str, Any], view: dict[str, Any], canary_bp: int) -> None:
+        """Prepare units that the hash puts on the canary; nothing is asked yet."""
+        self._url, self._canary = url, view["version"]
+        self._header = str((service.get("driver_config") or {}).get("user_header", "x-user-id"))
+        self._units = units_of(view["strategy"]["salt"], canary_bp, WITNESSES)[0]
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        #: Requests, and when (monotonic) the canary answered the last of them.
+        self.asked, self.last = 0, 0.0
+
+    def __enter__(self) -> Witness:
+        """Begin to ask."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ask a little longer, so that a late canary answer is seen, then end."""
+        self._ended.wait(LINGER_SECONDS)
+        self._ended.set()
+        self._thread.join(15)
+
+    def _ask(self) -> None:
+        import httpx
+
+        with httpx.Client(timeout=10, trust_env=False, follow_redirects=False) as client:
+            for unit in itertools.cycle(self._units):
+                if self._ended.is_set():
+                    return
+                try:
+                    answer = client.get(self._url, headers={self._header: unit})
+                    self.asked += 1
+                    if answer.headers.get(VERSION_HEADER) == self._canary:
+                        self.last = time.monotonic()
+                except httpx.HTTPError:
+                    self._ended.wait(PAUSE_SECONDS)  # no answer is none of the canary's
+                self._ended.wait(PAUSE_SECONDS)
 
 
 def _asked(sides: tuple[list[str], list[str]], view: dict[str, Any]) -> Iterator[tuple[str, str]]:
