@@ -185,7 +185,7 @@ def test_a_release_is_a_tag_a_manifest_and_a_changelog(tools, repo):
     ):
         assert words in tools(*command, cwd=repo, code=1)
     (repo / "y").write_text("1")
-    assert "1 files are not committed: y" in tools("release", "create", "v1.0.1", cwd=repo, code=1)
+    assert "1 file not committed: y" in tools("release", "create", "v1.0.1", cwd=repo, code=1)
     git(repo, "add", "y")
     git(repo, "commit", "-qm", "feat!: drop python 2")
     assert "No file matches 'none/*'." in tools(

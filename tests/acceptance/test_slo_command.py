@@ -56,6 +56,8 @@ def test_a_prometheus_that_does_not_answer_is_no_budget(tools, tmp_path):
     assert "sum(increase(http_requests_total[" in tools(
         "slo", "show", "--policy", "p.yaml", cwd=tmp_path, code=1
     )
+    (tmp_path / "g.yaml").write_text('{"version": 1, "slos": "p.yaml"}')
+    assert "Guard REFUSED by error budget" in tools("guard", "check", "g.yaml", cwd=tmp_path, code=1)
     (tmp_path / "q.yaml").write_text("version: 1\n")
     assert "q.yaml has no `slos`." in tools("slo", "show", "--policy", "q.yaml", cwd=tmp_path, code=2)
 

@@ -15,7 +15,18 @@ import typer
 from rich.console import Console
 
 from serinus.cli.client import Api, Refused, data_dir
-from serinus.cli.common import JsonFlag, ServiceOption, api, err, failed, handled, lines, out, print_json
+from serinus.cli.common import (
+    JsonFlag,
+    ServiceOption,
+    api,
+    err,
+    failed,
+    handled,
+    lines,
+    out,
+    print_json,
+    terminable,
+)
 from serinus.cli.edge import Witness, edge_url, read_back, verify
 from serinus.cli.steps import Steps
 from serinus.core.policy.forms import Duration
@@ -65,7 +76,7 @@ def drill(
     Exit code 1 when it took longer than --max-seconds, or was not read back at all.
     """
     path = history or data_dir() / HISTORY
-    with handled():
+    with handled(), terminable():
         if show:
             _show(path, service, as_json)
             return

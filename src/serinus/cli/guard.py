@@ -17,6 +17,7 @@ from rich.markup import escape
 from serinus.cli.client import Api
 from serinus.cli.common import JsonFlag, api, err, handled, out, print_json
 from serinus.cli.policy_files import Wrong, read_as
+from serinus.core.errors import InvalidInput
 
 __all__ = ["GuardOption", "OverrideOption", "StrictOption", "examine", "guard", "guard_lines", "load_guard"]
 
@@ -124,7 +125,10 @@ def examine(
         measured = stable.probe(wanted) if wanted.base_url else stable.measured_from(view or {})
         found.append(stable.performance(wanted, measured))
     if file.slos != "off":
-        found.append(stable.objectives(_budgets(file, root, control, service)))
+        try:
+            found.append(stable.objectives(_budgets(file, root, control, service)))
+        except InvalidInput as error:
+            found.append(stable.unmeasured(error.detail, error.next_step))
     found.append(stable.calendar(loaded, datetime.now(UTC), override))
     return found
 

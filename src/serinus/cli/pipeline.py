@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from serinus.cli.common import JsonFlag, ServiceOption, api, err, handled, out, print_json
+from serinus.cli.common import JsonFlag, ServiceOption, api, err, handled, out, print_json, terminable
 from serinus.cli.guard import (
     GuardOption,
     OverrideOption,
@@ -109,7 +109,8 @@ def run(
             walk={"poll": poll, "max_hold": max_hold, "max_seconds": timeout},
         )
         root = (guard.parent if guard else Path()).resolve()
-        code = made.run(lambda: _guarded(made, loaded, root, override_freeze, strict=strict))
+        with terminable():
+            code = made.run(lambda: _guarded(made, loaded, root, override_freeze, strict=strict))
         report = made.report(code)
         if report_json:
             report_json.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")

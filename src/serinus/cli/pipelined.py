@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -25,10 +23,6 @@ __all__ = ["Pipeline"]
 
 #: Contract 5: a canary is deployed within five minutes, and rolled back within ten.
 DEPLOY_SECONDS, ROLLBACK_SECONDS = 300.0, 600.0
-
-
-class _Ended(Exception):
-    """Somebody ended the command: what was begun is taken back."""
 
 
 class _Failed(Exception):
@@ -66,8 +60,6 @@ class Pipeline:
             "watch": self._watch,
             "promote": self._promote,
         }
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, _end)  # how CI systems end a job
         try:
             for number, (name, work) in enumerate(stages.items(), 1):
                 self.out.print(f"\n[bold]{number}/{len(stages)} {name}[/]")
@@ -76,7 +68,7 @@ class Pipeline:
         except (_Failed, Refused, Unreachable) as why:
             codes = {Refused: 1 if self.deployment_id else 4, Unreachable: 3}
             return self._take_back(str(why), codes.get(type(why), 1))
-        except (_Ended, KeyboardInterrupt):
+        except KeyboardInterrupt:
             return self._take_back("the pipeline was ended", 5)
         self._summary()
         return 0
@@ -203,8 +195,7 @@ class Pipeline:
         """
         view = self.control.get(self._path)
         if view["status"] == "draft":
-            self.control.delete(self._path)
-            stage.outcome, stage.message = "passed", "it had no traffic yet; its draft is deleted"
+            stage.outcome, stage.message = "passed", "it had no traffic yet; its draft stays"
             return
         if view["status"] not in ("canary", "rolled_back"):
             stage.message, self.outcome = f"nothing was taken back: {view['sentence']}", "moved_by_hand"
@@ -250,9 +241,3 @@ def _case(check: dict[str, Any]) -> Case:
     return Case(
         name=check["check"], outcome=outcomes.get(check["outcome"], "skipped"), message=check["message"]
     )
-
-
-def _end(_: int, __: Any) -> None:
-    """End the stage that runs. Once: what follows is the rollback, and that is not ended."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise _Ended

@@ -14,6 +14,7 @@ import typer
 from serinus.cli.common import JsonFlag, err, failed, out, print_json
 from serinus.cli.steps import Steps
 from serinus.core.errors import SerinusError
+from serinus.core.policy.units import number_of
 
 __all__ = ["release"]
 
@@ -59,9 +60,8 @@ def create(
     if dry_run:
         steps.say("dry run", "note", f"nothing was written, {tag} was not made")
         return
-    steps.passed(
-        "tag", f"{tag} on {made.commit[:12]}, {made.commits} commits since {made.since or 'the first'}"
-    )
+    since = made.since or "the beginning"
+    steps.passed("tag", f"{tag} on {made.commit[:12]}, {number_of(made.commits, 'commit')} since {since}")
     for path in written:
         steps.passed("written", path.name)
     err().print(f"  [dim]next[/]  git push origin {tag} · serinus guard check --strict")

@@ -108,17 +108,19 @@ def _dry_run(control: Api, body: dict[str, Any], as_json: bool) -> None:
         console.print(f"\n[bold]Stage {number} of {len(draft['strategy']['steps'])}[/]  would set")
         console.print(f"  traffic     {render.traffic_line(draft, share)}")
         console.print(f"  observing   {step['hold_seconds']:g} s, then")
-        if draft["judge"]:
-            console.print(f"  ├─ {judged.plan_words(draft['analysis']['judge'])}", markup=False)
-        for check in draft["analysis"]["checks"]:
-            console.print(f"  ├─ {check['name']} over {check['window_seconds']:g} s", markup=False)
+        held_to = [judged.plan_words(draft["analysis"]["judge"])] if draft["judge"] else []
+        held_to += [f"{c['name']} over {c['window_seconds']:g} s" for c in draft["analysis"]["checks"]]
+        for at, words in enumerate(held_to, 1):
+            console.print(f"  {'└' if at == len(held_to) else '├'}─ {words}", markup=False)
     console.print("\nNothing was changed. Without --dry-run this walk begins.")
 
 
 def _proxy_words(service: dict[str, Any]) -> str:
     proxy = service.get("proxy") or {}
-    if not proxy.get("instances"):
+    if service["driver"] == "in-process":
         return "the SDK carries the split"
+    if not proxy.get("instances"):
+        return "the monitor has not looked at its proxies yet"
     bad = [f"{i['name']}: {i['problem']}" for i in proxy["instances"] if not i["ok"]]
     return "; ".join(bad) if bad else "every proxy follows"
 

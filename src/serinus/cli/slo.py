@@ -45,7 +45,10 @@ def show(
     """
     with handled():
         if policy is not None:
-            view = budgets_of_policy(policy)
+            try:
+                view = budgets_of_policy(policy)
+            except InvalidInput as error:
+                raise failed(error.detail, error.next_step, code=1) from None
         else:
             control = api()
             view = control.get(f"/services/{service or control.only_service()}/slos")
@@ -86,7 +89,8 @@ def budgets_of_policy(path: Path) -> dict[str, Any]:
     """Return the error budgets of a policy file's objectives, asked of its Prometheus.
 
     Raises:
-        typer.Exit: The file is wrong (2), or its Prometheus does not answer (1).
+        typer.Exit: The file is wrong (2).
+        InvalidInput: Its Prometheus does not answer.
     """
     try:
         file = load(path).file
@@ -98,10 +102,7 @@ def budgets_of_policy(path: Path) -> dict[str, Any]:
     if not file.slos or len(sources) != 1:
         what = "has no `slos`" if not file.slos else "must name exactly one Prometheus in `sources`"
         raise failed(f"{path} {what}.", "docs/policy.md says how.")
-    try:
-        slos = asyncio.run(_measure(file, sources[0]))
-    except InvalidInput as error:
-        raise failed(error.detail, error.next_step, code=1) from None
+    slos = asyncio.run(_measure(file, sources[0]))
     return {"service": file.name, "source": f"Prometheus {sources[0].name}", "slos": slos}
 
 

@@ -18,6 +18,7 @@ from serinus.cli.common import JsonFlag, api, err, failed, handled, out, print_j
 from serinus.cli.policy_files import Wrong, read_as
 from serinus.cli.steps import SIGNS
 from serinus.core.errors import InvalidInput
+from serinus.core.policy.units import number_of
 
 __all__ = ["run_smoke", "smoke", "where_of"]
 
@@ -52,8 +53,8 @@ def lint(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Sm
     """Tell everything that is wrong, by file, line and column; exit 0 when nothing is."""
     for path in files:
         loaded = load_smoke(path)
-        counts = (("steps", loaded.steps), ("log lines", loaded.logs), ("metrics", loaded.metrics))
-        said = ", ".join(f"{len(some)} {what}" for what, some in counts if some)
+        counts = (("step", loaded.steps), ("log line", loaded.logs), ("metric", loaded.metrics))
+        said = ", ".join(number_of(len(some), what) for what, some in counts if some)
         err().print(f"[green]✔[/] {escape(str(path))}: {said}", soft_wrap=True)
 
 

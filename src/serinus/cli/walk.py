@@ -57,15 +57,16 @@ class Walk:
 
     def follow(self) -> tuple[int, dict[str, Any]]:
         """Watch until it has ended or waits for a person; return the exit code and the last view."""
+        last: dict[str, Any] | None = None
         try:
             while True:
                 view = self._look()
-                if view is not None:
-                    code = self._step(view)
-                    if code is None and self._too_long():
-                        code = HELD
-                    if code is not None:
-                        return code, view
+                last = view or last
+                code = self._step(view) if view is not None else None
+                if code is None and self._too_long():
+                    code = HELD
+                if code is not None:
+                    return code, last or self.api.get(f"/deployments/{self.deployment_id}")
                 time.sleep(self.poll)
         finally:
             self._end_progress()

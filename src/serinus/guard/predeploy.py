@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from serinus.core.errors import InvalidInput, SerinusError
+from serinus.core.policy.units import number_of
 from serinus.guard.dotenv import problems_of, read_env
 from serinus.guard.file import Artifacts, GuardFile, Migrations, Release, Runbook, Secrets
 from serinus.guard.findings import Finding, failed, passed, skipped
@@ -94,7 +95,7 @@ def _checkpoints(wanted: Release, artifacts: Artifacts, root: Path, said: str) -
             why = f"{said}, but the manifest does not have the checkpoint {missing[0]}"
             return failed(GROUP, "tag", why, "Make the release with --artifact for it.")
         count += len(matched)
-    return passed(GROUP, "tag", f"{said}, with {count} model checkpoint{'s' if count > 1 else ''}")
+    return passed(GROUP, "tag", f"{said}, with {number_of(count, 'model checkpoint')}")
 
 
 def _migrations(wanted: Migrations, root: Path, environment: Mapping[str, str]) -> Finding:

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from serinus.core.errors import Conflict, InvalidInput
+from serinus.core.policy.units import number_of
 from serinus.guard.git import RELEASE, Repository, release_number
 from serinus.guard.manifest import CHANGELOG, MANIFEST, differences, read_manifest, select, write_manifest
 
@@ -58,7 +59,8 @@ def draft(repository: Repository, tag: str, patterns: Sequence[str], day: date) 
     if changed:
         shown = ", ".join(changed[:3]) + (" …" if len(changed) > 3 else "")
         raise Conflict(
-            f"{len(changed)} files are not committed: {shown}", next_step="Commit or discard them first."
+            f"{number_of(len(changed), 'file')} not committed: {shown}",
+            next_step="Commit or discard them first.",
         )
     before = repository.tags()
     if before and release_number(tag) <= release_number(before[-1]):
@@ -156,5 +158,4 @@ def verify(repository: Repository, tag: str) -> tuple[str, list[str]]:
     path = repository.root / MANIFEST
     if mark and path.is_file() and read_manifest(path.read_text("utf-8")) != manifest:
         problems.append(f"{MANIFEST} is not the manifest of the tag")
-    count = f"{len(manifest)} artifact{'' if len(manifest) == 1 else 's'}"
-    return f"{tag} is commit {commit[:12]} with {count}", problems
+    return f"{tag} is commit {commit[:12]} with {number_of(len(manifest), 'artifact')}", problems

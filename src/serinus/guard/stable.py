@@ -10,11 +10,21 @@ from math import ceil
 from typing import Any
 
 from serinus.core.freeze import frozen
-from serinus.core.policy.units import share_text
+from serinus.core.policy.units import number_of, share_text
 from serinus.guard.file import Guard, Stable
 from serinus.guard.findings import Finding, failed, passed, skipped
 
-__all__ = ["FEW", "Measured", "calendar", "health", "measured_from", "objectives", "performance", "probe"]
+__all__ = [
+    "FEW",
+    "Measured",
+    "calendar",
+    "health",
+    "measured_from",
+    "objectives",
+    "performance",
+    "probe",
+    "unmeasured",
+]
 
 GROUP, OBJECTIVES, CALENDAR = "stable", "objectives", "calendar"
 #: Fewer requests say nothing of a rate: the presets' own number.
@@ -79,7 +89,7 @@ def health(view: Mapping[str, Any] | None) -> Finding:
 def performance(wanted: Stable, measured: Measured | None) -> Finding:
     """Hold stable's numbers against the thresholds."""
     if measured is None or measured.requests < min(FEW, wanted.requests):
-        got = f"{measured.requests} requests" if measured else "nothing"
+        got = number_of(measured.requests, "request") if measured else "nothing"
         return skipped(GROUP, "performance", f"{got} measured lately", "Give `base_url`, or --base-url.")
     rate = measured.errors / measured.requests
     p95 = measured.p95_ms
@@ -122,12 +132,19 @@ def objectives(budgets: Sequence[Mapping[str, Any]] | None) -> Finding:
     return passed(OBJECTIVES, name, f"{100 * least['left']:.3g} % left of the scarcest ({least['name']})")
 
 
+def unmeasured(why: str, next_step: str) -> Finding:
+    """Refuse when budgets should be measured and cannot be: missing data is no pass."""
+    return failed(OBJECTIVES, "error budget", why, next_step)
+
+
 def calendar(guard: Guard, now: datetime, override: str) -> Finding:
     """Refuse while a freeze window is on, unless somebody overrides it with a reason."""
     on = frozen(guard.freezes, now)
     if on is None:
         count = len(guard.freezes)
-        return passed(CALENDAR, "freeze", "no freeze now" + (f" ({count} windows)" if count else ""))
+        return passed(
+            CALENDAR, "freeze", "no freeze now" + (f" ({number_of(count, 'window')})" if count else "")
+        )
     if override:
         return passed(CALENDAR, "freeze", f"{on.sentence}; overridden: {override}")
     return failed(CALENDAR, "freeze", on.sentence, 'Wait, or give --override-freeze "WHY".')
