@@ -139,17 +139,17 @@ def _moments(windows: list[Window], evidence: Evidence, setting: Setting, last_s
 
 def _strata(windows: list[Window]) -> dict[str, Pair]:
     """Split one moment's windows by endpoint and label."""
-    found: dict[str, dict[Side, list[Window]]] = {}
+    found: dict[str, tuple[list[Window], list[Window]]] = {}
     for w in windows:
-        name = f"{w.endpoint} {w.label}".strip()
-        found.setdefault(name, {}).setdefault(w.side, []).append(w)
-    return {
-        name: Pair(stable=_counts(sides.get(Side.STABLE, [])), canary=_counts(sides.get(Side.CANARY, [])))
-        for name, sides in found.items()
-    }
+        sides = found.setdefault(f"{w.endpoint} {w.label}".strip(), ([], []))
+        sides[w.side is Side.CANARY].append(w)
+    return {name: Pair(_counts(stable), _counts(canary)) for name, (stable, canary) in found.items()}
 
 
 def _counts(windows: list[Window]) -> Counts:
+    if len(windows) == 1:
+        (only,) = windows
+        return Counts(only.requests, only.errors, only.latency if only.latency.count else None)
     return Counts(
         requests=sum(w.requests for w in windows),
         errors=sum(w.errors for w in windows),
@@ -165,14 +165,13 @@ def _blind(
     since = now - max(STALE_SECONDS, STALE_WINDOWS * width) - plan.lag
     if setting.step_started > since:
         return ""
-    seen = {Side.CANARY: answer.canary_seen, Side.STABLE: answer.stable_seen}
-    if setting.alone:
-        del seen[Side.STABLE]
-    for w in windows:
-        if w.side in seen and w.requests:
-            seen[w.side] = max(seen[w.side], w.end)
-    missing = {side: at for side, at in seen.items() if at <= since}
-    return " and ".join(_unseen(side, at, now) for side, at in missing.items())
+    seen = [(Side.CANARY, answer.canary_seen), (Side.STABLE, answer.stable_seen)]
+    found = []
+    for side, closed in seen[:1] if setting.alone else seen:
+        at = max([closed, *(w.end for w in windows if w.side is side and w.requests)])
+        if at <= since:
+            found.append(_unseen(side, at, now))
+    return " and ".join(found)
 
 
 def _unseen(side: Side, at: float, now: float) -> str:
