@@ -113,7 +113,9 @@ def _taken_up(plan: Plan, state: str | LateText) -> Judge:
     judge = state.taken() if isinstance(state, _LaidDown) else None
     if judge is None:
         judge = _LAID_DOWN.pop(str(state), None)
-    return judge if judge is not None and judge.plan == plan else Judge.restore(plan, str(state))
+    if judge is not None and (judge.plan is plan or judge.plan == plan):
+        return judge
+    return Judge.restore(plan, str(state))
 
 
 def sure_enough(plan: Plan, answer: Answer | None, next_bp: int) -> bool:
