@@ -7,7 +7,7 @@ window that is still open is looked at only for an outage, and that look is not 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from serinus.core.analysis.evidence import REQUESTS, Evidence, Side, Window
 from serinus.core.analysis.sequential.answer import Answer, CheckAnswer
@@ -17,6 +17,7 @@ from serinus.core.analysis.sequential.moment import Counts, Moment, Pair
 from serinus.core.analysis.sequential.plan import Finding, Plan, StepUp, Unsure
 from serinus.core.analysis.sequential.words import duration
 from serinus.core.analysis.verdict import Outcome, Verdict
+from serinus.core.values import LateText, changed
 
 __all__ = ["Judged", "Setting", "judge_evidence", "sure_enough"]
 
@@ -28,7 +29,8 @@ STALE_WINDOWS, STALE_SECONDS = 6, 60.0
 SMALL, MIDDLE = 500, 3000
 
 #: Judges by the state that they wrote, so that the next look need not read it: each is taken out when it is
-#: used, and what is not here any more is read. Only time is saved; the answers are the same.
+#: used, and what is not here any more is read. Only time is saved; the answers are the same. A state that
+#: nobody has read yet carries its judge itself.
 _LAID_DOWN: dict[str, Judge] = {}
 MOST_KEPT = 256
 
@@ -39,7 +41,7 @@ _OUTCOMES = {Finding.HARM: Outcome.FAIL, Finding.SAFE: Outcome.PASS}
 class Judged:
     """What one look has made of the windows that closed since the last."""
 
-    state: str = ""
+    state: str | LateText = ""
     #: Unix seconds up to which windows have been fed.
     until: float = 0.0
     answer: Answer | None = None
@@ -69,10 +71,10 @@ def judge_evidence(plan: Plan, before: Judged, evidence: Evidence, setting: Sett
             judge.take(moment)
             until = moment.start + moment.seconds
         answer = judge.answer(left=setting.left)
-        state = _laid_down(judge)
+        state = _LaidDown(judge)
     answer = _with_open(state, plan, [w for w in windows if w.start >= until], evidence, setting) or answer
     news = tuple(n for n in evidence.notes if n not in answer.warnings)
-    answer = replace(answer, warnings=answer.warnings + news) if news else answer
+    answer = changed(answer, warnings=answer.warnings + news) if news else answer
     blind = _blind(plan, answer, evidence, windows, setting, now)
     return Judged(
         state=state,
@@ -82,19 +84,38 @@ def judge_evidence(plan: Plan, before: Judged, evidence: Evidence, setting: Sett
     )
 
 
-def _taken_up(plan: Plan, state: str) -> Judge:
+class _LaidDown(LateText):
+    """A judge's state, with the judge until somebody takes it up. Nobody else may use that any more."""
+
+    __slots__ = ("_judge",)
+
+    def __init__(self, judge: Judge) -> None:
+        super().__init__(judge.remembered())
+        self._judge: Judge | None = judge
+
+    def __str__(self) -> str:
+        """Write the state; whoever reads that back finds the judge by it."""
+        text, judge = super().__str__(), self.taken()
+        if judge is not None:
+            while len(_LAID_DOWN) >= MOST_KEPT:
+                _LAID_DOWN.pop(next(iter(_LAID_DOWN)), None)
+            _LAID_DOWN[text] = judge
+        return text
+
+    def taken(self) -> Judge | None:
+        """Give the judge away, once."""
+        judge, self._judge = self._judge, None
+        return judge
+
+
+def _taken_up(plan: Plan, state: str | LateText) -> Judge:
     """Return the judge with this state: the one that wrote it, when it is still here."""
-    judge = _LAID_DOWN.pop(state, None)
-    return judge if judge is not None and judge.plan == plan else Judge.restore(plan, state)
-
-
-def _laid_down(judge: Judge) -> str:
-    """Return the judge's state, and keep the judge for the next look. Nobody else may use it any more."""
-    state = judge.state()
-    while len(_LAID_DOWN) >= MOST_KEPT:
-        _LAID_DOWN.pop(next(iter(_LAID_DOWN)), None)
-    _LAID_DOWN[state] = judge
-    return state
+    judge = state.taken() if isinstance(state, _LaidDown) else None
+    if judge is None:
+        judge = _LAID_DOWN.pop(str(state), None)
+    if judge is not None and (judge.plan is plan or judge.plan == plan):
+        return judge
+    return Judge.restore(plan, str(state))
 
 
 def sure_enough(plan: Plan, answer: Answer | None, next_bp: int) -> bool:
@@ -106,13 +127,13 @@ def sure_enough(plan: Plan, answer: Answer | None, next_bp: int) -> bool:
 
 
 def _with_open(
-    state: str, plan: Plan, windows: list[Window], evidence: Evidence, setting: Setting
+    state: str | LateText, plan: Plan, windows: list[Window], evidence: Evidence, setting: Setting
 ) -> Answer | None:
     """Return the answer with the open windows counted in, if that is harm; otherwise ``None``."""
     failed = sum(w.errors for w in windows if w.side is Side.CANARY)
     if failed < OPEN_ERRORS:
         return None
-    ahead = Judge.restore(plan, state)
+    ahead = Judge.restore(plan, str(state))
     for moment in _moments(windows, evidence, setting, ahead.book.step):
         ahead.take(moment)
     answer = ahead.answer()
@@ -139,17 +160,17 @@ def _moments(windows: list[Window], evidence: Evidence, setting: Setting, last_s
 
 def _strata(windows: list[Window]) -> dict[str, Pair]:
     """Split one moment's windows by endpoint and label."""
-    found: dict[str, dict[Side, list[Window]]] = {}
+    found: dict[str, tuple[list[Window], list[Window]]] = {}
     for w in windows:
-        name = f"{w.endpoint} {w.label}".strip()
-        found.setdefault(name, {}).setdefault(w.side, []).append(w)
-    return {
-        name: Pair(stable=_counts(sides.get(Side.STABLE, [])), canary=_counts(sides.get(Side.CANARY, [])))
-        for name, sides in found.items()
-    }
+        sides = found.setdefault(f"{w.endpoint} {w.label}".strip(), ([], []))
+        sides[w.side is Side.CANARY].append(w)
+    return {name: Pair(_counts(stable), _counts(canary)) for name, (stable, canary) in found.items()}
 
 
 def _counts(windows: list[Window]) -> Counts:
+    if len(windows) == 1:
+        (only,) = windows
+        return Counts(only.requests, only.errors, only.latency if only.latency.count else None)
     return Counts(
         requests=sum(w.requests for w in windows),
         errors=sum(w.errors for w in windows),
@@ -165,14 +186,13 @@ def _blind(
     since = now - max(STALE_SECONDS, STALE_WINDOWS * width) - plan.lag
     if setting.step_started > since:
         return ""
-    seen = {Side.CANARY: answer.canary_seen, Side.STABLE: answer.stable_seen}
-    if setting.alone:
-        del seen[Side.STABLE]
-    for w in windows:
-        if w.side in seen and w.requests:
-            seen[w.side] = max(seen[w.side], w.end)
-    missing = {side: at for side, at in seen.items() if at <= since}
-    return " and ".join(_unseen(side, at, now) for side, at in missing.items())
+    seen = [(Side.CANARY, answer.canary_seen), (Side.STABLE, answer.stable_seen)]
+    found = []
+    for side, closed in seen[:1] if setting.alone else seen:
+        at = max([closed, *(w.end for w in windows if w.side is side and w.requests)])
+        if at <= since:
+            found.append(_unseen(side, at, now))
+    return " and ".join(found)
 
 
 def _unseen(side: Side, at: float, now: float) -> str:

@@ -6,7 +6,6 @@ Safety comes first: what rolls back is asked before what holds, and what holds b
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 from serinus.core.analysis.checks import OnNoData
@@ -22,6 +21,7 @@ from serinus.core.decision import Decision, Intent, IntentKind, Reason
 from serinus.core.lifecycle.moves import SET_TRAFFIC, enter_step, promote, roll_back
 from serinus.core.model import Deployment, Mode, Step, Waiting, percent
 from serinus.core.policy.gate import promotion_gate
+from serinus.core.values import changed
 
 __all__ = ["ORDER", "Rule"]
 
@@ -159,7 +159,7 @@ def _advance(d: Deployment, index: int, now: datetime) -> Decision:
     message = f"{percent(d.traffic_bp)} passed: {_tally(d)}. Traffic → {percent(moved.traffic_bp)}."
     data = {"from_bp": d.traffic_bp, "to_bp": moved.traffic_bp, "verdicts": to_json(d.verdicts)}
     return Decision(
-        next_state=replace(moved, sentence=message, phase="observing"),
+        next_state=changed(moved, sentence=message, phase="observing"),
         intents=(SET_TRAFFIC,),
         reasons=(Reason(kind="step_passed", message=message, data=data),),
     )
@@ -168,7 +168,7 @@ def _advance(d: Deployment, index: int, now: datetime) -> Decision:
 def _wait(d: Deployment, waiting: Waiting, what: str) -> Decision:
     message = f"{percent(d.traffic_bp)} passed: {_tally(d)}. {d.version} {what}."
     return Decision(
-        next_state=replace(d, waiting=waiting, sentence=message, phase=f"waiting:{waiting.value}"),
+        next_state=changed(d, waiting=waiting, sentence=message, phase=f"waiting:{waiting.value}"),
         intents=(Intent(kind=IntentKind.TELL, topic="waiting", data={"what": waiting.value}),),
         reasons=(Reason(kind="step_passed", message=message, data={"verdicts": to_json(d.verdicts)}),),
     )
@@ -177,7 +177,7 @@ def _wait(d: Deployment, waiting: Waiting, what: str) -> Decision:
 def _hold(d: Deployment, phase: str, why: str, *, warn: bool = False) -> Decision:
     """Stay, and say so once: on the timeline, and to people when it needs them."""
     message = f"Holding at {percent(d.traffic_bp)}: {why}."
-    held = replace(d, sentence=message, phase=f"holding:{phase}")
+    held = changed(d, sentence=message, phase=f"holding:{phase}")
     if d.phase == held.phase:
         return Decision(next_state=held)
     tell = Intent(kind=IntentKind.TELL, topic="warning", data={"warnings": [why]})
@@ -190,7 +190,7 @@ def _hold(d: Deployment, phase: str, why: str, *, warn: bool = False) -> Decisio
 
 def _stay(d: Deployment, sentence: str) -> Decision:
     """Stay without an event, or with one when a hold is over."""
-    calm = replace(d, sentence=sentence, phase=f"waiting:{d.waiting.value}" if d.waiting else "observing")
+    calm = changed(d, sentence=sentence, phase=f"waiting:{d.waiting.value}" if d.waiting else "observing")
     if not d.phase.startswith("holding"):
         return Decision(next_state=calm)
     message = f"Going on at {percent(d.traffic_bp)}: what held it is over."

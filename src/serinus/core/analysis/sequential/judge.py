@@ -11,7 +11,8 @@ same, bit for bit. There is no clock and no chance in it. ``docs/judge.md`` deri
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from math import sqrt
 
 from serinus.core.analysis.sequential import errors, state
@@ -54,13 +55,15 @@ PLANNED = 0.85
 class Judge:
     """Judges one canary against stable under one budget."""
 
-    __slots__ = ("_stakes", "bets", "book", "plan")
+    __slots__ = ("_harms", "_stakes", "bets", "book", "plan")
 
     def __init__(self, plan: Plan | None = None) -> None:
         """Begin a rollout under ``plan`` (default: the plan that a deployment gets)."""
         self.plan = plan or Plan()
         self.bets = bets_of(self.plan)
         self.book = Ledger.of(self.bets)
+        #: The alternatives of latency, and at the end a harm of just the tolerated size.
+        self._harms = (*self.bets.harms, Harm(1.0 + (self.plan.latency or LatencyHarm()).slower))
         #: What is staked where after the last window, so that the answer need not count again.
         self._stakes: list[Stake] | None = None
 
@@ -79,6 +82,10 @@ class Judge:
     def state(self) -> str:
         """Return everything that it knows, as compact JSON."""
         return state.dump(self.book)
+
+    def remembered(self) -> Callable[[], str]:
+        """Return what writes its present state, whenever that is wanted."""
+        return partial(state.written, state.remember(self.book))
 
     def feed(self, moment: Moment, *, left: float | None = None) -> Answer:
         """Take a closed window in; windows must come in the order of time.
@@ -172,9 +179,8 @@ class Judge:
         if reference is None:
             reference = book.references[name] = Reference.of(stable.latency)
         ours, theirs = reference.place(canary.latency), reference.place(stable.latency)
-        harms = (*self.bets.harms, Harm(1.0 + (self.plan.latency or LatencyHarm()).slower))
         if measured(canary.latency):
-            found = reference.log_ratios(ours, theirs, harms)
+            found = reference.log_ratios(ours, theirs, self._harms)
             gains.latency, gains.latency_limit = found[:-1], found[-1]
             slow.add(name, moments(canary.latency), moments(stable.latency))
         reference.learn(theirs)
