@@ -17,7 +17,6 @@ from reprlib import Repr
 from typing import Annotated, Any, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from serinus.core.errors import InvalidInput
-from serinus.core.values import LateText
 
 __all__ = ["Form", "also", "at", "from_json", "hints", "nearest", "read", "refuse", "to_json", "told"]
 
@@ -70,7 +69,7 @@ def to_json(value: Any) -> Any:
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
-    return str(value) if isinstance(value, LateText) else value
+    return value
 
 
 @cache

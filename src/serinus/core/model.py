@@ -13,7 +13,6 @@ from serinus.core.analysis.verdict import Verdict
 from serinus.core.breaker import CLOSED_BREAKER, OPEN, Breaker
 from serinus.core.bucketing import BUCKETS
 from serinus.core.errors import InvalidInput
-from serinus.core.values import LateText
 
 __all__ = [
     "CanaryConfig",
@@ -243,7 +242,7 @@ class Deployment:
     breaker: Breaker = CLOSED_BREAKER
     verdicts: tuple[Verdict, ...] = ()
     #: The sequential judge: its state (opaque), the time up to which it has seen, its newest answer.
-    judge: str | LateText = ""
+    judge: str = ""
     judged_until: float = 0.0
     answer: Answer | None = None
     #: What it is at, for telling a change from a repetition: ``observing``, ``holding:no-data``, …

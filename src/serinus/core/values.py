@@ -1,4 +1,4 @@
-"""Frozen values on the way that every decision takes: changed, and written out late."""
+"""Changing frozen values, on the way that every decision takes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
-__all__ = ["LateText", "changed"]
+__all__ = ["changed"]
 
 T = TypeVar("T")
 
@@ -37,38 +37,3 @@ def _fields_of(kind: type[Any]) -> tuple[Callable[[Any], Any], tuple[Callable[[A
     """Return what reads all fields of a class at once, and what writes each."""
     names = [field.name for field in fields(kind)]
     return attrgetter(*names), tuple(getattr(kind, name).__set__ for name in names)
-
-
-class LateText:
-    """A text that is written when somebody first reads it; it equals the text."""
-
-    __slots__ = ("_text", "_write")
-
-    def __init__(self, write: Callable[[], str]) -> None:
-        """``write`` is called at most once; what it reads must not change meanwhile."""
-        self._write: Callable[[], str] | None = write
-        self._text = ""
-
-    def __str__(self) -> str:
-        """Write it, if nobody has read it before."""
-        if self._write is not None:
-            self._text, self._write = self._write(), None
-        return self._text
-
-    def __repr__(self) -> str:
-        """Show it like the text."""
-        return repr(str(self))
-
-    def __bool__(self) -> bool:
-        """Tell whether it says anything."""
-        return bool(str(self))
-
-    def __eq__(self, other: object) -> bool:
-        """Compare as texts."""
-        if self is other:
-            return True
-        return str(self) == str(other) if isinstance(other, LateText | str) else NotImplemented
-
-    def __hash__(self) -> int:
-        """Return the text's."""
-        return hash(str(self))

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from serinus.core.analysis.verdict import Outcome, Verdict
-from serinus.core.codec import to_json
-from serinus.core.values import LateText, changed
+from serinus.core.values import changed
 
 VERDICT = Verdict(check="errors", outcome=Outcome.PASS, message="fine", canary=0.5)
 
@@ -24,22 +23,3 @@ def test_an_unknown_field_is_refused():
     """A misspelt name does not pass in silence."""
     with pytest.raises(AttributeError):
         changed(VERDICT, massage="bad")
-
-
-def test_a_late_text_is_written_once_and_only_when_read():
-    """Until then nothing is done; afterwards it is the text."""
-    calls: list[int] = []
-
-    def write() -> str:
-        calls.append(1)
-        return "said"
-
-    text = LateText(write)
-    assert calls == []
-    assert (str(text), repr(text), bool(text), hash(text)) == ("said", "'said'", True, hash("said"))
-    assert text == "said" == text
-    assert text == LateText(lambda: "said")
-    assert text != "else"
-    assert text != 1
-    assert to_json({"judge": text}) == {"judge": "said"}
-    assert calls == [1]

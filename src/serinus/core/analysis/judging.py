@@ -7,7 +7,7 @@ window that is still open is looked at only for an outage, and that look is not 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from serinus.core.analysis.evidence import REQUESTS, Evidence, Side, Window
 from serinus.core.analysis.sequential.answer import Answer, CheckAnswer
@@ -17,7 +17,6 @@ from serinus.core.analysis.sequential.moment import Counts, Moment, Pair
 from serinus.core.analysis.sequential.plan import Finding, Plan, StepUp, Unsure
 from serinus.core.analysis.sequential.words import duration
 from serinus.core.analysis.verdict import Outcome, Verdict
-from serinus.core.values import LateText, changed
 
 __all__ = ["Judged", "Setting", "judge_evidence", "sure_enough"]
 
@@ -29,8 +28,7 @@ STALE_WINDOWS, STALE_SECONDS = 6, 60.0
 SMALL, MIDDLE = 500, 3000
 
 #: Judges by the state that they wrote, so that the next look need not read it: each is taken out when it is
-#: used, and what is not here any more is read. Only time is saved; the answers are the same. A state that
-#: nobody has read yet carries its judge itself.
+#: used, and what is not here any more is read. Only time is saved; the answers are the same.
 _LAID_DOWN: dict[str, Judge] = {}
 MOST_KEPT = 256
 
@@ -41,7 +39,7 @@ _OUTCOMES = {Finding.HARM: Outcome.FAIL, Finding.SAFE: Outcome.PASS}
 class Judged:
     """What one look has made of the windows that closed since the last."""
 
-    state: str | LateText = ""
+    state: str = ""
     #: Unix seconds up to which windows have been fed.
     until: float = 0.0
     answer: Answer | None = None
@@ -71,10 +69,10 @@ def judge_evidence(plan: Plan, before: Judged, evidence: Evidence, setting: Sett
             judge.take(moment)
             until = moment.start + moment.seconds
         answer = judge.answer(left=setting.left)
-        state = _LaidDown(judge)
+        state = _laid_down(judge)
     answer = _with_open(state, plan, [w for w in windows if w.start >= until], evidence, setting) or answer
     news = tuple(n for n in evidence.notes if n not in answer.warnings)
-    answer = changed(answer, warnings=answer.warnings + news) if news else answer
+    answer = replace(answer, warnings=answer.warnings + news) if news else answer
     blind = _blind(plan, answer, evidence, windows, setting, now)
     return Judged(
         state=state,
@@ -84,38 +82,21 @@ def judge_evidence(plan: Plan, before: Judged, evidence: Evidence, setting: Sett
     )
 
 
-class _LaidDown(LateText):
-    """A judge's state, with the judge until somebody takes it up. Nobody else may use that any more."""
-
-    __slots__ = ("_judge",)
-
-    def __init__(self, judge: Judge) -> None:
-        super().__init__(judge.remembered())
-        self._judge: Judge | None = judge
-
-    def __str__(self) -> str:
-        """Write the state; whoever reads that back finds the judge by it."""
-        text, judge = super().__str__(), self.taken()
-        if judge is not None:
-            while len(_LAID_DOWN) >= MOST_KEPT:
-                _LAID_DOWN.pop(next(iter(_LAID_DOWN)), None)
-            _LAID_DOWN[text] = judge
-        return text
-
-    def taken(self) -> Judge | None:
-        """Give the judge away, once."""
-        judge, self._judge = self._judge, None
-        return judge
-
-
-def _taken_up(plan: Plan, state: str | LateText) -> Judge:
+def _taken_up(plan: Plan, state: str) -> Judge:
     """Return the judge with this state: the one that wrote it, when it is still here."""
-    judge = state.taken() if isinstance(state, _LaidDown) else None
-    if judge is None:
-        judge = _LAID_DOWN.pop(str(state), None)
+    judge = _LAID_DOWN.pop(state, None)
     if judge is not None and (judge.plan is plan or judge.plan == plan):
         return judge
-    return Judge.restore(plan, str(state))
+    return Judge.restore(plan, state)
+
+
+def _laid_down(judge: Judge) -> str:
+    """Return the judge's state, and keep the judge for the next look. Nobody else may use it any more."""
+    state = judge.state()
+    while len(_LAID_DOWN) >= MOST_KEPT:
+        _LAID_DOWN.pop(next(iter(_LAID_DOWN)), None)
+    _LAID_DOWN[state] = judge
+    return state
 
 
 def sure_enough(plan: Plan, answer: Answer | None, next_bp: int) -> bool:
@@ -127,13 +108,13 @@ def sure_enough(plan: Plan, answer: Answer | None, next_bp: int) -> bool:
 
 
 def _with_open(
-    state: str | LateText, plan: Plan, windows: list[Window], evidence: Evidence, setting: Setting
+    state: str, plan: Plan, windows: list[Window], evidence: Evidence, setting: Setting
 ) -> Answer | None:
     """Return the answer with the open windows counted in, if that is harm; otherwise ``None``."""
     failed = sum(w.errors for w in windows if w.side is Side.CANARY)
     if failed < OPEN_ERRORS:
         return None
-    ahead = Judge.restore(plan, str(state))
+    ahead = Judge.restore(plan, state)
     for moment in _moments(windows, evidence, setting, ahead.book.step):
         ahead.take(moment)
     answer = ahead.answer()

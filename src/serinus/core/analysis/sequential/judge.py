@@ -11,8 +11,7 @@ same, bit for bit. There is no clock and no chance in it. ``docs/judge.md`` deri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from math import sqrt
 
 from serinus.core.analysis.sequential import errors, state
@@ -82,10 +81,6 @@ class Judge:
     def state(self) -> str:
         """Return everything that it knows, as compact JSON."""
         return state.dump(self.book)
-
-    def remembered(self) -> Callable[[], str]:
-        """Return what writes its present state, whenever that is wanted."""
-        return partial(state.written, state.remember(self.book))
 
     def feed(self, moment: Moment, *, left: float | None = None) -> Answer:
         """Take a closed window in; windows must come in the order of time.

@@ -18,7 +18,7 @@ from serinus.core.analysis.sequential.means import MeanBet
 from serinus.core.analysis.sequential.plan import Bets
 from serinus.core.analysis.sequential.watch import Recorded, Watch
 
-__all__ = ["dump", "load", "remember", "written"]
+__all__ = ["dump", "load"]
 
 #: Changes when an older state would be read wrongly.
 VERSION = 3
@@ -35,28 +35,17 @@ _VALUES = {
 
 def dump(book: Ledger) -> str:
     """Return a book as JSON."""
-    return written(remember(book))
-
-
-def written(kept: dict[str, Any]) -> str:
-    """Return what ``remember`` took down as JSON."""
-    return json.dumps(kept, separators=(",", ":"), allow_nan=False)
-
-
-def remember(book: Ledger) -> dict[str, Any]:
-    """Take down what a book says now; it stays so when the book goes on."""
     kept: dict[str, Any] = {"v": VERSION, **{name: getattr(book, name) for name in _PLAIN}}
     kept["whole"] = _group(book.whole)
     kept["parts"] = {name: _group(group) for name, group in book.parts.items()}
     kept["references"] = {name: _reference(r) for name, r in book.references.items()}
     kept["dispersion"] = _row(book.dispersion)
     kept["recorded"] = _row(book.recorded)
-    kept["watch"] = [_capital(book.watch.errors), _capital(book.watch.latency), book.watch.windows]
+    kept["watch"] = [_row(book.watch.errors), _row(book.watch.latency), book.watch.windows]
     kept["alone"] = _row(book.alone)
     kept["metrics"] = {name: _row(bet) for name, bet in book.metrics.items()}
     kept["split"] = _row(book.split)
-    kept["stakes"] = dict(book.stakes)
-    return kept
+    return json.dumps(kept, separators=(",", ":"), allow_nan=False)
 
 
 def load(text: str, bets: Bets) -> Ledger:
@@ -96,12 +85,6 @@ def _row(value: Any) -> list[Any]:
     return list(_VALUES[type(value)](value))
 
 
-def _capital(capital: Capital) -> list[Any]:
-    """A capital's lists change in place: they are copied."""
-    early, late, *rest = _VALUES[Capital](capital)
-    return [early[:], late[:], *rest]
-
-
 def _reference(r: Reference) -> list[Any]:
     """Edges that follow from the first are not written out: they would be half of the state."""
     edges = list(r.grid) if r.grid else [r.edges[0], len(r.edges)] if r.step else list(r.edges)
@@ -117,7 +100,7 @@ def _reference_of(row: list[Any]) -> Reference:
 
 
 def _group(group: Group) -> list[Any]:
-    return [_capital(group.errors), _capital(group.latency), _row(group.tally), _row(group.since)]
+    return [_row(group.errors), _row(group.latency), _row(group.tally), _row(group.since)]
 
 
 def _group_of(row: list[Any]) -> Group:
