@@ -18,7 +18,7 @@ from serinus.core.analysis.sequential.plan import Finding, Plan, StepUp, Unsure
 from serinus.core.analysis.sequential.words import duration
 from serinus.core.analysis.verdict import Outcome, Verdict
 
-__all__ = ["Judged", "Setting", "judge_evidence", "sure_enough"]
+__all__ = ["Judged", "Setting", "judge_evidence", "on_the_verge", "sure_enough"]
 
 #: Failures in the open window from which on it is looked at before it closes.
 OPEN_ERRORS = 5
@@ -26,6 +26,8 @@ OPEN_ERRORS = 5
 STALE_WINDOWS, STALE_SECONDS = 6, 60.0
 #: Next share (basis points) up to which a step may end while only larger harm is excluded.
 SMALL, MIDDLE = 500, 3000
+#: Evidence (1 at the start, ``needed`` rolls back) from which on a step is not ended as long as it is there.
+VERGE = 3.0
 
 #: Judges by the state that they wrote, so that the next look need not read it: each is taken out when it is
 #: used, and what is not here any more is read. Only time is saved; the answers are the same.
@@ -105,6 +107,11 @@ def sure_enough(plan: Plan, answer: Answer | None, next_bp: int) -> bool:
         return False
     allowed = 2 if next_bp <= SMALL else 1 if next_bp <= MIDDLE else 0
     return answer.excluded <= allowed and answer.finding is not Finding.HARM
+
+
+def on_the_verge(plan: Plan, answer: Answer | None) -> bool:
+    """Tell whether there is enough evidence of harm to wait for more before more traffic comes."""
+    return answer is not None and answer.evidence >= VERGE * plan.candidates
 
 
 def _with_open(

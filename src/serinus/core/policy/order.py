@@ -10,7 +10,7 @@ from datetime import datetime
 
 from serinus.core.analysis.checks import OnNoData
 from serinus.core.analysis.evidence import Evidence
-from serinus.core.analysis.judging import sure_enough
+from serinus.core.analysis.judging import on_the_verge, sure_enough
 from serinus.core.analysis.sequential.plan import Finding
 from serinus.core.analysis.sequential.words import duration
 from serinus.core.analysis.verdict import Outcome, Verdict, blocking, failed
@@ -103,6 +103,21 @@ def still_observing(d: Deployment, evidence: Evidence, now: datetime) -> Decisio
     return _stay(d, f"Observing at {percent(d.traffic_bp)}: {_tally(d)}; {duration(left)} left.")
 
 
+def on_verge(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
+    """Hold, for as long again as the step at most, while evidence of harm is there but not enough yet."""
+    step, plan, answer = d.step, d.policy.judge, d.answer
+    if step is None or plan is None or answer is None or not on_the_verge(plan, answer):
+        return None
+    if d.observed_seconds >= 2 * step.hold_seconds:
+        return None
+    worst = max(answer.checks, key=lambda check: check.evidence)
+    why = (
+        f"evidence of harm is {answer.evidence:.3g} of the {answer.needed:.0f} that roll back, "
+        f"and fades or grows before more traffic comes; {worst.sentence}"
+    )
+    return _hold(d, "verge", why)
+
+
 def _sure(d: Deployment, step: Step) -> bool:
     """An adaptive policy ends a step as soon as harm that matters at the next share is excluded."""
     plan = d.policy.judge
@@ -149,6 +164,7 @@ ORDER: tuple[Rule, ...] = (
     waits_for_person,
     manual_mode,
     still_observing,
+    on_verge,
     not_enough_measured,
     step_passed,
 )

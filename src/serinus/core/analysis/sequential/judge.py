@@ -125,7 +125,9 @@ class Judge:
             _sum(p.canary for p in moment.strata.values()),
         )
         release = self._release(moment.seconds, canary.requests, stable.requests)
-        cap = self._error_cap(canary, temper)
+        cap = self._error_cap(canary)
+        if canary.errors:
+            book.events += max(1.0, canary.errors / book.dispersion.worst)
         warm = book.warmed(slow.mean, slow.weight, moment, self.plan, SETTLING, STILL, EXTENDED)
         split = self.plan.slices and (len(parts) > 1 or book.parts)
         groups = book.grouped(parts, self.bets) if split else {}
@@ -212,12 +214,10 @@ class Judge:
             worse = (stable - canary if harm.higher_is_better else canary - stable) - slack
             bet.observe(worse, canary, stable)
 
-    def _error_cap(self, canary: Counts, temper: float) -> float:
+    def _error_cap(self, canary: Counts) -> float:
         if canary.errors >= OUTAGE_ERRORS and canary.errors >= OUTAGE_SHARE * canary.requests:
             return 300.0
-        # How clustered errors are is not known at first: then a few failures may be one.
-        unknown = 1.0 + 20.0 / (self.book.dispersion.weight + 1.0)
-        return ERROR_CAP + PER_EVENT * max(0.0, canary.errors / max(temper, unknown) - EVENTS)
+        return ERROR_CAP + PER_EVENT * max(0.0, canary.errors / self.book.dispersion.worst - EVENTS)
 
     def _release(self, seconds: float, canary: int, stable: int) -> float:
         """Return the part of the late capital that is staked from this window on."""
