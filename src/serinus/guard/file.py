@@ -133,7 +133,7 @@ class Guard:
 
 def guard_schema() -> dict[str, Any]:
     """Return the JSON Schema of guard files, for editors."""
-    return {**schema_of(GuardFile, "Serinus guard"), "required": ["version"]}
+    return schema_of(GuardFile, "Serinus guard")
 
 
 def guard_from(data: Any) -> Guard:

@@ -167,7 +167,7 @@ class SmokeFile:
 
 def smoke_schema() -> dict[str, Any]:
     """Return the JSON Schema of smoke files, for editors."""
-    return {**schema_of(SmokeFile, "Serinus smoke tests"), "required": ["version"]}
+    return schema_of(SmokeFile, "Serinus smoke tests")
 
 
 def smoke_from(data: Any) -> SmokeFile:

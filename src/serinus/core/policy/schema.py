@@ -48,14 +48,20 @@ _DEFAULTS: dict[type, tuple[Any, ...]] = {
 
 def policy_schema() -> dict[str, Any]:
     """Return the schema, with descriptions and defaults for editors."""
-    return {**schema_of(PolicyInput, "Serinus policy"), "required": ["version"]}
+    return schema_of(PolicyInput, "Serinus policy")
 
 
 def schema_of(kind: type, title: str) -> dict[str, Any]:
-    """Return the schema of a file that is read as ``kind``."""
+    """Return the schema of a file of ours that is read as ``kind``; all of them have a ``version``."""
     made = _Schema()
     top = made.shape(kind)
-    return {"$schema": DIALECT, "title": title, **top, "$defs": dict(sorted(made.shapes.items()))}
+    return {
+        "$schema": DIALECT,
+        "title": title,
+        **top,
+        "required": ["version"],
+        "$defs": dict(sorted(made.shapes.items())),
+    }
 
 
 class _Schema:
