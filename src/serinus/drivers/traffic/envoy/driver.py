@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from serinus.core.bucketing import BUCKETS
+from serinus.drivers.catalog import ensure_carried_by
 from serinus.drivers.traffic.envoy.admin import Admin, Unreachable, addresses_of
 from serinus.drivers.traffic.envoy.config import CDS_FILE, RDS_FILE, EnvoyConfig, Instance
 from serinus.drivers.traffic.envoy.routes import cluster_name, clusters, document, failover_name, routes
@@ -72,6 +73,7 @@ class EnvoyDriver:
 
     async def apply(self, desired: DesiredSplit) -> Carried:
         """Make every instance carry ``desired``, and read back what they carry."""
+        ensure_carried_by("envoy", desired)
         wanted = routes(self._config, desired)
         made = clusters(self._config, desired)
         states = await asyncio.gather(
