@@ -132,6 +132,7 @@ def bootstrap(config: EnvoyConfig, instance: Instance) -> dict[str, Any]:
                 {"match": {"suffix": "upstream_rq_time"}, "buckets": _latency_edges()}
             ]
         },
+        "layered_runtime": {"layers": [{"name": "patterns", "static_layer": _PATTERNS}]},
         "dynamic_resources": {"cds_config": _watched(instance.config_dir, CDS_FILE)},
         "static_resources": {
             "listeners": [
@@ -143,6 +144,10 @@ def bootstrap(config: EnvoyConfig, instance: Instance) -> dict[str, Any]:
             ]
         },
     }
+
+
+#: Pinned units are patterns of many alternatives; Envoy's own bound is 100 instructions.
+_PATTERNS = {"re2": {"max_program_size": {"error_level": 50_000, "warn_level": 50_000}}}
 
 
 def _connection_manager(config: EnvoyConfig, instance: Instance) -> dict[str, Any]:

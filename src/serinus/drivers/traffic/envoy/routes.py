@@ -18,6 +18,8 @@ VERSION_HEADER = "x-serinus-version"
 _RETRY_SAFE = "connect-failure,refused-stream"
 _RETRY_ALL = "5xx,reset,connect-failure,refused-stream"
 _PRIORITIES = "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3"
+#: So many pinned units a route: Envoy bounds the size of one pattern.
+_PINS = 100
 
 #: Clusters with their basis points, in the order of their buckets; together ``BUCKETS``.
 Shares = list[tuple[str, int]]
@@ -32,9 +34,8 @@ def routes(config: EnvoyConfig, desired: DesiredSplit) -> dict[str, Any]:
         pinned = [(failover_name(desired.canary.version), BUCKETS)]
         for headers in _pins(config, desired):
             listed += _pair(config, desired, pinned, headers)
-        if len(shares) > 1:
-            listed += _keyless(config, desired, shares)
-    listed += _pair(config, desired, shares, [])
+    listed += _hashed_routes(config, desired, shares) if len(shares) > 1 else []
+    listed += _pair(config, desired, shares, [], _by_cookie(config, desired.salt))
     return {
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": ROUTE_CONFIG,
@@ -74,8 +75,8 @@ def _pins(config: EnvoyConfig, desired: DesiredSplit) -> Iterator[Headers]:
         (config.user_header, desired.user_ids),
         (config.workflow_header, desired.workflow_ids),
     ):
-        if units:
-            one_of = "|".join(re.escape(unit) for unit in units)
+        for at in range(0, len(units), _PINS):
+            one_of = "|".join(re.escape(unit) for unit in units[at : at + _PINS])
             yield [{"name": header, "string_match": {"safe_regex": {"regex": one_of}}}]
     for match in desired.matches:
         yield [_matching(match)]
@@ -88,29 +89,28 @@ def _matching(match: Match) -> dict[str, Any]:
     return {"name": "cookie", "string_match": {"safe_regex": {"regex": whole}}}
 
 
-def _keyless(config: EnvoyConfig, desired: DesiredSplit, shares: Shares) -> list[dict[str, Any]]:
-    """Return the routes of clients without any key: a random unit, remembered in a cookie.
+def _hashed_routes(config: EnvoyConfig, desired: DesiredSplit, shares: Shares) -> list[dict[str, Any]]:
+    """Return the routes of clients with a key, and of those without even a cookie.
 
-    The cookie carries the unit, never the side, so it stays right while the share moves.
+    Each key has a route of its own, since a list of hash policies would take an empty header for a key.
+    A client without any gets a random unit, remembered in a cookie. The cookie carries the unit, never
+    the side, so it stays right while the share moves.
     """
-    names = (config.workflow_header, config.session_header, config.user_header)
-    absent = [_without(name, ".+") for name in names] + [_without("cookie", _unit_in_cookie(config))]
+    made = []
+    for name in (config.workflow_header, config.session_header, config.user_header):
+        given = {"name": name, "string_match": {"exact": ""}, **_INVERTED}
+        made += _pair(config, desired, shares, [given], _hashed(name, "^", f"{desired.salt}:"))
+    pattern = {"safe_regex": {"regex": _unit_in_cookie(config)}}
+    unknown = {"name": "cookie", "string_match": pattern, **_INVERTED}
     cookie = f"{config.cookie}=%REQ(x-request-id)%; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax"
-    made = _pair(config, desired, shares, absent)
-    for route in made:
-        route["response_headers_to_add"] = [{"header": {"key": "set-cookie", "value": cookie}}]
-        route["route"]["hash_policy"] = [_hashed("x-request-id", "^", f"{desired.salt}:")]
+    for route in _pair(config, desired, shares, [unknown], _hashed("x-request-id", "^", f"{desired.salt}:")):
+        header = {"header": {"key": "set-cookie", "value": cookie}}
+        made.append({**route, "response_headers_to_add": [header]})
     return made
 
 
-def _without(header: str, pattern: str) -> dict[str, Any]:
-    """Match requests whose header is missing, empty or different from the pattern."""
-    return {
-        "name": header,
-        "string_match": {"safe_regex": {"regex": pattern}},
-        "treat_missing_header_as_empty": True,
-        "invert_match": True,
-    }
+#: The header is missing, or it is not what the match says.
+_INVERTED = {"treat_missing_header_as_empty": True, "invert_match": True}
 
 
 def _unit_in_cookie(config: EnvoyConfig) -> str:
@@ -119,20 +119,24 @@ def _unit_in_cookie(config: EnvoyConfig) -> str:
 
 
 def _pair(
-    config: EnvoyConfig, desired: DesiredSplit, shares: Shares, headers: Headers
+    config: EnvoyConfig,
+    desired: DesiredSplit,
+    shares: Shares,
+    headers: Headers,
+    hashed: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Return a route for methods that may be repeated, and one for those that may not."""
     methods = "|".join(re.escape(method) for method in config.retry_methods)
     made = []
     if config.retry_methods and shares[0][0] != cluster_name(desired.stable.version):
         safe = {"name": ":method", "string_match": {"safe_regex": {"regex": methods}}}
-        made.append(_route(config, desired, shares, [*headers, safe], repeat=True))
-    made.append(_route(config, desired, shares, headers, repeat=False))
+        made.append(_route(config, shares, [*headers, safe], hashed, repeat=True))
+    made.append(_route(config, shares, headers, hashed, repeat=False))
     return made
 
 
 def _route(
-    config: EnvoyConfig, desired: DesiredSplit, shares: Shares, headers: Headers, *, repeat: bool
+    config: EnvoyConfig, shares: Shares, headers: Headers, hashed: dict[str, Any] | None, *, repeat: bool
 ) -> dict[str, Any]:
     action: dict[str, Any] = {
         "timeout": f"{config.timeout_seconds:g}s",
@@ -153,7 +157,7 @@ def _route(
     if len(shares) == 1:
         action["cluster"] = shares[0][0]
     else:
-        action["hash_policy"] = _hash_policy(config, desired.salt)
+        action["hash_policy"] = [hashed]
         action["weighted_clusters"] = {
             "use_hash_policy": True,
             # xxh64(key) mod the sum of weights picks the cluster: the candidates first, so that a unit is
@@ -166,12 +170,8 @@ def _route(
     return {"match": match, "route": action}
 
 
-def _hash_policy(config: EnvoyConfig, salt: str) -> list[dict[str, Any]]:
-    """Return the keys in their order; the first one present ends the list."""
-    headers = (config.workflow_header, config.session_header, config.user_header)
-    listed = [_hashed(header, "^", f"{salt}:") for header in headers]
-    # Without any of them only requests whose cookie carries a unit come here.
-    return [*listed, _hashed("cookie", f"^{_unit_in_cookie(config)}$", f"{salt}:\\1")]
+def _by_cookie(config: EnvoyConfig, salt: str) -> dict[str, Any]:
+    return _hashed("cookie", f"^{_unit_in_cookie(config)}$", f"{salt}:\\1")
 
 
 def _hashed(header: str, pattern: str, substitution: str) -> dict[str, Any]:
