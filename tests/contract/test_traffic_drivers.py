@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import time
 from dataclasses import replace
 from math import sqrt
 
@@ -15,11 +16,14 @@ import httpx
 import pytest
 
 from edges import Backend, Edge, ask
+from fixtures_prometheus import Exporter, Prometheus
 from needs import program
 from serinus.core.bucketing import bucket_of, is_on_canary
 from serinus.core.errors import InvalidInput
 from serinus.drivers import catalog
+from serinus.drivers.metrics.prometheus import PrometheusSource
 from serinus.drivers.traffic.inprocess import InProcessDriver
+from serinus.ports.metrics import single
 from serinus.ports.traffic import Capability, DesiredSplit, Match, Scraped, TrafficError
 
 pytestmark = pytest.mark.real
@@ -457,11 +461,68 @@ def test_every_driver_of_the_catalogue_is_covered_here():
 async def test_prometheus_is_told_where_to_scrape_and_what_to_ask(proxy):
     """Each driver of a proxy renders a scrape job and the PromQL of the checks."""
     assert isinstance(proxy.driver, Scraped)
-    job = proxy.driver.scrape_config()
-    assert job["job_name"]
-    assert job["static_configs"][0]["targets"]
     asked = proxy.driver.queries(proxy.split(500), source="prom")
     latency = {"p95 latency"} if can(proxy, Capability.LATENCY) else set()
     assert set(asked) == {"requests", "error rate"} | latency
     assert all(query.source == "prom" and query.canary and query.stable for query in asked.values())
-    assert all(not query.canary for query in proxy.driver.queries(proxy.split(None)).values())
+    alone = proxy.driver.queries(proxy.split(None))
+    assert [q for q in alone.values() if q.canary or not q.stable] == []
+
+
+async def test_a_real_prometheus_answers_what_the_driver_asks(proxy, tmp_path_factory):
+    """It scrapes the real proxy by the driver's job, and the checks' PromQL has the right numbers.
+
+    Some of the canary's answers fail. Where a retry on stable hides that from clients, Prometheus sees it.
+    """
+    desired = proxy.split(5000)
+    await proxy.carries(desired)
+    on_canary = [user for user in USERS[:99] if is_on_canary(proxy.salt, user, 5000)]
+    prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), Exporter())
+    prometheus.scrape(proxy.driver.scrape_config())
+    await asyncio.to_thread(prometheus.start)
+    source = PrometheusSource(prometheus.url)
+    try:
+        await _scrapes(source, 1)
+        failed = 0
+        for n in range(10):
+            if n == 5:  # a series that begins with its first request grows only from then on
+                await _scrapes(source, 6)
+            await ask(proxy.port, USERS[:20])
+            proxy.canary.mode, before = "500", len(proxy.canary.requests)
+            for user in on_canary[:2]:  # fewer in a row than a breaker takes
+                await proxy.client().get("/", headers={"x-user-id": user})
+            failed += len(proxy.canary.requests) - before
+            proxy.canary.mode = "ok"
+        await _scrapes(source, 6)
+        read = {
+            (check, side): single(await source.instant(getattr(query, side), time.time()))
+            for check, query in proxy.driver.queries(desired, window_seconds=60).items()
+            for side in ("canary", "stable")
+        }
+    finally:
+        await source.close()
+        prometheus.stop()
+    assert {key: reading.problem for key, reading in read.items() if reading.problem} == {}
+    assert failed
+    expected = failed / len(proxy.canary.requests)
+    assert read["error rate", "canary"].value == pytest.approx(expected, rel=0.05)
+    assert read["error rate", "stable"].value == 0
+    for side, backend in (("canary", proxy.canary), ("stable", proxy.stable)):
+        # Prometheus extends what grew between two scrapes to the whole window.
+        assert 0.3 < read["requests", side].value / len(backend.requests) < 2
+    latency = [reading.value for (check, _), reading in read.items() if check == "p95 latency"]
+    assert len(latency) == (2 if can(proxy, Capability.LATENCY) else 0)
+    assert all(value >= 0 for value in latency)
+
+
+async def _scrapes(source: PrometheusSource, times: int) -> None:
+    """Wait for further scrapes, which then are stored."""
+
+    async def count() -> float:
+        read = single(await source.instant("sum(count_over_time(up[10m])) or vector(0)", time.time()))
+        return read.value or 0.0
+
+    wanted = await count() + times
+    async with asyncio.timeout(20):
+        while await count() < wanted:
+            await asyncio.sleep(0.1)

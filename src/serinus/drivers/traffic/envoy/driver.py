@@ -8,11 +8,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from serinus.core.analysis.queries import Query
 from serinus.drivers.catalog import ensure_carried_by
+from serinus.drivers.traffic.envoy import prometheus
 from serinus.drivers.traffic.envoy.admin import Admin, Unreachable, addresses_of
 from serinus.drivers.traffic.envoy.clusters import clusters, document, versions
 from serinus.drivers.traffic.envoy.config import CDS_FILE, RDS_FILE, EnvoyConfig, Instance, canary_log
@@ -198,8 +201,19 @@ class EnvoyDriver:
         path = canary_log(self._config, instance)
         if path is None or not path.exists() or path.stat().st_size < self._config.canary_log_megabytes * 1e6:
             return
-        path.replace(f"{path}.1")
+        with suppress(FileNotFoundError):  # another replica of the control plane was quicker
+            path.replace(f"{path}.1")
         await self._admins[instance.name].reopen_logs()
+
+    def scrape_config(self) -> Mapping[str, Any]:
+        """Return the entry of Prometheus' ``scrape_configs`` that reads every instance."""
+        return prometheus.scrape_config(self._config)
+
+    def queries(
+        self, desired: DesiredSplit, *, source: str = "", window_seconds: float = 300
+    ) -> Mapping[str, Query]:
+        """Return the PromQL of each check, for stable and the canary."""
+        return prometheus.queries(self._config, desired, source, window_seconds)
 
     async def check(self) -> tuple[Finding, ...]:
         """Look every instance over."""
