@@ -70,7 +70,7 @@ def ensure_able(
     if missing:
         cannot = " and ".join(f"cannot {_ASKED_BY[c][0]}" for c in missing)
         fields = " and ".join(f"`{_ASKED_BY[c][1]}`" for c in missing)
-        able = sorted(name for name, theirs in known().items() if set(missing) <= set(theirs))
+        able = sorted(n for n, theirs in known().items() if n != driver and set(missing) <= set(theirs))
         instead = f"Use {_either(able)}, or leave" if able else "Leave"
         raise CannotCarry(
             f"{driver} {cannot}.", field=_ASKED_BY[missing[0]][1], next_step=f"{instead} {fields} out."
