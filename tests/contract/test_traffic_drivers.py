@@ -323,6 +323,22 @@ async def test_a_failing_canary_costs_clients_nothing_and_counts_as_its_failure(
         assert after == {}
 
 
+@pytest.mark.parametrize("mode", ["500", "close", "hang", "refuse"])
+async def test_a_canary_that_dies_under_many_requests_at_once_costs_clients_nothing(proxy, mode):
+    """They all fail before the proxy can know: each of them is saved, not the first few."""
+    await proxy.carries(proxy.split(9999))
+    if mode == "refuse":
+        await proxy.canary.stop()
+    proxy.canary.mode = mode
+    client = proxy.client()
+    asked = (client.get("/", headers={"x-user-id": f"user-{n}"}) for n in range(60))
+    answers = [(a.status_code, a.text) for a in await asyncio.gather(*asked)]
+    if can(proxy, Capability.FAILOVER):
+        assert answers == [(200, "v1")] * 60
+    else:
+        assert any(status >= 500 for status, _ in answers)
+
+
 async def test_an_answer_that_breaks_off_is_the_canarys_failure(proxy):
     """Its head has gone out, so nobody can take it back: the client sees it break, never a whole answer."""
     desired = proxy.split(9999)

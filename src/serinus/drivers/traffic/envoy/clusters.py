@@ -91,11 +91,15 @@ def _cluster(upstream: Upstream, *, limit: int = _WIDE) -> dict[str, Any]:
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [_endpoint(upstream.version, *at) for at in where]}],
         },
-        "circuit_breakers": {"thresholds": [dict.fromkeys(_LIMITS, limit)]},
+        "circuit_breakers": _limits(limit),
         # What each host was asked and failed at, for Prometheus: a cluster's own counters leave out
         # the tries that a retry has saved.
         "track_cluster_stats": {"per_endpoint_stats": True},
     }
+
+
+def _limits(limit: int) -> dict[str, Any]:
+    return {"thresholds": [dict.fromkeys(_LIMITS, limit)]}
 
 
 def _breaker(config: EnvoyConfig) -> dict[str, Any]:
@@ -129,6 +133,9 @@ def _failover(version: str, stable: str) -> dict[str, Any]:
         "name": failover_name(version),
         "connect_timeout": "1s",
         "lb_policy": "CLUSTER_PROVIDED",
+        # Retries are counted here. Envoy's own limit is three at a time, and a canary that dies fails
+        # many requests at once.
+        "circuit_breakers": _limits(_WIDE),
         "cluster_type": {
             "name": "envoy.clusters.aggregate",
             "typed_config": {
