@@ -5,6 +5,7 @@ from __future__ import annotations
 pytest_plugins = [
     "fixtures_postgres",
     "fixtures_store",
+    "fixtures_edges",
     "fixtures_envoy",
     "fixtures_notify",
     "fixtures_plane",
