@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -48,10 +49,18 @@ def make_traefik(folder, settings) -> TraefikEdge:
     return TraefikEdge(folder, config, TraefikDriver(config), *backends, port, admin=admin)
 
 
+@asynccontextmanager
+async def running(edge):
+    """Run an edge; it routes everyone to v1."""
+    try:
+        await edge.begin()
+        yield edge
+    finally:
+        await edge.end()
+
+
 @pytest.fixture
 async def traefik_edge(tmp_path):
     """Return a running Traefik that routes everyone to v1."""
-    made = make_traefik(tmp_path, {"canary_log": True})
-    await made.begin()
-    yield made
-    await made.end()
+    async with running(make_traefik(tmp_path, {"canary_log": True})) as edge:
+        yield edge

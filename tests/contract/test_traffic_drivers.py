@@ -7,12 +7,14 @@ import pytest
 from edges import Backend, Edge
 from serinus.drivers.traffic.inprocess import InProcessDriver
 
+_EDGES = {"envoy": "edge", "traefik": "traefik_edge"}
 
-@pytest.fixture(params=["in-process", "envoy"])
+
+@pytest.fixture(params=["in-process", "envoy", "traefik"])
 def driven(request):
     """Return a driver and what makes splits for it."""
-    if request.param == "envoy":
-        edge = request.getfixturevalue("edge")
+    if request.param in _EDGES:
+        edge = request.getfixturevalue(_EDGES[request.param])
         return edge.driver, edge.split
     driver = InProcessDriver()
     nowhere = Edge(None, None, driver, Backend("v1"), Backend("v2"), 0)
