@@ -15,6 +15,7 @@ from edges import Backend, Edge
 from fixtures_prometheus import Exporter, Prometheus
 from fixtures_traefik import make_traefik, running
 from needs import free_port, program
+from serinus.bootstrap.build import render_proxy_config
 from serinus.core.bucketing import bucket_of, is_on_canary
 from serinus.core.errors import InvalidInput
 from serinus.drivers.traffic.traefik import TraefikConfig, TraefikDriver
@@ -316,6 +317,21 @@ async def test_a_traefik_without_our_plugin_does_not_start(tmp_path):
     assert await asyncio.to_thread(edge.process.wait, 20) != 0
     assert "serinus" in (tmp_path / "traefik.log").read_text() + (tmp_path / "printed").read_text()
     await edge.driver.close()
+
+
+def test_the_printed_start_configuration_is_the_one_in_the_folder(tmp_path):
+    """An operator may merge it into their own."""
+    edge = make_traefik(tmp_path, {})
+    instance = edge.config.instances[0]
+    settings = {
+        "listen": edge.config.listen,
+        "instances": [{"name": "edge-1", "admin": instance.admin, "config_dir": instance.config_dir}],
+    }
+    asyncio.run(edge.driver.apply(edge.split(None)))
+    written = json.loads((tmp_path / "traefik.yml").read_text())
+    assert render_proxy_config("traefik", settings, None) == written
+    with pytest.raises(InvalidInput, match="needs no configuration of ours"):
+        render_proxy_config("in-process", {}, None)
 
 
 async def test_traefik_may_poll_us_instead(tmp_path):

@@ -86,11 +86,11 @@ class TraefikDriver:
         """Write everything that this instance reads; what is there already is left alone."""
         folder = Path(instance.config_dir)
         try:
-            _write(folder / STATIC_FILE, json.dumps(bootstrap(self._config, instance), indent=1))
+            _write(folder, STATIC_FILE, json.dumps(bootstrap(self._config, instance), indent=1))
             for source in (files(__package__) / "plugin").iterdir():
-                _write(folder / PLUGIN_FOLDER / source.name, source.read_text())
+                _write(folder, f"{PLUGIN_FOLDER}/{source.name}", source.read_text())
             if not self._config.provider_url:
-                _write(folder / DYNAMIC_FILE, self.endpoint.document)
+                _write(folder, DYNAMIC_FILE, self.endpoint.document)
         except OSError as error:
             raise TrafficError(
                 f"{instance.name}: cannot write {folder} ({error.strerror}). Check its rights and space."
@@ -249,12 +249,16 @@ def _refusal(lines: list[str]) -> str:
     return ""
 
 
-def _write(path: Path, content: str) -> None:
-    """Replace a file at once, and only when its content differs: Traefik looks at every rename."""
+def _write(folder: Path, name: str, content: str) -> None:
+    """Replace a file at once, and only when its content differs.
+
+    The new one is made beside the folder that Traefik watches: it reads everything anew at each event there.
+    """
+    path = folder / name
     if path.exists() and path.read_text() == content:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
+    with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".tmp", delete=False) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
