@@ -114,10 +114,11 @@ async def test_named_units_and_matching_requests_are_pinned(traefik_edge):
     odd = ["a,b", "007", "true", "{{ .x }}", "ü", "🙂", 'q"uote']
     matches = (Match(name="x-preview", value="yes"), Match(name="beta", value="1", cookie=True))
     await edge.carries(
-        edge.split(0, user_ids=("ada.l", "bob", *odd), workflow_ids=("wf-1",), matches=matches)
+        edge.split(0, user_ids=("ada.l", "bob", "", *odd), workflow_ids=("wf-1",), matches=matches)
     )
     answers = await ask(edge.port, ["ada.l", "bob", *odd, "adaXl", "eve", "7"])
     assert answers == ["v2"] * (2 + len(odd)) + ["v1"] * 3
+    assert (await edge.client().get("/")).text == "v1"
     assert await ask(edge.port, ["wf-1", "wf-2"], "x-workflow-id") == ["v2", "v1"]
     assert await ask(edge.port, ["yes", "yes!"], "x-preview") == ["v2", "v1"]
     assert await ask(edge.port, ["a=b; beta=1", "beta=2", "abeta=1"], "cookie") == ["v2", "v1", "v1"]

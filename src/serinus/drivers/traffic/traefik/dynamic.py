@@ -169,8 +169,9 @@ def _plugin(config: TraefikConfig, desired: DesiredSplit) -> dict[str, Any]:
         "headers": [config.workflow_header, config.session_header, config.user_header],
         "cookie": config.cookie,
         "sides": sides,
-        "users": list(desired.user_ids),
-        "workflows": list(desired.workflow_ids),
+        # An empty name would pin everybody who sends none.
+        "users": [name for name in desired.user_ids if name],
+        "workflows": [name for name in desired.workflow_ids if name],
         "matches": [{"name": m.name, "value": m.value, "cookie": m.cookie} for m in desired.matches],
         "methods": list(config.retry_methods),
         "failures": config.breaker_failures,
