@@ -125,6 +125,7 @@ def start_command(instance: Instance) -> str:
 
 def bootstrap(config: TraefikConfig, instance: Instance) -> dict[str, Any]:
     """Return the static configuration of one instance; as JSON it is YAML, which Traefik reads."""
+    admin = urlsplit(instance.admin)
     return {
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
         "log": {"level": "ERROR", "format": "json", "filePath": LOG_FILE, "maxSize": 10, "maxBackups": 1},
@@ -132,7 +133,7 @@ def bootstrap(config: TraefikConfig, instance: Instance) -> dict[str, Any]:
         "api": {"insecure": True, "dashboard": False},
         "entryPoints": {
             "web": {"address": config.listen},
-            "traefik": {"address": urlsplit(instance.admin).netloc},
+            "traefik": {"address": admin.netloc if admin.port else f"{admin.netloc}:80"},
         },
         "providers": _provider(config),
         "metrics": {
