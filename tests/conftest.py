@@ -10,4 +10,5 @@ pytest_plugins = [
     "fixtures_notify",
     "fixtures_plane",
     "fixtures_prometheus",
+    "fixtures_traefik",
 ]

@@ -28,7 +28,6 @@ pytestmark = pytest.mark.real
 #: 0.1 to 99 %, in basis points, growing.
 SHARES = (10, 100, 500, 1000, 2500, 5000, 7500, 9900)
 
-
 # -- what is carried ------------------------------------------------------------------------------
 
 
