@@ -5,10 +5,12 @@ from __future__ import annotations
 pytest_plugins = [
     "fixtures_postgres",
     "fixtures_store",
+    "fixtures_edges",
     "fixtures_envoy",
     "fixtures_notify",
     "fixtures_plane",
     "fixtures_prometheus",
     "fixtures_tools",
     "perfume",
+    "fixtures_traefik",
 ]

@@ -7,6 +7,7 @@ import typer
 from serinus.cli import (
     backtest,
     drill,
+    drivers,
     guard,
     judge,
     manage,
@@ -43,6 +44,7 @@ for name, command in (
     ("judge", judge.judge),
     ("backtest", backtest.backtest),
     ("drill", drill.drill),
+    ("drivers", drivers.drivers),
     ("version", operate.version),
 ):
     app.command(name)(command)
@@ -58,6 +60,7 @@ app.add_typer(manage.tokens, name="token")
 app.add_typer(policy.policies, name="policy")
 app.add_typer(operate.notify, name="notify")
 app.add_typer(operate.proxy, name="proxy")
+operate.proxy.command("prometheus")(drivers.prometheus)
 
 
 def run() -> None:
