@@ -10,7 +10,7 @@ from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
-from serinus.api import admin, deployments, problems, streams, tools
+from serinus.api import admin, deployments, fleet, problems, streams, tools
 from serinus.api.deps import CallerDep, PlaneDep
 from serinus.api.middleware import Envelope
 from serinus.api.schemas import Problem

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from serinus.bootstrap.clock import SystemClock
 from serinus.bootstrap.sources import source_factory
 from serinus.control.context import Context
+from serinus.control.fleet import Fleet
 from serinus.control.journal import FileJournal
 from serinus.control.monitor import MONITOR, Loop, Monitor
 from serinus.control.outbox import Relay
@@ -24,7 +25,7 @@ from serinus.control.reconcile import Reconciler
 from serinus.control.traffic import DriverFactory, TrafficPool
 from serinus.core.analysis.queries import Source
 from serinus.core.errors import InvalidInput
-from serinus.drivers.catalog import NOTIFIERS, TRAFFIC, capabilities, load
+from serinus.drivers.catalog import NOTIFIERS, RELAYED, TRAFFIC, capabilities, load
 from serinus.ports.clock import Clock
 from serinus.ports.metrics import MetricSource
 from serinus.ports.notify import Notifier
@@ -102,7 +103,7 @@ def build(
         window_seconds=settings.window_seconds,
         replica=settings.replica or _replica_name(settings),
     )
-    pool = TrafficPool(traffic_factories() if traffic is None else traffic, capabilities)
+    pool = TrafficPool(traffic_factories(context) if traffic is None else traffic, capabilities)
     plane = Plane.assemble(context, pool, version=version("serinus"))
     poller = Poller(SourcePool(sources or source_factory(os.environ)))
     loops = _loops(settings, plane, channels, poller)
@@ -179,13 +180,19 @@ def notifiers_from(environment: Mapping[str, str]) -> tuple[dict[str, Notifier],
     return on, off
 
 
-def traffic_factories() -> dict[str, DriverFactory]:
-    """Return the traffic drivers by name; each is imported on first use."""
+def traffic_factories(context: Context | None = None) -> dict[str, DriverFactory]:
+    """Return the traffic drivers by name; each is imported on first use.
+
+    Those that relay orders need ``context``; without one only their settings can be checked.
+    """
 
     def factory(target: str) -> DriverFactory:
         return lambda config: load(target).from_config(config)
 
-    return {name: factory(target) for name, target in TRAFFIC.items()}
+    def relay(target: str) -> DriverFactory:
+        return lambda config: load(target).from_config(config, Fleet(context) if context else None)
+
+    return {name: (relay if name in RELAYED else factory)(target) for name, target in TRAFFIC.items()}
 
 
 #: Proxies that are started with a configuration of ours: name → settings.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from serinus.control.commands import Commands
 from serinus.control.context import Context
+from serinus.control.fleet import Fleet
 from serinus.control.ingest import Ingest
 from serinus.control.queries import Queries
 from serinus.control.snapshot import Snapshots
@@ -27,6 +28,7 @@ class Plane:
     tools: Tools
     access: Access
     ingest: Ingest
+    fleet: Fleet
     snapshots: Snapshots
     version: str
 
@@ -43,6 +45,7 @@ class Plane:
             tools=Tools(context, commands),
             access=Access(context),
             ingest=Ingest(context, snapshots),
+            fleet=Fleet(context),
             snapshots=snapshots,
             version=version,
         )

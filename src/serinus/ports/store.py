@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from serinus.core.analysis.evidence import Sample, Window
 from serinus.core.model import Deployment, Role, Service, Status
+from serinus.ports.fleet import Instance, Order
 from serinus.ports.traffic import Finding
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Deployments",
     "Event",
     "EvidenceLog",
+    "Fleet",
     "Idempotency",
     "Job",
     "Jobs",
@@ -467,6 +469,30 @@ class Jobs(Protocol):
         ...
 
 
+class Fleet(Protocol):
+    """Orders to agents, and what they reported."""
+
+    async def order(self, order: Order, at: datetime) -> str | None:
+        """Store what a service's instances should carry; its tenant's id, or ``None`` if it was so already."""
+        ...
+
+    async def ordered(self, service_id: str) -> tuple[Order, datetime] | None:
+        """Return the present order of a service, and since when it is."""
+        ...
+
+    async def instances(self, service_id: str) -> Sequence[Instance]:
+        """Return every instance of a service, by name."""
+        ...
+
+    async def save(self, tenant_id: str, service_id: str, instance: Instance) -> None:
+        """Store an instance, new or known, of a service that belongs to this tenant."""
+        ...
+
+    async def forget(self, tenant_id: str, service_id: str, name: str) -> bool:
+        """Delete an instance; ``False`` when there is none."""
+        ...
+
+
 class Transaction(Protocol):
     """One transaction: everything below commits together or not at all."""
 
@@ -538,6 +564,11 @@ class Transaction(Protocol):
     @property
     def jobs(self) -> Jobs:
         """Jobs in this transaction."""
+        ...
+
+    @property
+    def fleet(self) -> Fleet:
+        """Fleet in this transaction."""
         ...
 
 
