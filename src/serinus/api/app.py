@@ -54,7 +54,7 @@ def create_app(plane: Plane, *, lifespan: Lifespan | None = None) -> FastAPI:
     app.state.plane = plane
     problems.install(app)
     app.add_middleware(Envelope)
-    for part in (tools.router, deployments.router, admin.router, streams.router):
+    for part in (tools.router, deployments.router, admin.router, fleet.router, streams.router):
         app.include_router(part, prefix=PREFIX, responses=_REFUSALS)
     _add_openapi(app)
     _add_operation(app)

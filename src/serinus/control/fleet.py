@@ -288,7 +288,7 @@ def _unusable(field: str, detail: str, next_step: str) -> InvalidInput:
 
 
 def _ensure_driver(service: Service, report: Report) -> None:
-    drivers = service.driver_config.get("drivers", ())
+    drivers = from_json(FleetConfig, service.driver_config, "driver_config").drivers
     if report.driver not in drivers:
         raise InvalidInput(
             f"{service.name} is carried by {' or '.join(drivers)}, not by {report.driver or 'nothing'}.",

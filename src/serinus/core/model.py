@@ -96,7 +96,7 @@ class Role(StrEnum):
     ADMIN = "admin"
 
     def reaches(self, needed: Role) -> bool:
-        """Tell whether this role includes ``needed``: admin ⊃ approver ⊃ viewer; sdk and agent stand alone."""
+        """Tell whether this role includes ``needed``: admin ⊃ approver ⊃ viewer; the others stand alone."""
         alone = (Role.SDK, Role.AGENT)
         if self in alone or needed in alone:
             return self is needed or self is Role.ADMIN

@@ -473,7 +473,7 @@ class Fleet(Protocol):
     """Orders to agents, and what they reported."""
 
     async def order(self, order: Order, at: datetime) -> str | None:
-        """Store what a service's instances should carry; its tenant's id, or ``None`` if it was so already."""
+        """Store what a service's instances should carry; its tenant's id, or ``None`` if it was so."""
         ...
 
     async def ordered(self, service_id: str) -> tuple[Order, datetime] | None:

@@ -19,7 +19,7 @@ class SqlFleet(Group):
     """One order per service, one row per instance."""
 
     async def order(self, order: Order, at: datetime) -> str | None:
-        """Store what a service's instances should carry; its tenant's id, or ``None`` if it was so already."""
+        """Store what a service's instances should carry; its tenant's id, or ``None`` if it was so."""
         service_id = order.split.service_id
         c = t.fleet_orders.c
         known = await self._value(select(c.revision).where(c.service_id == service_id))
