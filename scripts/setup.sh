@@ -61,6 +61,7 @@ system_parts() { # what the tests run for real
   command -v prometheus >/dev/null || missing+=(prometheus)
   command -v openssl >/dev/null || missing+=(openssl)
   command -v git >/dev/null || missing+=(git)
+  command -v ip >/dev/null || missing+=(iproute2)
   command -v redis-server >/dev/null || missing+=(redis-server)
   [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
   # Debian starts what it installs; the tests start their own, on a port of their own.
