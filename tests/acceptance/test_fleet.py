@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from fixtures_fleet import USERS, until
 from serinus.core.bucketing import is_on_canary
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
 EVERYONE_STABLE = dict.fromkeys(USERS, "v1")
 
@@ -48,19 +50,26 @@ def test_an_edge_that_is_cut_off_during_a_rollback(fleet):
 
 
 def test_a_rollout_holds_while_an_edge_is_silent(fleet):
-    """The deployment says which, since when and why; `forget` lets it go on without."""
+    """The deployment and the list say which, since when and why; forgetting it lets the rollout go on."""
     deployment = fleet.deploy(50)
     fleet.edges[1].kill_agent()
 
     def held() -> str:
         view = fleet.call("GET", f"/deployments/{deployment}")
-        return view["sentence"] if view["sentence"].startswith("Holding at 50 %") else ""
+        return view["sentence"] if view["sentence"].startswith("Holding at 50 %: the split") else ""
 
     assert "edge-2: silent since" in until(held, "it holds")
     assert fleet.edges[1].ask() == half(deployment), "the proxy goes on with what it carries"
+    code, listed = fleet.command("fleet", "list")
+    assert code == 1
+    one, two = listed.splitlines()[1:3]
+    assert re.fullmatch(r"✔ edge-1 +follows +50 % +envoy", one)
+    assert re.match(r"✘ edge-2 +silent +50 % +envoy +silent since \d\d:\d\d:\d\d UTC, when it", two)
 
+    assert fleet.command("fleet", "forget", "edge-2") == (0, "✔ edge-2 of checkout is forgotten.\n")
+    until(lambda: not held(), "it goes on without")
     fleet.edges[1].start_agent(fleet.plane.port, fleet.token)
-    until(lambda: not held(), "the agent is back, and it goes on")
+    until(lambda: fleet.follow(50), "one that still runs comes back")
 
 
 def test_agents_and_the_control_plane_are_killed(fleet):

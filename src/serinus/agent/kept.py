@@ -54,6 +54,12 @@ class Kept:
                 next_step="End it, or give this one an --instance or a --state of its own.",
             ) from error
 
+    def close(self) -> None:
+        """Give the file back."""
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
     def load(self) -> tuple[dict[str, Any] | None, float]:
         """Return what was last stored, and how many seconds ago the control plane was heard.
 
@@ -73,8 +79,17 @@ class Kept:
         return data, age
 
     def store(self, revision: str, order: Any) -> None:
-        """Replace the file at once: whoever reads it finds the old or the new, never a half."""
+        """Replace the file at once: whoever reads it finds the old or the new, never a half.
+
+        A full disk is told in the log: the split has to be carried all the same.
+        """
         content = json.dumps({"schema": 1, "service": self._service, "revision": revision, "order": order})
+        try:
+            self._replace(content)
+        except OSError as error:
+            log.warning("%s cannot be kept (%s)", self._path, error.strerror, extra={"action": "kept.failed"})
+
+    def _replace(self, content: str) -> None:
         with tempfile.NamedTemporaryFile("w", dir=self._path.parent, suffix=".tmp", delete=False) as file:
             file.write(content)
             file.flush()
@@ -87,4 +102,7 @@ class Kept:
         if now - self._touched < TOUCH_SECONDS or not self._path.exists():
             return
         self._touched = now
-        os.utime(self._path)
+        try:
+            os.utime(self._path)
+        except OSError as error:
+            log.warning("%s cannot be kept (%s)", self._path, error.strerror, extra={"action": "kept.failed"})

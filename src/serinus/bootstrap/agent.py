@@ -55,7 +55,10 @@ def run_agent(settings: AgentSettings) -> None:
     set_up_logging(settings.log_level)
     kept = Kept(settings.state.expanduser(), settings.service)
     kept.open()
-    asyncio.run(_run(settings, kept))
+    try:
+        asyncio.run(_run(settings, kept))
+    finally:
+        kept.close()
 
 
 async def _run(settings: AgentSettings, kept: Kept) -> None:

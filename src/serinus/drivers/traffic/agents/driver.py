@@ -21,6 +21,8 @@ __all__ = ["AgentsDriver"]
 
 #: After a change, its acknowledgements are waited for this long; later ones are found by the next look.
 FOLLOW_SECONDS = 1.0
+#: A report that reached another replica rings no bell here: it is looked for this often.
+LOOK_SECONDS = 0.2
 
 
 class AgentsDriver:
@@ -70,7 +72,7 @@ class AgentsDriver:
             heard = self._orders.heard(service_id)
             if not any(state.pending for state in (await self.read(desired)).instances):
                 return
-            await self._orders.news(service_id, heard, left)
+            await self._orders.news(service_id, heard, min(left, LOOK_SECONDS))
 
     async def read(self, desired: DesiredSplit) -> Carried:
         """Compare what instances last reported with ``desired``; change nothing."""
