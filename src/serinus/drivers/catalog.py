@@ -11,6 +11,7 @@ __all__ = ["METRICS", "NOTIFIERS", "TRAFFIC", "load"]
 TRAFFIC = {
     "in-process": "serinus.drivers.traffic.inprocess:InProcessDriver",
     "envoy": "serinus.drivers.traffic.envoy:EnvoyDriver",
+    "haproxy": "serinus.drivers.traffic.haproxy:HaproxyDriver",
 }
 
 #: Notifiers: name → "module:class".
