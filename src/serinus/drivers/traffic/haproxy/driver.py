@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ from typing import Any
 from serinus.drivers.traffic.haproxy import doctor
 from serinus.drivers.traffic.haproxy.addresses import resolve
 from serinus.drivers.traffic.haproxy.config import HaproxyConfig, Instance
+from serinus.drivers.traffic.haproxy.exposition import BREAKER_TABLE
 from serinus.drivers.traffic.haproxy.files import read_map, write_all
+from serinus.drivers.traffic.haproxy.latency import LATENCY_TABLE
 from serinus.drivers.traffic.haproxy.runtime import Refused, Runtime, Server, Unreachable
 from serinus.drivers.traffic.haproxy.slots import MATCHES_FILE, SPLIT_FILE, Plan, carried_share, plan
 from serinus.drivers.traffic.haproxy.statistics import aborts_so_far, counters
-from serinus.drivers.traffic.haproxy.template import BREAKER_TABLE, LATENCY_TABLE, description
+from serinus.drivers.traffic.haproxy.template import description
 from serinus.ports.traffic import (
     Capability,
     Carried,
@@ -213,8 +215,10 @@ class HaproxyDriver:
 
 def _differs(made: Plan, seen: _Seen) -> bool:
     resting = any(s.ready and name not in made.servers for name, s in seen.servers.items())
-    return (made.split, made.matches) != (seen.split, seen.matches) or resting or bool(
-        _openings(made, seen.servers)
+    return (
+        (made.split, made.matches) != (seen.split, seen.matches)
+        or resting
+        or bool(_openings(made, seen.servers))
     )
 
 

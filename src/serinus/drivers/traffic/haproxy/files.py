@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from serinus.drivers.traffic.haproxy.config import CONFIG_FILE, HaproxyConfig, Instance
+from serinus.drivers.traffic.haproxy.exposition import PAGE_FILE, page
 from serinus.drivers.traffic.haproxy.latency import LATENCY_FILE, map_lines
 from serinus.drivers.traffic.haproxy.slots import MATCHES_FILE, SPLIT_FILE, Plan
 from serinus.drivers.traffic.haproxy.template import render
@@ -25,6 +26,7 @@ def write_all(config: HaproxyConfig, instance: Instance, plan: Plan) -> None:
     folder = Path(instance.config_dir)
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / LATENCY_FILE, map_lines())
+    _write(folder / PAGE_FILE, page())
     _write(folder / MATCHES_FILE, entries(plan.matches))
     _write(folder / SPLIT_FILE, entries(plan.split))
     _write(folder / CONFIG_FILE, render(config, instance, plan.servers))

@@ -12,9 +12,11 @@ from functools import cache
 from ipaddress import IPv4Address, summarize_address_range
 from math import inf
 
-__all__ = ["LATENCY_FILE", "cumulative", "edges", "map_lines", "total_ms"]
+__all__ = ["ABOVE", "LATENCY_FILE", "LATENCY_TABLE", "cumulative", "edges", "map_lines", "total_ms"]
 
 LATENCY_FILE = "latency.map"
+#: The stick table: a row per version and class.
+LATENCY_TABLE = "serinus_latency"
 #: Classes are so much wider each, up to a minute: a quantile is off by 7 % at most, above 7 ms.
 _GROWTH, _LAST = 1.15, 60_000
 #: Name of the class above the last edge.

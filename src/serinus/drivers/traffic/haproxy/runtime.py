@@ -101,7 +101,9 @@ class Runtime:
         """Return, per ``backend/server``, how many answers ended before their end."""
         text = await self.ask("show stat -1 4 -1")
         rows = csv.DictReader(io.StringIO(text.removeprefix("# ")))
-        return {f"{row['pxname']}/{row['svname']}": int(row["srv_abrt"] or 0) for row in rows if row["svname"]}
+        return {
+            f"{row['pxname']}/{row['svname']}": int(row["srv_abrt"] or 0) for row in rows if row["svname"]
+        }
 
     async def table(self, name: str) -> dict[str, dict[str, int]]:
         """Return a stick table's entries: key → stored data."""

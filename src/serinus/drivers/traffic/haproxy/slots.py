@@ -75,7 +75,7 @@ def plan(
     """
     wanted = _versions(config, desired)
     slots = _allocate(config, wanted, carried)
-    servers = {}
+    servers: dict[str, tuple[str, int]] = {}
     for upstream in wanted:
         slot = slots[upstream.version]
         stable = upstream.version == desired.stable.version
@@ -126,7 +126,8 @@ def slot_of(carried: Mapping[str, str], version: str) -> int | None:
 
 def _allocate(config: HaproxyConfig, wanted: list[Upstream], carried: Mapping[str, str]) -> dict[str, int]:
     room = range(1, config.max_versions + 1)
-    slots = {u.version: slot for u in wanted if (slot := slot_of(carried, u.version)) in room}
+    known = ((u.version, slot_of(carried, u.version)) for u in wanted)
+    slots = {version: slot for version, slot in known if slot is not None and slot in room}
     in_force = {int(n) for key in carried if key.startswith("version.") and (n := key[8:]).isdigit()}
     free = iter(n for n in room if n not in in_force | set(slots.values()))
     for upstream in wanted:
@@ -142,7 +143,7 @@ def _allocate(config: HaproxyConfig, wanted: list[Upstream], carried: Mapping[st
 
 
 def _split(desired: DesiredSplit, wanted: list[Upstream], slots: Mapping[str, int]) -> dict[str, str]:
-    made = {"stable": str(slots[desired.stable.version])}
+    made = {"stable": backend(slots[desired.stable.version], fails_over=False)}
     for upstream in wanted:
         slot = slots[upstream.version]
         made[f"version.{slot}"] = upstream.version
@@ -150,12 +151,14 @@ def _split(desired: DesiredSplit, wanted: list[Upstream], slots: Mapping[str, in
         made[f"count.{slot}"] = str(len(upstream.addresses))
     if desired.canary is None:
         return made
+    names = {version: backend(slot, fails_over=True) for version, slot in slots.items()}
     shares = [(desired.canary, desired.canary_bp), *((s.upstream, s.bp) for s in desired.others)]
     edge = 0
     for n, (upstream, bp) in enumerate(shares, 1):
         edge = min(BUCKETS, edge + bp)
-        made[f"slot.{n}"], made[f"edge.{n}"] = str(slots[upstream.version]), str(edge)
-    made |= {"canary": str(slots[desired.canary.version]), "salt": f"{desired.salt}:", "total": str(edge)}
+        made[f"to.{n}"], made[f"edge.{n}"] = names[upstream.version], str(edge)
+    made |= {"canary": names[desired.canary.version], "salt": f"{desired.salt}:", "total": str(edge)}
+    made |= {"stable_name": desired.stable.version, "stable_key": version_key(desired.stable.version)}
     pins = {f"u.{_hex(unit)}": "1" for unit in desired.user_ids}
     pins |= {f"w.{_hex(unit)}": "1" for unit in desired.workflow_ids}
     if pins:
@@ -210,7 +213,7 @@ def carried_share(desired: DesiredSplit, carried: Mapping[str, str]) -> int:
     before = 0
     for n in range(1, 33):
         edge = _number(carried.get(f"edge.{n}", str(before)))
-        if carried.get(f"slot.{n}") == str(slot):
+        if slot is not None and carried.get(f"to.{n}") == backend(slot, fails_over=True):
             return max(0, edge - before)
         before = edge
     return 0

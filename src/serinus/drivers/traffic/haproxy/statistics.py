@@ -1,14 +1,14 @@
-"""HAProxy's counters by version: from stick tables, which know versions, and from servers, which know aborts."""
+"""HAProxy's counters by version: stick tables know versions, and servers know answers that broke off."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
+from serinus.drivers.traffic.haproxy.exposition import ERRORS, TRIES
 from serinus.drivers.traffic.haproxy.latency import cumulative, total_ms
 from serinus.drivers.traffic.haproxy.runtime import Server
 from serinus.drivers.traffic.haproxy.slots import backend, slot_of, version_key
-from serinus.drivers.traffic.haproxy.template import ERRORS, TRIES
 from serinus.ports.traffic import Counters, DesiredSplit
 
 __all__ = ["aborts_so_far", "counters"]

@@ -1,0 +1,102 @@
+"""The rules that find, for each request, which backend answers it.
+
+Whatever is common ends early (``allow`` ends a section's rules): without a canary after three rules, on stable
+before any look-up of edges.
+"""
+
+from __future__ import annotations
+
+from serinus.core.bucketing import BUCKETS
+from serinus.drivers.traffic.haproxy.config import HaproxyConfig
+from serinus.drivers.traffic.haproxy.sections import section
+
+__all__ = ["frontend"]
+
+#: HAProxy's integers are signed: what 2**64 is in buckets, on top of what makes a remainder positive.
+_UNSIGNED = BUCKETS + 2**64 % BUCKETS
+#: One line per canary request: when, who, what, how it was answered after how long, by which version, which
+#: one it was meant for, and how often it was tried again (+: elsewhere).
+_LOG = "%t %ci %HM %HPO %ST %Tr ms version=%[var(txn.name)] wanted=%[var(txn.wanted)] again=%rc"
+_COOKIE = "%[var(txn.fresh)]; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax"
+
+
+def frontend(config: HaproxyConfig, split: str, matches: str) -> str:
+    """Return the frontend. ``split`` and ``matches`` are the maps' paths."""
+    return section(
+        "frontend serinus",
+        [
+            f"bind {config.listen}",
+            f"log {config.canary_log} format raw local0 info",
+            f"log-format '{_LOG}'",
+            f"http-request set-var(txn.to) str(stable),map({split})",
+            f"http-request set-var(txn.total) str(total),map({split})",
+            "http-request allow unless { var(txn.total) -m found }",
+            *_pins(config, split, matches),
+            *_key(config),
+            *_bucket(split),
+            *_edges(config, split),
+            f'http-after-response add-header set-cookie "{config.cookie}={_COOKIE}" '
+            "if { var(txn.fresh) -m found }",
+            "use_backend %[var(txn.to)] if { var(txn.to) -m found }",
+        ],
+    )
+
+
+def _pins(config: HaproxyConfig, split: str, matches: str) -> list[str]:
+    """Return the rules that send named units and matching requests to the canary."""
+    pins, also = "{ var(txn.pins) -m found }", "{ var(txn.matches) -m found }"
+    lines = [
+        f"http-request set-var(txn.pins) str(pins),map({split})",
+        f"http-request set-var(txn.matches) str(matches),map({split})",
+    ]
+    canary = f"http-request set-var(txn.pinned) str(canary),map({split}) if"
+    for kind, header in (("u", config.user_header), ("w", config.workflow_header)):
+        lines += [
+            f"http-request set-var(txn.{kind}) req.fhdr({header}),hex if {pins}",
+            f"{canary} {pins} {{ str({kind}.),concat(,txn.{kind}),map({split}) -m found }}",
+        ]
+    pinned = "if { var(txn.pinned) -m found }"
+    return [
+        *lines,
+        f"{canary} {also} {{ req.hdrs,map_reg({matches}) -m found }}",
+        f"http-request set-var(txn.to) var(txn.pinned) {pinned}",
+        f"http-request allow {pinned}",
+        "http-request allow unless { var(txn.total),add(0) gt 0 }",
+    ]
+
+
+def _key(config: HaproxyConfig) -> list[str]:
+    """Return the rules that find the unit: the first key present, else the cookie's, else a new one."""
+    without = "unless { var(txn.key) -m len gt 0 }"
+    headers = (config.workflow_header, config.session_header, config.user_header)
+    sources = [*(f"req.fhdr({h})" for h in headers), f"req.cook({config.cookie})"]
+    lines = [f"http-request set-var(txn.key) {source} {without}" for source in sources]
+    return [
+        *lines,
+        f"http-request set-var(txn.fresh) uuid() {without}",
+        f"http-request set-var(txn.key) var(txn.fresh) {without}",
+    ]
+
+
+def _bucket(split: str) -> list[str]:
+    """Return the rules that compute ``core.bucketing.bucket_of``."""
+    return [
+        f"http-request set-var(txn.hash) str(salt),map({split}),concat(,txn.key),xxh64(0)",
+        f"http-request set-var(txn.bucket) var(txn.hash),mod({BUCKETS})",
+        # The hash's sign, not the remainder's: a negative hash may have the remainder 0.
+        f"http-request set-var(txn.bucket) var(txn.bucket),add({_UNSIGNED}),mod({BUCKETS}) "
+        "if { var(txn.hash) -m int lt 0 }",
+    ]
+
+
+def _edges(config: HaproxyConfig, split: str) -> list[str]:
+    """Return the rules that find the first candidate whose upper edge is above the bucket."""
+    lines = ["http-request allow if { var(txn.bucket),sub(txn.total) ge 0 }"]
+    for n in range(1, config.max_versions):
+        lines += [
+            f"http-request set-var(txn.at) str(to.{n}),map({split}) "
+            f"if {{ str(edge.{n}),map({split}),sub(txn.bucket) gt 0 }}",
+            "http-request set-var(txn.to) var(txn.at) if { var(txn.at) -m found }",
+            "http-request allow if { var(txn.at) -m found }",
+        ]
+    return lines
