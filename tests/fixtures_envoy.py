@@ -35,6 +35,18 @@ class EnvoyEdge(Edge):
             self.process.wait(10)
             self.process = None
 
+    async def change_by_hand(self, bp: int) -> None:
+        """Rewrite the file of routes, as an editor would."""
+        path = self.folder / "rds.json"
+        document = json.loads(path.read_text())
+        document["version_info"] = "by-hand"
+        for route in document["resources"][0]["virtual_hosts"][0]["routes"]:
+            one, two = route["route"]["weighted_clusters"]["clusters"]
+            one["weight"], two["weight"] = bp, 10_000 - bp
+        fresh = self.folder / "by-hand"
+        fresh.write_text(json.dumps(document))
+        fresh.replace(path)
+
 
 @pytest.fixture
 async def edge(tmp_path):

@@ -89,6 +89,22 @@ class Prometheus:
         config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": jobs}
         (self.folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
 
+    def scrape(self, job: Mapping[str, object]) -> None:
+        """Write a configuration of this job alone, as a driver renders it; promtool has to like it."""
+        path = self.folder / "prometheus.yml"
+        path.write_text(
+            json.dumps(
+                {"global": {"scrape_interval": "300ms", "scrape_timeout": "300ms"}, "scrape_configs": [job]}
+            )
+        )
+        checked = subprocess.run(
+            [program("promtool", INSTALL), "check", "config", str(path)],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
     def backfill(self, lines: Mapping[str, Sequence[tuple[float, float | str]]]) -> None:
         """Add history, written by Prometheus' own tool; it is served after the next start."""
         name = "".join(f"# TYPE {n} gauge\n{_samples(lines, n)}" for n in sorted({_name(x) for x in lines}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from serinus.cli import backtest, judge, manage, operate, policy, rollout, simulate
+from serinus.cli import backtest, drivers, judge, manage, operate, policy, rollout, simulate
 
 __all__ = ["app", "run"]
 
@@ -27,6 +27,7 @@ for name, command in (
     ("dashboard", manage.dashboard),
     ("judge", judge.judge),
     ("backtest", backtest.backtest),
+    ("drivers", drivers.drivers),
     ("version", operate.version),
 ):
     app.command(name)(command)
@@ -36,6 +37,7 @@ app.add_typer(manage.tokens, name="token")
 app.add_typer(policy.policies, name="policy")
 app.add_typer(operate.notify, name="notify")
 app.add_typer(operate.proxy, name="proxy")
+operate.proxy.command("prometheus")(drivers.prometheus)
 
 
 def run() -> None:

@@ -10,7 +10,7 @@ from serinus.control import views
 from serinus.control.context import Context, new_id
 from serinus.control.evidence import gather
 from serinus.control.record import write_decision, write_event
-from serinus.control.traffic import TrafficPool
+from serinus.control.traffic import TrafficPool, desired_split
 from serinus.control.unit import Answer, Call, execute
 from serinus.core.codec import from_json
 from serinus.core.decision import Decision
@@ -23,6 +23,7 @@ from serinus.core.model import (
     Deployment,
     Service,
     ServiceKind,
+    Status,
     TargetFilter,
     parse_percentage,
 )
@@ -253,13 +254,8 @@ class Commands:
                 field="stable_version",
                 next_step="Set `stable_version` on the service first.",
             )
-        driver = self._traffic.of(service)
-        if target and Capability.TARGET_FILTER not in driver.capabilities:
-            raise InvalidInput(
-                f"The driver {service.driver} cannot pin named users.",
-                field="canary_target_filter",
-                next_step="Start with a percentage instead.",
-            )
+        running = replace(d, status=Status.CANARY, target_filter=target or TargetFilter())
+        self._traffic.ensure_able(service, desired_split(service, running))
         if service.driver != "in-process":
             missing = [v for v in (service.stable_version, d.version) if not service.upstreams.get(v)]
             if missing:

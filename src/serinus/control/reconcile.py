@@ -103,7 +103,7 @@ class Reconciler:
                     drift = _drift(carried)
                 carried = await driver.apply(desired)
             counters = await driver.statistics(desired)
-        except TrafficError as error:
+        except (TrafficError, InvalidInput) as error:
             carried, counters = _broken(str(error)), ()
         if carried.acknowledged:
             self._settled[desired.service_id] = desired

@@ -9,6 +9,7 @@ from typing import Any
 from serinus.core.breaker import OPEN
 from serinus.core.errors import InvalidInput, Unavailable
 from serinus.core.model import Deployment, Service, Status, TargetFilter, Upstream
+from serinus.ports.needs import ensure_able
 from serinus.ports.traffic import Capability, DesiredSplit, TrafficDriver, TrafficError
 
 __all__ = ["DriverFactory", "TrafficPool", "desired_split"]
@@ -20,9 +21,14 @@ DriverFactory = Callable[[Mapping[str, Any]], TrafficDriver]
 class TrafficPool:
     """One driver object per driver name and settings, made on first use."""
 
-    def __init__(self, factories: Mapping[str, DriverFactory]) -> None:
-        """Keep the factories by catalogue name."""
+    def __init__(
+        self,
+        factories: Mapping[str, DriverFactory],
+        capabilities: Callable[[], Mapping[str, frozenset[Capability]]] = dict,
+    ) -> None:
+        """Keep the factories by catalogue name, and what tells what each of them can do."""
         self._factories = dict(factories)
+        self._capabilities = capabilities
         self._made: dict[tuple[str, str], TrafficDriver] = {}
 
     @property
@@ -53,6 +59,14 @@ class TrafficPool:
     def can(self, service: Service, capability: Capability) -> bool:
         """Tell whether the service's driver can do this."""
         return capability in self.of(service).capabilities
+
+    def ensure_able(self, service: Service, desired: DesiredSplit) -> None:
+        """Refuse a split that the service's driver cannot carry, before anything moves.
+
+        Raises:
+            CannotCarry: With what is missing, and which drivers could.
+        """
+        ensure_able(service.driver, self.of(service).capabilities, desired, self._capabilities)
 
     async def close(self) -> None:
         """Close every driver."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["METRICS", "NOTIFIERS", "TRAFFIC", "load"]
+from serinus.ports.needs import ensure_able
+from serinus.ports.traffic import Capability, DesiredSplit
+
+__all__ = ["METRICS", "NOTIFIERS", "TRAFFIC", "capabilities", "ensure_carried_by", "load"]
 
 #: Traffic drivers: name → "module:class".
 TRAFFIC = {
@@ -32,3 +35,17 @@ def load(target: str) -> Any:
     """Import and return what ``module:name`` names."""
     module, _, name = target.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def capabilities() -> dict[str, frozenset[Capability]]:
+    """Return what each traffic driver can do, by name."""
+    return {name: load(target).capabilities for name, target in TRAFFIC.items()}
+
+
+def ensure_carried_by(driver: str, desired: DesiredSplit) -> None:
+    """Refuse a split that this driver cannot carry: the first line of every driver's ``apply``.
+
+    Raises:
+        CannotCarry: With what is missing, and which drivers could.
+    """
+    ensure_able(driver, load(TRAFFIC[driver]).capabilities, desired, capabilities)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from serinus.core.analysis.queries import Query
 from serinus.core.model import Upstream
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Finding",
     "InstanceState",
     "Match",
+    "Scraped",
     "Share",
     "TrafficDriver",
     "TrafficError",
@@ -185,4 +187,30 @@ class TrafficDriver(Protocol):
 
     async def close(self) -> None:
         """Release connections."""
+        ...
+
+
+@runtime_checkable
+class Scraped(Protocol):
+    """A driver whose proxies Prometheus can scrape: it renders what an operator would have to find out."""
+
+    def scrape_config(self) -> Mapping[str, Any]:
+        """Return one entry of Prometheus' ``scrape_configs`` that reads every instance."""
+        ...
+
+    def queries(
+        self, desired: DesiredSplit, *, source: str = "", window_seconds: float = 300
+    ) -> Mapping[str, Query]:
+        """Return the PromQL of each check, for stable and, with a canary, for the canary.
+
+        ``requests`` counts what was sent in the window, ``error rate`` is a fraction of it, and, where
+        the driver has ``Capability.LATENCY``, ``p95 latency`` is in milliseconds: the names and units
+        of a policy's checks. As in ``Counters``, a failed canary answer is an error of the canary even
+        when a retry on stable saved the client.
+
+        Args:
+            desired: Which versions are stable and canary.
+            source: The policy's name of the Prometheus that is asked.
+            window_seconds: How far back each query looks.
+        """
         ...

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from serinus.core.errors import InvalidInput
+from serinus.drivers.catalog import ensure_carried_by
 from serinus.ports.traffic import Capability, Carried, Counters, DesiredSplit, Finding
 
 __all__ = ["InProcessDriver"]
@@ -35,6 +36,7 @@ class InProcessDriver:
 
     async def apply(self, desired: DesiredSplit) -> Carried:
         """Nothing to push: the snapshot is the split."""
+        ensure_carried_by("in-process", desired)
         return await self.read(desired)
 
     async def read(self, desired: DesiredSplit) -> Carried:  # noqa: ARG002

@@ -16,7 +16,8 @@ __all__ = ["Admin", "ClusterCounters", "Unreachable", "addresses_of"]
 #: An admin interface on the same host answers in milliseconds.
 TIMEOUT_SECONDS = 2.0
 #: Statistics whose name ends like this, as the admin interface filters them.
-_LATENCY = r"cluster\..*\.upstream_rq_time$"
+_COUNTED = r"cluster\..*\.(upstream_rq_time|upstream_cx_protocol_error)$"
+_TIME, _BROKEN_OFF = "envoy_cluster_upstream_rq_time_", "envoy_cluster_upstream_cx_protocol_error{"
 
 
 class Unreachable(Exception):
@@ -48,41 +49,50 @@ class Admin:
 
     async def server_info(self) -> dict[str, Any]:
         """Return version, state and uptime."""
-        return dict((await self._get("/server_info")).json())
+        return dict((await self._ask("/server_info")).json())
 
     async def routes(self) -> tuple[dict[str, Any] | None, str]:
         """Return the route configuration that is in force, and why a newer one was refused."""
-        dump = (await self._get("/config_dump?resource=dynamic_route_configs")).json()
+        dump = (await self._ask("/config_dump?resource=dynamic_route_configs")).json()
         for entry in dump.get("configs", []):
             config = entry.get("route_config", {})
             if config.get("name") == ROUTE_CONFIG:
                 return config, str(entry.get("error_state", {}).get("details", ""))
-        refused = (await self._get("/config_dump")).text if not dump.get("configs") else ""
+        refused = (await self._ask("/config_dump")).text if not dump.get("configs") else ""
         return None, "its routes were refused" if "update_rejected" in refused else ""
 
     async def addresses(self) -> dict[str, list[str]]:
         """Return the addresses of every active cluster by name."""
-        dump = (await self._get("/config_dump?resource=dynamic_active_clusters")).json()
+        dump = (await self._ask("/config_dump?resource=dynamic_active_clusters")).json()
         return {e["cluster"]["name"]: addresses_of(e["cluster"]) for e in dump.get("configs", [])}
 
     async def counters(self, names: Mapping[str, str]) -> dict[str, ClusterCounters]:
         """Return counters by version for ``{cluster name: version}``; failover clusters only have latency.
 
         Counted per host and try: a failed canary answer that was repeated on stable is an error of
-        the canary here, though no client saw it.
+        the canary here, though no client saw it. An answer that broke off in the middle succeeded for
+        Envoy, which only looks at its head; it is an error here.
         """
-        hosts = (await self._get("/clusters?format=json")).json()
+        hosts = (await self._ask("/clusters?format=json")).json()
         made: dict[str, ClusterCounters] = {version: ClusterCounters() for version in names.values()}
         for status in hosts.get("cluster_statuses", []):
             if status["name"] in names and status.get("host_statuses"):
                 made[names[status["name"]]] = _of_hosts(status.get("host_statuses", []))
-        text = (await self._get(f"/stats/prometheus?filter={_LATENCY}")).text
-        _add_latency(made, names, text)
+        for line in (await self._ask(f"/stats/prometheus?filter={_COUNTED}")).text.splitlines():
+            if line.startswith((_TIME, _BROKEN_OFF)):
+                _add(made, names, line)
+        for counters in made.values():
+            # What is no HTTP at all is an error of both kinds.
+            counters.errors = min(counters.errors, counters.requests)
         return made
 
-    async def _get(self, path: str) -> httpx.Response:
+    async def reopen_logs(self) -> None:
+        """Let it write its logs to new files, after the old ones were moved."""
+        await self._ask("/reopen_logs", method="POST")
+
+    async def _ask(self, path: str, *, method: str = "GET") -> httpx.Response:
         try:
-            answer = await self._client.get(path)
+            answer = await self._client.request(method, path)
             answer.raise_for_status()
         except (httpx.HTTPError, OSError) as error:
             raise Unreachable(f"does not answer at {self.url}") from error
@@ -112,21 +122,18 @@ def _of_hosts(hosts: list[dict[str, Any]]) -> ClusterCounters:
     return counters
 
 
-def _add_latency(made: Mapping[str, ClusterCounters], names: Mapping[str, str], text: str) -> None:
-    for line in text.splitlines():
-        if not line.startswith("envoy_cluster_upstream_rq_time_"):
-            continue
-        head, _, value = line.rpartition(" ")
-        labels = dict(
-            part.split("=", 1) for part in head.partition("{")[2].rstrip("}").split(",") if "=" in part
-        )
-        version = names.get(labels.get("envoy_cluster_name", "").strip('"'))
-        counters = made.get(version or "")
-        if counters is None:
-            continue
-        if head.startswith("envoy_cluster_upstream_rq_time_sum"):
-            counters.total_ms += float(value)
-        elif "le" in labels:
-            edge = labels["le"].strip('"')
-            at = inf if edge == "+Inf" else float(edge)
-            counters.buckets[at] = counters.buckets.get(at, 0) + int(float(value))
+def _add(made: Mapping[str, ClusterCounters], names: Mapping[str, str], line: str) -> None:
+    """Add one line of the Prometheus text to the version that it counts for."""
+    head, _, value = line.rpartition(" ")
+    labels = dict(part.split("=", 1) for part in head.partition("{")[2].rstrip("}").split(",") if "=" in part)
+    counters = made.get(names.get(labels.get("envoy_cluster_name", "").strip('"'), ""))
+    if counters is None:
+        return
+    if head.startswith(_BROKEN_OFF):
+        counters.errors += int(float(value))
+    elif head.startswith(f"{_TIME}sum"):
+        counters.total_ms += float(value)
+    elif "le" in labels:
+        edge = labels["le"].strip('"')
+        at = inf if edge == "+Inf" else float(edge)
+        counters.buckets[at] = counters.buckets.get(at, 0) + int(float(value))

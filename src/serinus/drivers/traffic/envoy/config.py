@@ -12,11 +12,24 @@ from urllib.parse import urlsplit
 from serinus.core.codec import from_json
 from serinus.core.errors import InvalidInput
 
-__all__ = ["CDS_FILE", "RDS_FILE", "ROUTE_CONFIG", "EnvoyConfig", "Instance", "bootstrap", "split_address"]
+__all__ = [
+    "CDS_FILE",
+    "FAILOVER",
+    "RDS_FILE",
+    "ROUTE_CONFIG",
+    "EnvoyConfig",
+    "Instance",
+    "bootstrap",
+    "canary_log",
+    "split_address",
+]
 
 #: Files in an instance's folder that Envoy watches.
 CDS_FILE, RDS_FILE = "cds.json", "rds.json"
 ROUTE_CONFIG = "serinus"
+#: How the name of every candidate's cluster ends: the version, and stable where it fails.
+FAILOVER = "_or_stable"
+_EXTENSIONS = "type.googleapis.com/envoy.extensions"
 _HEADER = re.compile(r"[a-z0-9-]{1,100}")
 
 
@@ -48,6 +61,10 @@ class EnvoyConfig:
     #: The breaker in the proxy: failures in a row, and how long the canary is out.
     breaker_failures: int = 5
     breaker_seconds: float = 60.0
+    #: A file of its own for requests of the canary, one JSON object a line, in ``config_dir`` unless
+    #: the path is absolute; empty: none. At this size, in megabytes, it is moved to ``….1``.
+    canary_log: str = "canary.log"
+    canary_log_megabytes: float = 64.0
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> EnvoyConfig:
@@ -69,7 +86,13 @@ class EnvoyConfig:
         for name in ("workflow_header", "session_header", "user_header", "cookie"):
             if not _HEADER.fullmatch(getattr(config, name).replace("_", "-")):
                 raise _wrong(name, "is no header name", "Use lower-case letters, digits and dashes.")
-        for name in ("timeout_seconds", "try_seconds", "breaker_failures", "breaker_seconds"):
+        for name in (
+            "timeout_seconds",
+            "try_seconds",
+            "breaker_failures",
+            "breaker_seconds",
+            "canary_log_megabytes",
+        ):
             if getattr(config, name) <= 0:
                 raise _wrong(name, "must be above 0", "Leave it out for the default.")
         return config
@@ -109,21 +132,26 @@ def bootstrap(config: EnvoyConfig, instance: Instance) -> dict[str, Any]:
                 {"match": {"suffix": "upstream_rq_time"}, "buckets": _latency_edges()}
             ]
         },
+        "layered_runtime": {"layers": [{"name": "patterns", "static_layer": _PATTERNS}]},
         "dynamic_resources": {"cds_config": _watched(instance.config_dir, CDS_FILE)},
         "static_resources": {
             "listeners": [
                 {
                     "name": "serinus",
                     "address": _socket(host, port),
-                    "filter_chains": [{"filters": [_connection_manager(instance)]}],
+                    "filter_chains": [{"filters": [_connection_manager(config, instance)]}],
                 }
             ]
         },
     }
 
 
-def _connection_manager(instance: Instance) -> dict[str, Any]:
-    extensions = "type.googleapis.com/envoy.extensions"
+#: Pinned units are patterns of many alternatives; Envoy's own bound is 100 instructions.
+_PATTERNS = {"re2": {"max_program_size": {"error_level": 50_000, "warn_level": 50_000}}}
+
+
+def _connection_manager(config: EnvoyConfig, instance: Instance) -> dict[str, Any]:
+    extensions = _EXTENSIONS
     return {
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": {
@@ -131,6 +159,7 @@ def _connection_manager(instance: Instance) -> dict[str, Any]:
             "stat_prefix": "serinus",
             "use_remote_address": True,
             "generate_request_id": True,
+            "access_log": _canary_log(config, instance),
             "rds": {
                 "route_config_name": ROUTE_CONFIG,
                 "config_source": _watched(instance.config_dir, RDS_FILE),
@@ -143,6 +172,53 @@ def _connection_manager(instance: Instance) -> dict[str, Any]:
             ],
         },
     }
+
+
+def canary_log(config: EnvoyConfig, instance: Instance) -> Path | None:
+    """Return where an instance writes the canary's requests; ``None``: nowhere."""
+    return Path(instance.config_dir, config.canary_log) if config.canary_log else None
+
+
+def _canary_log(config: EnvoyConfig, instance: Instance) -> list[dict[str, Any]]:
+    """Return the log of every request that was sent to a candidate, whoever answered it in the end.
+
+    Neither queries nor keys nor cookies are in it: they may be secret.
+    """
+    path = canary_log(config, instance)
+    if path is None:
+        return []
+    expression = {
+        "@type": f"{_EXTENSIONS}.access_loggers.filters.cel.v3.ExpressionFilter",
+        "expression": f"xds.cluster_name.endsWith('{FAILOVER}')",
+    }
+    sent_to_candidate = {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": expression}
+    return [
+        {
+            "name": "envoy.access_loggers.file",
+            "filter": {"extension_filter": sent_to_candidate},
+            "typed_config": {
+                "@type": f"{_EXTENSIONS}.access_loggers.file.v3.FileAccessLog",
+                "path": str(path),
+                "log_format": {"json_format": _LOGGED},
+            },
+        }
+    ]
+
+
+#: ``cluster`` names the version that was asked first, ``version`` the one that has answered.
+_LOGGED = {
+    "time": "%START_TIME%",
+    "method": "%REQ(:method)%",
+    "path": "%PATH(NQ)%",
+    "status": "%RESPONSE_CODE%",
+    "why": "%RESPONSE_CODE_DETAILS%",
+    "flags": "%RESPONSE_FLAGS%",
+    "cluster": "%UPSTREAM_CLUSTER%",
+    "version": "%UPSTREAM_METADATA(serinus:version)%",
+    "tries": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "duration_ms": "%DURATION%",
+    "request_id": "%REQ(x-request-id)%",
+}
 
 
 def _watched(folder: str, file: str) -> dict[str, Any]:

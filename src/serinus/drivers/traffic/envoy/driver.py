@@ -8,14 +8,18 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from serinus.core.bucketing import BUCKETS
+from serinus.core.analysis.queries import Query
+from serinus.drivers.catalog import ensure_carried_by
+from serinus.drivers.traffic.envoy import prometheus
 from serinus.drivers.traffic.envoy.admin import Admin, Unreachable, addresses_of
-from serinus.drivers.traffic.envoy.config import CDS_FILE, RDS_FILE, EnvoyConfig, Instance
-from serinus.drivers.traffic.envoy.routes import cluster_name, clusters, document, failover_name, routes
+from serinus.drivers.traffic.envoy.clusters import clusters, document, versions
+from serinus.drivers.traffic.envoy.config import CDS_FILE, RDS_FILE, EnvoyConfig, Instance, canary_log
+from serinus.drivers.traffic.envoy.routes import carried_share, essence, routes
 from serinus.ports.traffic import (
     Capability,
     Carried,
@@ -44,6 +48,9 @@ class EnvoyDriver:
         {
             Capability.STICKY,
             Capability.TARGET_FILTER,
+            Capability.MATCH,
+            Capability.VERSIONS,
+            Capability.MIRROR,
             Capability.STATISTICS,
             Capability.LATENCY,
             Capability.FAILOVER,
@@ -72,6 +79,7 @@ class EnvoyDriver:
 
     async def apply(self, desired: DesiredSplit) -> Carried:
         """Make every instance carry ``desired``, and read back what they carry."""
+        ensure_carried_by("envoy", desired)
         wanted = routes(self._config, desired)
         made = clusters(self._config, desired)
         states = await asyncio.gather(
@@ -152,26 +160,27 @@ class EnvoyDriver:
         if carried is None:
             why = refused or "it has no routes yet"
             return InstanceState(name=instance.name, ok=False, carried_bp=-1, problem=why)
-        share = _share(carried, desired)
+        share = carried_share(carried, desired)
         if not _known(made, known):
             return InstanceState(name=instance.name, ok=False, carried_bp=share, problem=_OTHER_ADDRESSES)
-        if _essence(carried) == _essence(wanted):
+        if essence(carried) == essence(wanted):
             return InstanceState(name=instance.name, ok=True, carried_bp=share)
         problem = f"Envoy refused the change: {refused[:300]}" if refused else "it carries another split"
         return InstanceState(name=instance.name, ok=False, carried_bp=share, problem=problem)
 
     async def statistics(self, desired: DesiredSplit) -> tuple[Counters, ...]:
-        """Return cumulative counters per instance and version."""
-        names = {cluster_name(desired.stable.version): desired.stable.version}
-        if desired.canary:
-            names[cluster_name(desired.canary.version)] = desired.canary.version
-            names[failover_name(desired.canary.version)] = desired.canary.version
+        """Return cumulative counters per instance and version.
+
+        Asked as long as a canary has traffic, so this is also where its log is kept from growing on.
+        """
+        names = versions(desired)
         listed = await asyncio.gather(*(self._counters(i, names) for i in self._config.instances))
         return tuple(counters for some in listed for counters in some)
 
     async def _counters(self, instance: Instance, names: Mapping[str, str]) -> list[Counters]:
         try:
             found = await self._admins[instance.name].counters(names)
+            await self._bound_log(instance)
         except Unreachable:
             return []
         return [
@@ -186,6 +195,25 @@ class EnvoyDriver:
             )
             for version, c in found.items()
         ]
+
+    async def _bound_log(self, instance: Instance) -> None:
+        """Move the canary's log aside when it is full; with the one before, two exist at most."""
+        path = canary_log(self._config, instance)
+        if path is None or not path.exists() or path.stat().st_size < self._config.canary_log_megabytes * 1e6:
+            return
+        with suppress(FileNotFoundError):  # another replica of the control plane was quicker
+            path.replace(f"{path}.1")
+        await self._admins[instance.name].reopen_logs()
+
+    def scrape_config(self) -> Mapping[str, Any]:
+        """Return the entry of Prometheus' ``scrape_configs`` that reads every instance."""
+        return prometheus.scrape_config(self._config)
+
+    def queries(
+        self, desired: DesiredSplit, *, source: str = "", window_seconds: float = 300
+    ) -> Mapping[str, Query]:
+        """Return the PromQL of each check, for stable and the canary."""
+        return prometheus.queries(self._config, desired, source, window_seconds)
 
     async def check(self) -> tuple[Finding, ...]:
         """Look every instance over."""
@@ -241,38 +269,6 @@ def _with_known(made: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]
     except (OSError, ValueError, KeyError):
         return made  # no file yet, or one that somebody has broken: ours takes its place
     return made + [cluster for cluster in before if cluster.get("name") not in names]
-
-
-def _essence(config: Mapping[str, Any]) -> Any:
-    """Return what decides where requests go, without Envoy's own additions and orderings."""
-
-    def route(given: Mapping[str, Any]) -> Any:
-        action = given.get("route", {})
-        weighted = [
-            (c["name"], c.get("weight", 0)) for c in action.get("weighted_clusters", {}).get("clusters", [])
-        ]
-        keys = [
-            (h["header"]["header_name"], h["header"].get("regex_rewrite", {}).get("substitution"))
-            for h in action.get("hash_policy", [])
-            if "header" in h
-        ]
-        match = json.dumps(given.get("match", {}).get("headers", []), sort_keys=True)
-        return (match, action.get("cluster"), weighted, keys, action.get("retry_policy", {}).get("retry_on"))
-
-    return [route(r) for host in config.get("virtual_hosts", []) for r in host.get("routes", [])]
-
-
-def _share(config: Mapping[str, Any], desired: DesiredSplit) -> int:
-    """Return the canary's share in the last, general route."""
-    listed = [r for host in config.get("virtual_hosts", []) for r in host.get("routes", [])]
-    if not listed:
-        return 0
-    action = listed[-1].get("route", {})
-    weighted = action.get("weighted_clusters", {}).get("clusters", [])
-    if weighted:
-        return int(weighted[0].get("weight", 0))
-    stable = cluster_name(desired.stable.version)
-    return 0 if action.get("cluster") == stable else BUCKETS
 
 
 def _version(text: str) -> tuple[int, ...]:
