@@ -43,6 +43,10 @@ class HaproxyEdge(Edge):
             self.process.wait(10)
             self.process = None
 
+    async def change_by_hand(self, bp: int) -> None:
+        """Set the canary's edge through the runtime API, as an operator would."""
+        await self.say(f"set map {self.folder}/split.map edge.1 {bp}")
+
     async def say(self, command: str) -> str:
         """Run a command of the runtime API by hand."""
         reader, writer = await asyncio.open_unix_connection(self.socket)

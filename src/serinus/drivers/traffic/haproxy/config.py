@@ -56,7 +56,7 @@ class HaproxyConfig:
     health_path: str = ""
     health_seconds: float = 2.0
     #: Where canary requests are logged, as HAProxy's ``log`` takes it: stdout, fd@3, 127.0.0.1:514, …
-    canary_log: str = "stdout"
+    canary_log_target: str = "stdout"
     #: Room for versions and for addresses of each: HAProxy has to be started with it.
     max_versions: int = 6
     max_addresses: int = 8
@@ -85,8 +85,8 @@ class HaproxyConfig:
             raise _wrong("health_path", "is no path", "Like /health.")
         if config.health_seconds <= 0:
             raise _wrong("health_seconds", "must be above 0", "Leave it out for the default.")
-        if not _WORD.fullmatch(config.canary_log):
-            raise _wrong("canary_log", "is no log target", "Like stdout, fd@3 or 127.0.0.1:514.")
+        if not _WORD.fullmatch(config.canary_log_target):
+            raise _wrong("canary_log_target", "is no log target", "Like stdout, fd@3 or 127.0.0.1:514.")
         if not 2 <= config.max_versions <= 32:
             raise _wrong("max_versions", "must be 2 to 32", "Leave it out for 6.")
         if not 1 <= config.max_addresses <= 100:

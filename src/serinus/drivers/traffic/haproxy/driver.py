@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from serinus.core.analysis.queries import Query
+from serinus.drivers.catalog import ensure_carried_by
 from serinus.drivers.traffic.haproxy import doctor
 from serinus.drivers.traffic.haproxy.addresses import resolve
 from serinus.drivers.traffic.haproxy.config import HaproxyConfig, Instance
 from serinus.drivers.traffic.haproxy.exposition import BREAKER_TABLE
 from serinus.drivers.traffic.haproxy.files import read_map, write_all
 from serinus.drivers.traffic.haproxy.latency import LATENCY_TABLE
+from serinus.drivers.traffic.haproxy.prometheus import queries, scrape_config
 from serinus.drivers.traffic.haproxy.runtime import Refused, Runtime, Server, Unreachable
 from serinus.drivers.traffic.haproxy.slots import MATCHES_FILE, SPLIT_FILE, Plan, carried_share, plan
 from serinus.drivers.traffic.haproxy.statistics import aborts_so_far, counters
@@ -82,6 +85,7 @@ class HaproxyDriver:
 
     async def apply(self, desired: DesiredSplit) -> Carried:
         """Make every instance carry ``desired``, and read back what they carry."""
+        ensure_carried_by("haproxy", desired)
         resolved = await resolve(desired)
         states = await asyncio.gather(*(self._apply(i, desired, resolved) for i in self._config.instances))
         return Carried(instances=tuple(states))
@@ -211,6 +215,20 @@ class HaproxyDriver:
             *(doctor.check(self._config, i, self._runtimes[i.name]) for i in self._config.instances)
         )
         return tuple(finding for some in listed for finding in some)
+
+    def scrape_config(self) -> dict[str, Any]:
+        """Return one entry of Prometheus' ``scrape_configs``.
+
+        Raises:
+            InvalidInput: The settings have no ``metrics_listen``.
+        """
+        return scrape_config(self._config)
+
+    def queries(
+        self, desired: DesiredSplit, *, source: str = "", window_seconds: float = 300
+    ) -> dict[str, Query]:
+        """Return the PromQL of each check."""
+        return queries(self._config, desired, source, window_seconds)
 
 
 def _differs(made: Plan, seen: _Seen) -> bool:

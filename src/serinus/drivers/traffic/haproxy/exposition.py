@@ -28,10 +28,12 @@ PAGE_FILE = "metrics.page"
 REQUESTS_TOTAL = "serinus_edge_requests_total"
 ERRORS_TOTAL = "serinus_edge_errors_total"
 DURATION = "serinus_edge_request_duration_seconds"
+_NO_VERSION = r"# no version here\n"
 
 
 def listener(config: HaproxyConfig, split: str, page_file: str) -> str:
     """Return the listener that Prometheus scrapes."""
+    unknown = "unless { var(txn.key) -m found }"
     lines = [
         f"bind {config.metrics_listen}",
         "http-request use-service prometheus-exporter if { path /metrics }",
@@ -39,8 +41,7 @@ def listener(config: HaproxyConfig, split: str, page_file: str) -> str:
         "http-request set-var(txn.slot) path,field(3,/)",
         f"http-request set-var(txn.key) str(key.),concat(,txn.slot),map({split})",
         # A slot without a version: an empty page, not an error.
-        "http-request return status 200 content-type text/plain string '# no version here\\n' "
-        "unless { var(txn.key) -m found }",
+        f"http-request return status 200 content-type text/plain string '{_NO_VERSION}' {unknown}",
         "http-request set-var(txn.n0) int(0)",
         *(
             f"http-request set-var(txn.n{n}) var(txn.key),concat(|{edge}),table_gpc0({LATENCY_TABLE}),"

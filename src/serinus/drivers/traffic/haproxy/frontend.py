@@ -1,7 +1,7 @@
 """The rules that find, for each request, which backend answers it.
 
-Whatever is common ends early (``allow`` ends a section's rules): without a canary after three rules, on stable
-before any look-up of edges.
+Whatever is common ends early (``allow`` ends a section's rules): without a canary after three rules, on
+stable before any look-up of edges.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ _COOKIE = "%[var(txn.fresh)]; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax"
 
 def frontend(config: HaproxyConfig, split: str, matches: str) -> str:
     """Return the frontend. ``split`` and ``matches`` are the maps' paths."""
+    fresh = "if { var(txn.fresh) -m found }"
     return section(
         "frontend serinus",
         [
             f"bind {config.listen}",
-            f"log {config.canary_log} format raw local0 info",
+            f"log {config.canary_log_target} format raw local0 info",
             f"log-format '{_LOG}'",
             f"http-request set-var(txn.to) str(stable),map({split})",
             f"http-request set-var(txn.total) str(total),map({split})",
@@ -35,8 +36,7 @@ def frontend(config: HaproxyConfig, split: str, matches: str) -> str:
             *_key(config),
             *_bucket(split),
             *_edges(config, split),
-            f'http-after-response add-header set-cookie "{config.cookie}={_COOKIE}" '
-            "if { var(txn.fresh) -m found }",
+            f'http-after-response add-header set-cookie "{config.cookie}={_COOKIE}" {fresh}',
             "use_backend %[var(txn.to)] if { var(txn.to) -m found }",
         ],
     )
@@ -80,12 +80,12 @@ def _key(config: HaproxyConfig) -> list[str]:
 
 def _bucket(split: str) -> list[str]:
     """Return the rules that compute ``core.bucketing.bucket_of``."""
+    negative = "if { var(txn.hash) -m int lt 0 }"
     return [
         f"http-request set-var(txn.hash) str(salt),map({split}),concat(,txn.key),xxh64(0)",
         f"http-request set-var(txn.bucket) var(txn.hash),mod({BUCKETS})",
         # The hash's sign, not the remainder's: a negative hash may have the remainder 0.
-        f"http-request set-var(txn.bucket) var(txn.bucket),add({_UNSIGNED}),mod({BUCKETS}) "
-        "if { var(txn.hash) -m int lt 0 }",
+        f"http-request set-var(txn.bucket) var(txn.bucket),add({_UNSIGNED}),mod({BUCKETS}) {negative}",
     ]
 
 
@@ -93,9 +93,9 @@ def _edges(config: HaproxyConfig, split: str) -> list[str]:
     """Return the rules that find the first candidate whose upper edge is above the bucket."""
     lines = ["http-request allow if { var(txn.bucket),sub(txn.total) ge 0 }"]
     for n in range(1, config.max_versions):
+        below = f"{{ str(edge.{n}),map({split}),sub(txn.bucket) gt 0 }}"
         lines += [
-            f"http-request set-var(txn.at) str(to.{n}),map({split}) "
-            f"if {{ str(edge.{n}),map({split}),sub(txn.bucket) gt 0 }}",
+            f"http-request set-var(txn.at) str(to.{n}),map({split}) if {below}",
             "http-request set-var(txn.to) var(txn.at) if { var(txn.at) -m found }",
             "http-request allow if { var(txn.at) -m found }",
         ]

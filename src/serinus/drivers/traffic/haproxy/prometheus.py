@@ -1,10 +1,14 @@
-"""For those who let Prometheus measure: what to scrape, and the PromQL of each check."""
+"""HAProxy for Prometheus: the job that scrapes a service's fleet, and the PromQL of each check."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from typing import Any
 
+from serinus.core.analysis.queries import Query
 from serinus.core.errors import InvalidInput
+from serinus.core.policy.promql import duration, quoted
 from serinus.drivers.traffic.haproxy.config import HaproxyConfig, split_address
 from serinus.drivers.traffic.haproxy.exposition import DURATION, ERRORS_TOTAL, REQUESTS_TOTAL
 from serinus.drivers.traffic.haproxy.slots import version_key
@@ -13,8 +17,14 @@ from serinus.ports.traffic import DesiredSplit
 __all__ = ["queries", "scrape_config"]
 
 
-def scrape_config(config: HaproxyConfig, service: str) -> list[dict[str, Any]]:
-    """Return the entries of ``scrape_configs`` for a service's HAProxies.
+def _job(config: HaproxyConfig) -> str:
+    """Return a name that no other fleet has: versions are named the same everywhere."""
+    fleet = ",".join(sorted(f"{i.name} {i.admin}" for i in config.instances)) + config.metrics_listen
+    return f"serinus-haproxy-{hashlib.sha256(fleet.encode()).hexdigest()[:8]}"
+
+
+def scrape_config(config: HaproxyConfig) -> dict[str, Any]:
+    """Return one entry of ``scrape_configs`` for all instances: a page for each slot of each.
 
     Raises:
         InvalidInput: They have no ``metrics_listen``.
@@ -25,22 +35,17 @@ def scrape_config(config: HaproxyConfig, service: str) -> list[dict[str, Any]]:
             field="driver_config.metrics_listen",
             next_step="Give `metrics_listen` an address, like 0.0.0.0:8404, and reload HAProxy.",
         )
-    targets = [_target(config, instance.admin) for instance in config.instances]
-    labels = {"service": service}
-    slots = range(1, config.max_versions + 1)
-    return [
-        {"job_name": f"haproxy-{service}", "static_configs": [{"targets": targets, "labels": labels}]},
-        {
-            "job_name": f"serinus-{service}",
-            "static_configs": [
-                {
-                    "targets": targets,
-                    "labels": {**labels, "slot": str(n), "__metrics_path__": f"/serinus/{n}"},
-                }
-                for n in slots
-            ],
-        },
-    ]
+    return {
+        "job_name": _job(config),
+        "static_configs": [
+            {
+                "targets": [_target(config, instance.admin)],
+                "labels": {"instance": instance.name, "slot": str(n), "__metrics_path__": f"/serinus/{n}"},
+            }
+            for instance in config.instances
+            for n in range(1, config.max_versions + 1)
+        ],
+    }
 
 
 def _target(config: HaproxyConfig, admin: str) -> str:
@@ -51,28 +56,34 @@ def _target(config: HaproxyConfig, admin: str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def queries(desired: DesiredSplit, window: str = "5m") -> dict[str, dict[str, str]]:
-    """Return check → side → PromQL: ``requests`` and ``error_rate`` per second, and ``p50/p95/p99_ms``.
+def queries(
+    config: HaproxyConfig, desired: DesiredSplit, source: str, window_seconds: float
+) -> dict[str, Query]:
+    """Return the PromQL of each check, from the stick tables that the driver itself reads.
 
-    Failed tries that stable saved are in the canary's error rate; answers that broke off are not.
+    Answers that broke off are in the driver's counters, but not here.
     """
-    sides = {"stable": desired.stable.version}
-    if desired.canary is not None:
-        sides["canary"] = desired.canary.version
-    made: dict[str, dict[str, str]] = {}
-    for side, version in sides.items():
-        selector = f"{{service={_quoted(desired.service)},version={_quoted(version_key(version))}}}"
-        requests = f"sum(rate({REQUESTS_TOTAL}{selector}[{window}]))"
-        errors = f"sum(rate({ERRORS_TOTAL}{selector}[{window}]))"
-        buckets = f"sum by (le) (rate({DURATION}_bucket{selector}[{window}]))"
-        made.setdefault("requests", {})[side] = requests
-        made.setdefault("error_rate", {})[side] = f"{errors} / {requests}"
-        for quantile in (50, 95, 99):
-            asked = f"1000 * histogram_quantile({quantile / 100:g}, {buckets})"
-            made.setdefault(f"p{quantile}_ms", {})[side] = asked
-    return made
 
+    def both(ask: Callable[[str], str]) -> Query:
+        canary = desired.canary
+        return Query(
+            source=source,
+            canary=ask(canary.version) if canary else "",
+            stable=ask(desired.stable.version),
+        )
 
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    def grown(counter: str, version: str) -> str:
+        labels = f"job={quoted(_job(config))},version={quoted(version_key(version))}"
+        return f"increase({counter}{{{labels}}}[{duration(window_seconds)}])"
+
+    def requests(version: str) -> str:
+        return f"sum({grown(REQUESTS_TOTAL, version)})"
+
+    def error_rate(version: str) -> str:
+        return f"sum({grown(ERRORS_TOTAL, version)}) / {requests(version)}"
+
+    def p95(version: str) -> str:
+        buckets = grown(f"{DURATION}_bucket", version)
+        return f"1000 * histogram_quantile(0.95, sum by (le) ({buckets}))"
+
+    return {"requests": both(requests), "error rate": both(error_rate), "p95 latency": both(p95)}

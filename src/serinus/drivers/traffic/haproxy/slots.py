@@ -95,9 +95,7 @@ def plan(
 
 
 def _versions(config: HaproxyConfig, desired: DesiredSplit) -> list[Upstream]:
-    """Return every version of a split once, stable first."""
-    if desired.mirror is not None and desired.mirror_bp:
-        raise TrafficError("HAProxy cannot mirror requests. Use a driver that can: Envoy or NGINX.")
+    """Return every version of a split, stable first."""
     listed = {desired.stable.version: desired.stable}
     for upstream in (desired.canary, *(share.upstream for share in desired.others)):
         if upstream is not None:
