@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,19 +60,31 @@ class HaproxyEdge(Edge):
         return said
 
 
-@pytest.fixture
-async def haproxy_edge(tmp_path):
-    """Return a running HAProxy that routes everyone to v1."""
+@asynccontextmanager
+async def haproxy_with(folder: Path, *, tcp: bool = False, **settings: Any) -> AsyncIterator[HaproxyEdge]:
+    """Run a HAProxy that routes everyone to v1, with these settings."""
     port, metrics = free_port(), free_port()
+    admin = f"127.0.0.1:{free_port()}" if tcp else str(folder / "a.sock")
     data = {
         "listen": f"127.0.0.1:{port}",
         "metrics_listen": f"127.0.0.1:{metrics}",
-        "instances": [{"name": "edge-1", "admin": str(tmp_path / "a.sock"), "config_dir": str(tmp_path)}],
+        "instances": [{"name": "edge-1", "admin": admin, "config_dir": str(folder)}],
         "try_seconds": 0.5,
+        **settings,
     }
     config = HaproxyConfig.read(data)
-    driver = HaproxyDriver(config)
-    made = HaproxyEdge(tmp_path, config, driver, Backend("v1"), Backend("v2"), port, metrics=metrics)
-    await made.begin()
-    yield made
-    await made.end()
+    made = HaproxyEdge(
+        folder, config, HaproxyDriver(config), Backend("v1"), Backend("v2"), port, metrics=metrics
+    )
+    try:
+        await made.begin()
+        yield made
+    finally:
+        await made.end()
+
+
+@pytest.fixture
+async def haproxy_edge(tmp_path):
+    """Return a running HAProxy that routes everyone to v1."""
+    async with haproxy_with(tmp_path) as made:
+        yield made

@@ -8,7 +8,7 @@ from pathlib import Path
 from serinus.drivers.traffic.haproxy.config import HaproxyConfig
 from serinus.drivers.traffic.haproxy.exposition import BREAKER_TABLE, ERRORS, FAILED_IN_A_ROW, TRIES
 from serinus.drivers.traffic.haproxy.latency import LATENCY_FILE, LATENCY_TABLE
-from serinus.drivers.traffic.haproxy.sections import milliseconds, section
+from serinus.drivers.traffic.haproxy.sections import milliseconds, repeatable, section
 from serinus.drivers.traffic.haproxy.slots import SPLIT_FILE, backend
 
 __all__ = ["failover", "plain"]
@@ -32,10 +32,6 @@ def _servers(
 def _health(config: HaproxyConfig) -> str:
     every = milliseconds(config.health_seconds)
     return f" check inter {every} fall 3 rise 2" if config.health_path else ""
-
-
-def _repeatable(config: HaproxyConfig) -> str:
-    return f"{{ method {' '.join(config.retry_methods)} }}" if config.retry_methods else "{ always_false }"
 
 
 def _begin(config: HaproxyConfig, slot: int, split: str) -> list[str]:
@@ -70,9 +66,14 @@ def plain(config: HaproxyConfig, slot: int, folder: Path, servers: Mapping[str, 
         f"backend {name}",
         [
             *_begin(config, slot, split),
+            f"http-request disable-l7-retry unless {repeatable(config)}",
+            "retry-on conn-failure empty-response",
             # HAProxy logs by frontend, not by backend: whatever is not the canary's is silent.
             "http-request set-log-level silent",
+            'http-after-response set-var-fmt(txn.again) "%rc"',
             _count(TRIES, 0),
+            _count(TRIES, 0, " unless { var(txn.again) -m str 0 }"),
+            _count(ERRORS, 0, " unless { var(txn.again) -m str 0 }"),
             _count(ERRORS, 0, " if { status ge 500 }"),
             *_latency(folder, f"str(key.{slot}),map({split})"),
             f"http-after-response set-header {VERSION_HEADER} %[str(version.{slot}),map({split})]",
@@ -99,10 +100,10 @@ def failover(config: HaproxyConfig, slot: int, folder: Path, servers: Mapping[st
             *_begin(config, slot, split),
             f"http-request set-var(txn.wanted) str(version.{slot}),map({split})",
             f"http-request track-sc1 str(stable_key),map({split}) table {BREAKER_TABLE}",
-            f"http-request disable-l7-retry unless {_repeatable(config)}",
+            f"http-request disable-l7-retry unless {repeatable(config)}",
             f"retry-on {_RETRY_ON}",
             f"timeout server {milliseconds(config.try_seconds)}",
-            f"http-request set-timeout server {whole} unless {_repeatable(config)}",
+            f"http-request set-timeout server {whole} unless {repeatable(config)}",
             # The breaker: so many failures in a row, and it is out for so long from the next request on.
             f"http-request sc-set-gpt(0,0) date({max(1, round(config.breaker_seconds))}) if {full}",
             f"http-request set-var(txn.n) sc_clr_gpc({FAILED_IN_A_ROW},0) if {full}",
@@ -114,9 +115,9 @@ def failover(config: HaproxyConfig, slot: int, folder: Path, servers: Mapping[st
                 f"use-server a%[var(txn.pick),add({n}),mod(txn.count)] unless {{ var(txn.out) -m found }}"
                 for n in range(config.max_addresses)
             ),
-            'http-after-response set-var-fmt(txn.try) "%rc"',
+            'http-after-response set-var-fmt(txn.again) "%rc"',
             "acl by_stable srv_name -m beg b",
-            "acl failed_over var(txn.try) -m beg +",
+            "acl failed_over var(txn.again) -m beg +",
             "acl out var(txn.out) -m found",
             _count(TRIES, 0, " if failed_over !out"),
             _count(ERRORS, 0, " if failed_over !out"),

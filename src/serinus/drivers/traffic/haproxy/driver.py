@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ from serinus.ports.traffic import (
 
 __all__ = ["HaproxyDriver"]
 
+#: Servers whose addresses a split decides.
+_OURS = re.compile(r"serinus_\d+(_or_stable)?/[ab]\d+")
 _OTHER_SETTINGS = "it runs with other settings; reload it with"
 
 
@@ -150,7 +153,7 @@ class HaproxyDriver:
             runtime.info(),
             runtime.aborts(),
         )
-        ours = {name: s for name, s in servers.items() if name.startswith("serinus_")}
+        ours = {name: s for name, s in servers.items() if _OURS.fullmatch(name)}
         return _Seen(
             split=split,
             matches=matches,

@@ -41,7 +41,7 @@ def listener(config: HaproxyConfig, split: str, page_file: str) -> str:
         "http-request set-var(txn.slot) path,field(3,/)",
         f"http-request set-var(txn.key) str(key.),concat(,txn.slot),map({split})",
         # A slot without a version: an empty page, not an error.
-        f"http-request return status 200 content-type text/plain string '{_NO_VERSION}' {unknown}",
+        f'http-request return status 200 content-type text/plain string "{_NO_VERSION}" {unknown}',
         "http-request set-var(txn.n0) int(0)",
         *(
             f"http-request set-var(txn.n{n}) var(txn.key),concat(|{edge}),table_gpc0({LATENCY_TABLE}),"

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from serinus.core.bucketing import BUCKETS
 from serinus.drivers.traffic.haproxy.config import HaproxyConfig
-from serinus.drivers.traffic.haproxy.sections import section
+from serinus.drivers.traffic.haproxy.sections import milliseconds, repeatable, section
 
-__all__ = ["frontend"]
+__all__ = ["frontend", "once"]
 
 #: HAProxy's integers are signed: what 2**64 is in buckets, on top of what makes a remainder positive.
 _UNSIGNED = BUCKETS + 2**64 % BUCKETS
 #: One line per canary request: when, who, what, how it was answered after how long, by which version, which
 #: one it was meant for, and how often it was tried again (+: elsewhere).
 _LOG = "%t %ci %HM %HPO %ST %Tr ms version=%[var(txn.name)] wanted=%[var(txn.wanted)] again=%rc"
+#: Tells the inner step which backend; nobody outside can, because it is always set anew.
+_TO = "x-serinus-to"
 _COOKIE = "%[var(txn.fresh)]; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax"
 
 
@@ -27,8 +29,7 @@ def frontend(config: HaproxyConfig, split: str, matches: str) -> str:
         "frontend serinus",
         [
             f"bind {config.listen}",
-            f"log {config.canary_log_target} format raw local0 info",
-            f"log-format '{_LOG}'",
+            *_log(config),
             f"http-request set-var(txn.to) str(stable),map({split})",
             f"http-request set-var(txn.total) str(total),map({split})",
             "http-request allow unless { var(txn.total) -m found }",
@@ -37,9 +38,47 @@ def frontend(config: HaproxyConfig, split: str, matches: str) -> str:
             *_bucket(split),
             *_edges(config, split),
             f'http-after-response add-header set-cookie "{config.cookie}={_COOKIE}" {fresh}',
+            f"use_backend serinus_once if {{ var(txn.to) -m end _or_stable }} !{repeatable(config)}",
             "use_backend %[var(txn.to)] if { var(txn.to) -m found }",
         ],
     )
+
+
+def once(config: HaproxyConfig, name: str) -> str:
+    """Return the way of a version's requests that may not be repeated: through a connection of their own.
+
+    When a server closes without an answer, HAProxy ends a kept-alive client connection without a word: no
+    502, no rule, no count, and many a client then sends its POST again. On the first request of a connection
+    it answers and counts. So these requests take one more step inside HAProxy, where each is the first.
+    ``name``: the socket's in the abstract namespace.
+    """
+    way = section(
+        "backend serinus_once",
+        [
+            "http-reuse never",
+            "option http-server-close",
+            # The inner step gives up first, and says so.
+            f"timeout server {milliseconds(config.timeout_seconds + 5)}",
+            "http-request set-log-level silent",
+            f"http-request set-header {_TO} %[var(txn.to)]",
+            f"server inner abns@{name} send-proxy-v2",
+        ],
+    )
+    inner = section(
+        "frontend serinus_inner",
+        [
+            f"bind abns@{name} accept-proxy",
+            *_log(config),
+            f"http-request set-var(txn.to) req.fhdr({_TO})",
+            f"http-request del-header {_TO}",
+            "use_backend %[var(txn.to)] if { var(txn.to) -m found }",
+        ],
+    )
+    return f"{way}\n{inner}"
+
+
+def _log(config: HaproxyConfig) -> list[str]:
+    return [f"log {config.canary_log_target} format raw local0 info", f"log-format '{_LOG}'"]
 
 
 def _pins(config: HaproxyConfig, split: str, matches: str) -> list[str]:

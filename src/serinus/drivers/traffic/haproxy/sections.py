@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["milliseconds", "section"]
+from serinus.drivers.traffic.haproxy.config import HaproxyConfig
+
+__all__ = ["milliseconds", "repeatable", "section"]
 
 
 def section(head: str, lines: Iterable[str]) -> str:
@@ -15,3 +17,8 @@ def section(head: str, lines: Iterable[str]) -> str:
 def milliseconds(seconds: float) -> str:
     """Return a time as HAProxy takes it."""
     return f"{max(1, round(seconds * 1000))}ms"
+
+
+def repeatable(config: HaproxyConfig) -> str:
+    """Return the condition that a request may be sent twice."""
+    return f"{{ method {' '.join(config.retry_methods)} }}" if config.retry_methods else "{ always_false }"

@@ -17,7 +17,7 @@ from serinus.core.codec import to_json
 from serinus.drivers.traffic.haproxy.backends import failover, plain
 from serinus.drivers.traffic.haproxy.config import HaproxyConfig, Instance
 from serinus.drivers.traffic.haproxy.exposition import BREAKER_TABLE, PAGE_FILE, listener
-from serinus.drivers.traffic.haproxy.frontend import frontend
+from serinus.drivers.traffic.haproxy.frontend import frontend, once
 from serinus.drivers.traffic.haproxy.latency import LATENCY_TABLE
 from serinus.drivers.traffic.haproxy.sections import milliseconds, section
 from serinus.drivers.traffic.haproxy.slots import MATCHES_FILE, SPLIT_FILE
@@ -45,6 +45,7 @@ def render(config: HaproxyConfig, instance: Instance, servers: Mapping[str, tupl
         _defaults(config),
         frontend(config, str(folder / SPLIT_FILE), str(folder / MATCHES_FILE)),
     ]
+    parts.append(once(config, description(config, instance)))
     for slot in range(1, config.max_versions + 1):
         parts.append(plain(config, slot, folder, servers))
         parts.append(failover(config, slot, folder, servers))
@@ -80,6 +81,8 @@ def _defaults(config: HaproxyConfig) -> str:
             f"timeout server {milliseconds(config.timeout_seconds)}",
             "timeout http-request 30s",
             "timeout http-keep-alive 60s",
+            # WebSockets: from then on no answer is waited for.
+            "timeout tunnel 1h",
             "retries 1",
             # At the first retry, not the last: the second try never goes where the first has failed.
             "option redispatch 1",
