@@ -237,6 +237,29 @@ async def test_posts_that_fail_are_answered_counted_and_open_the_breaker(haproxy
     assert (counted["v1"].requests, counted["v1"].errors) == (1, 0)
 
 
+async def test_what_stable_drops_is_counted_while_there_is_a_canary(haproxy_edge):
+    """As the canary's would be: otherwise the same fault would look like the canary's alone."""
+    edge = haproxy_edge
+    desired = edge.split(1)
+    await edge.carries(desired)
+    whole = edge.stable.answer
+
+    def dropping(head: str) -> tuple[bytes, bool]:
+        """Close without an answer, every second time."""
+        answer = whole(head)
+        return answer if len(edge.stable.requests) % 2 else (b"", True)
+
+    edge.stable.answer = dropping
+    client = edge.client()
+    told = [
+        (await client.request(method, "/", headers={"x-user-id": "user-1"})).status_code
+        for method in ("GET", "GET", "POST", "POST", "GET")
+    ]
+    assert told == [200, 200, 502, 200, 200]
+    counted = (await edge.counted(desired))["v1"]
+    assert (counted.requests, counted.errors) == (len(edge.stable.requests), 3)
+
+
 async def test_the_inner_step_of_posts_shows_nowhere(haproxy_edge):
     """Servers get what the client sent, through one connection that is kept; the log has one line each."""
     edge = haproxy_edge

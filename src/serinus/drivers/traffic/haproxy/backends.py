@@ -8,12 +8,11 @@ from pathlib import Path
 from serinus.drivers.traffic.haproxy.config import HaproxyConfig
 from serinus.drivers.traffic.haproxy.exposition import BREAKER_TABLE, ERRORS, FAILED_IN_A_ROW, TRIES
 from serinus.drivers.traffic.haproxy.latency import LATENCY_FILE, LATENCY_TABLE
-from serinus.drivers.traffic.haproxy.sections import milliseconds, repeatable, section
+from serinus.drivers.traffic.haproxy.sections import VERSION_HEADER, count, milliseconds, repeatable, section
 from serinus.drivers.traffic.haproxy.slots import SPLIT_FILE, backend
 
 __all__ = ["failover", "plain"]
 
-VERSION_HEADER = "x-serinus-version"
 _RETRY_ON = "conn-failure empty-response junk-response response-timeout 500 502 503 504"
 
 
@@ -53,11 +52,6 @@ def _latency(folder: Path, key: str) -> list[str]:
     ]
 
 
-def _count(counter: int, of: int, condition: str = "") -> str:
-    # A fetch that counts, as an action would: unlike the action it also sees HAProxy's own 502s.
-    return f"http-after-response set-var(txn.n) sc_inc_gpc({counter},{of}){condition}"
-
-
 def plain(config: HaproxyConfig, slot: int, folder: Path, servers: Mapping[str, tuple[str, int]]) -> str:
     """Return the backend of a version that is stable."""
     name = backend(slot, fails_over=False)
@@ -66,15 +60,16 @@ def plain(config: HaproxyConfig, slot: int, folder: Path, servers: Mapping[str, 
         f"backend {name}",
         [
             *_begin(config, slot, split),
-            f"http-request disable-l7-retry unless {repeatable(config)}",
+            # Only while there is a canary: what a canary is counted for, stable is too. It costs a copy.
+            f"http-request disable-l7-retry unless {{ var(txn.total) -m found }} {repeatable(config)}",
             "retry-on conn-failure empty-response",
             # HAProxy logs by frontend, not by backend: whatever is not the canary's is silent.
             "http-request set-log-level silent",
             'http-after-response set-var-fmt(txn.again) "%rc"',
-            _count(TRIES, 0),
-            _count(TRIES, 0, " unless { var(txn.again) -m str 0 }"),
-            _count(ERRORS, 0, " unless { var(txn.again) -m str 0 }"),
-            _count(ERRORS, 0, " if { status ge 500 }"),
+            count(TRIES, 0),
+            count(TRIES, 0, " unless { var(txn.again) -m str 0 }"),
+            count(ERRORS, 0, " unless { var(txn.again) -m str 0 }"),
+            count(ERRORS, 0, " if { status ge 500 }"),
             *_latency(folder, f"str(key.{slot}),map({split})"),
             f"http-after-response set-header {VERSION_HEADER} %[str(version.{slot}),map({split})]",
             *_servers(config, name, "a", _health(config), servers),
@@ -119,15 +114,15 @@ def failover(config: HaproxyConfig, slot: int, folder: Path, servers: Mapping[st
             "acl by_stable srv_name -m beg b",
             "acl failed_over var(txn.again) -m beg +",
             "acl out var(txn.out) -m found",
-            _count(TRIES, 0, " if failed_over !out"),
-            _count(ERRORS, 0, " if failed_over !out"),
-            _count(FAILED_IN_A_ROW, 0, " if failed_over !out"),
-            _count(TRIES, 0, " if !by_stable"),
-            _count(ERRORS, 0, " if !by_stable { status ge 500 }"),
-            _count(FAILED_IN_A_ROW, 0, " if !by_stable { status ge 500 }"),
+            count(TRIES, 0, " if failed_over !out"),
+            count(ERRORS, 0, " if failed_over !out"),
+            count(FAILED_IN_A_ROW, 0, " if failed_over !out"),
+            count(TRIES, 0, " if !by_stable"),
+            count(ERRORS, 0, " if !by_stable { status ge 500 }"),
+            count(FAILED_IN_A_ROW, 0, " if !by_stable { status ge 500 }"),
             f"http-after-response set-var(txn.n) sc_clr_gpc({FAILED_IN_A_ROW},0) {good}",
-            _count(TRIES, 1, " if by_stable"),
-            _count(ERRORS, 1, " if by_stable { status ge 500 }"),
+            count(TRIES, 1, " if by_stable"),
+            count(ERRORS, 1, " if by_stable { status ge 500 }"),
             f"http-response set-var(txn.key_of) str(key.{slot}),map({split})",
             f"http-response set-var(txn.key_of) str(stable_key),map({split}) if by_stable",
             *_latency(folder, "var(txn.key_of)"),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from serinus.core.bucketing import BUCKETS
 from serinus.drivers.traffic.haproxy.config import HaproxyConfig
-from serinus.drivers.traffic.haproxy.sections import milliseconds, repeatable, section
+from serinus.drivers.traffic.haproxy.exposition import BREAKER_TABLE, FAILED_IN_A_ROW, TRIES
+from serinus.drivers.traffic.haproxy.sections import VERSION_HEADER, count, milliseconds, repeatable, section
 
 __all__ = ["frontend", "once"]
 
@@ -38,20 +39,29 @@ def frontend(config: HaproxyConfig, split: str, matches: str) -> str:
             *_bucket(split),
             *_edges(config, split),
             f'http-after-response add-header set-cookie "{config.cookie}={_COOKIE}" {fresh}',
-            f"use_backend serinus_once if {{ var(txn.to) -m end _or_stable }} !{repeatable(config)}",
+            # Stable's too while there is a canary: what fails is counted alike on both sides.
+            f"use_backend serinus_once if {{ var(txn.total) -m found }} !{repeatable(config)}",
             "use_backend %[var(txn.to)] if { var(txn.to) -m found }",
         ],
     )
 
 
-def once(config: HaproxyConfig, name: str) -> str:
-    """Return the way of a version's requests that may not be repeated: through a connection of their own.
+def once(config: HaproxyConfig, name: str, split: str) -> str:
+    """Return the way of requests that may not be repeated: through a connection of their own.
 
     When a server closes without an answer, HAProxy ends a kept-alive client connection without a word: no
     502, no rule, no count, and many a client then sends its POST again. On the first request of a connection
     it answers and counts. So these requests take one more step inside HAProxy, where each is the first.
-    ``name``: the socket's in the abstract namespace.
+
+    Since 2.8 it is silent there too when the server's connection was kept; then the outer step answers, and
+    counts: only the inner one's answers have a version's name.
+
+    Args:
+        config: The service's settings.
+        name: The socket's name in the abstract namespace.
+        split: The map's path.
     """
+    unnamed = " if !named { status ge 500 }"
     way = section(
         "backend serinus_once",
         [
@@ -61,6 +71,12 @@ def once(config: HaproxyConfig, name: str) -> str:
             f"timeout server {milliseconds(config.timeout_seconds + 5)}",
             "http-request set-log-level silent",
             f"http-request set-header {_TO} %[var(txn.to)]",
+            f"http-request track-sc0 str(key.),concat(,txn.to),map({split}) table {BREAKER_TABLE}",
+            f"acl named res.fhdr({VERSION_HEADER}) -m found",
+            # No error here: HAProxy counts one as an answer that broke off, which the driver adds.
+            *(count(n, 0, unnamed) for n in (TRIES, FAILED_IN_A_ROW)),
+            f"http-request set-var(txn.wanted) str(version.),concat(,txn.to),map({split})",
+            f"http-after-response set-header {VERSION_HEADER} %[var(txn.wanted)] unless named",
             f"server inner abns@{name} send-proxy-v2",
         ],
     )

@@ -150,6 +150,10 @@ def _split(desired: DesiredSplit, wanted: list[Upstream], slots: Mapping[str, in
     if desired.canary is None:
         return made
     names = {version: backend(slot, fails_over=True) for version, slot in slots.items()}
+    for upstream in wanted:
+        for fails_over in (False, True):
+            name = backend(slots[upstream.version], fails_over=fails_over)
+            made[f"key.{name}"], made[f"version.{name}"] = version_key(upstream.version), upstream.version
     shares = [(desired.canary, desired.canary_bp), *((s.upstream, s.bp) for s in desired.others)]
     edge = 0
     for n, (upstream, bp) in enumerate(shares, 1):

@@ -45,7 +45,7 @@ def render(config: HaproxyConfig, instance: Instance, servers: Mapping[str, tupl
         _defaults(config),
         frontend(config, str(folder / SPLIT_FILE), str(folder / MATCHES_FILE)),
     ]
-    parts.append(once(config, description(config, instance)))
+    parts.append(once(config, description(config, instance), str(folder / SPLIT_FILE)))
     for slot in range(1, config.max_versions + 1):
         parts.append(plain(config, slot, folder, servers))
         parts.append(failover(config, slot, folder, servers))
