@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,22 @@ import httpx
 import pytest
 
 from backends import Backend, ask
+from serinus.core.errors import InvalidInput
 from serinus.core.model import Upstream
-from serinus.ports.traffic import Counters, DesiredSplit, Share, TrafficDriver
+from serinus.ports.traffic import Capability, Counters, DesiredSplit, Share, TrafficDriver, TrafficError
 
-__all__ = ["Backend", "Edge", "ask"]
+__all__ = ["EDGES", "ODD", "USERS", "Backend", "Edge", "ask", "can", "carried", "close_to"]
+
+#: Every real proxy: the name it is told by → the fixture that starts it.
+EDGES = {
+    "envoy": "edge",
+    "haproxy": "haproxy_edge",
+    "traefik": "traefik_edge",
+}
+
+#: Keys that other hashes have stumbled over.
+ODD = ["a b", "a,b", "a;b=c", "ü", "日本語", "x" * 200, "-", "0", "a'b\"c", "%20", "user@example.com", "\\1"]
+USERS = [f"user-{n}" for n in range(10_000)]
 
 
 @dataclass
@@ -97,3 +110,28 @@ class Edge:
     async def counted(self, desired: DesiredSplit) -> dict[str, Counters]:
         """Return the driver's statistics by version."""
         return {c.version: c for c in await self.driver.statistics(desired)}
+
+
+def can(edge: Edge, capability: Capability) -> bool:
+    """Tell what may be expected of this driver."""
+    return capability in edge.driver.capabilities
+
+
+async def carried(edge: Edge, desired: DesiredSplit, capability: Capability) -> bool:
+    """Carry a split; or, where the driver cannot, see it refused in words and nothing moved."""
+    if can(edge, capability):
+        await edge.carries(desired)
+        return True
+    before = await edge.driver.read(edge.split(None))
+    with pytest.raises(TrafficError, match=r"cannot .*; .*leave `\w+`") as refusal:
+        await edge.driver.apply(desired)
+    assert isinstance(refusal.value, InvalidInput)
+    assert refusal.value.field
+    assert await edge.driver.read(edge.split(None)) == before
+    return False
+
+
+def close_to(share: float, of: int) -> tuple[float, float]:
+    """Return the bounds that a right split leaves once in more than a million times."""
+    away = 5 * sqrt(of * share * (1 - share))
+    return of * share - away, of * share + away

@@ -10,75 +10,23 @@ import asyncio
 import subprocess
 import time
 from dataclasses import replace
-from math import sqrt
 
-import httpx
 import pytest
 
-from edges import Backend, Edge, ask
+from edges import EDGES, ODD, USERS, ask, can, carried, close_to
 from fixtures_prometheus import Exporter, Prometheus
 from needs import program
 from serinus.core.bucketing import bucket_of, is_on_canary
 from serinus.core.errors import InvalidInput
 from serinus.drivers import catalog
 from serinus.drivers.metrics.prometheus import PrometheusSource
-from serinus.drivers.traffic.inprocess import InProcessDriver
 from serinus.ports.metrics import single
-from serinus.ports.traffic import Capability, DesiredSplit, Match, Scraped, TrafficError
+from serinus.ports.traffic import Capability, Match, Scraped, TrafficError
 
 pytestmark = pytest.mark.real
 
-#: Every real proxy: the name it is told by → the fixture that starts it.
-EDGES = {
-    "envoy": "edge",
-    "haproxy": "haproxy_edge",
-}
-
-#: Keys that other hashes have stumbled over.
-ODD = ["a b", "a,b", "a;b=c", "ü", "日本語", "x" * 200, "-", "0", "a'b\"c", "%20", "user@example.com", "\\1"]
-USERS = [f"user-{n}" for n in range(10_000)]
 #: 0.1 to 99 %, in basis points, growing.
 SHARES = (10, 100, 500, 1000, 2500, 5000, 7500, 9900)
-
-
-@pytest.fixture(params=EDGES)
-def proxy(request) -> Edge:
-    """Return a running proxy that sends everyone to v1."""
-    return request.getfixturevalue(EDGES[request.param])
-
-
-@pytest.fixture(params=["in-process", *EDGES])
-def driven(request) -> Edge:
-    """Return what has a driver and makes splits for it, the in-process one too."""
-    if request.param in EDGES:
-        return request.getfixturevalue(EDGES[request.param])
-    return Edge(None, None, InProcessDriver(), Backend("v1"), Backend("v2"), 0)
-
-
-def can(edge: Edge, capability: Capability) -> bool:
-    """Tell what may be expected of this driver."""
-    return capability in edge.driver.capabilities
-
-
-async def carried(edge: Edge, desired: DesiredSplit, capability: Capability) -> bool:
-    """Carry a split; or, where the driver cannot, see it refused in words and nothing moved."""
-    if can(edge, capability):
-        await edge.carries(desired)
-        return True
-    before = await edge.driver.read(edge.split(None))
-    with pytest.raises(TrafficError, match=r"cannot .*; .*leave `\w+`") as refusal:
-        await edge.driver.apply(desired)
-    assert isinstance(refusal.value, InvalidInput)
-    assert refusal.value.field
-    assert await edge.driver.read(edge.split(None)) == before
-    return False
-
-
-def close_to(share: float, of: int) -> tuple[float, float]:
-    """Return the bounds that a right split leaves once in more than a million times."""
-    away = 5 * sqrt(of * share * (1 - share))
-    return of * share - away, of * share + away
-
 
 # -- what is carried ------------------------------------------------------------------------------
 
@@ -248,154 +196,6 @@ async def test_three_versions_have_the_ranges_of_buckets_in_their_order(proxy):
             bucket = bucket_of(proxy.salt, user)
             expected = "v2" if bucket < canary_bp else "v3" if bucket < canary_bp + third_bp else "v1"
             assert (user, answer) == (user, expected)
-
-
-# -- mirrors --------------------------------------------------------------------------------------
-
-
-async def test_a_mirror_gets_its_share_of_copies_and_clients_stables_answers(proxy):
-    """Half of the requests, counted; then all of them."""
-    mirror = proxy.upstream(proxy.third)
-    if not await carried(proxy, proxy.split(None, mirror=mirror, mirror_bp=5000), Capability.MIRROR):
-        return
-    assert set(await ask(proxy.port, USERS[:2000])) == {"v1"}
-    low, high = close_to(0.5, 2000)
-    assert low <= await _settled(proxy.third) <= high
-    await proxy.carries(proxy.split(2500, mirror=mirror, mirror_bp=10_000))
-    before = len(proxy.third.requests)
-    answers = await ask(proxy.port, USERS[:500])
-    assert set(answers) == {"v1", "v2"}
-    assert await _settled(proxy.third) - before == 500
-    await proxy.carries(proxy.split(None))
-    before = len(proxy.third.requests)
-    await ask(proxy.port, USERS[:100])
-    assert await _settled(proxy.third) == before
-
-
-@pytest.mark.parametrize("mode", ["hang", "close", "500", "refuse"])
-async def test_a_mirror_that_fails_costs_clients_nothing(proxy, mode):
-    """Nobody waits for its answers, and nobody sees them."""
-    mirror = proxy.upstream(proxy.third)
-    if not await carried(proxy, proxy.split(None, mirror=mirror, mirror_bp=10_000), Capability.MIRROR):
-        return
-    if mode == "refuse":
-        await proxy.third.stop()
-    proxy.third.mode = mode
-    async with asyncio.timeout(5):  # a hanging copy would hold its client for its own timeout: 15 s
-        assert await ask(proxy.port, USERS[:400]) == ["v1"] * 400
-    assert (await proxy.client().post("/pay", content=b"x")).text == "v1"
-
-
-async def _settled(backend: Backend) -> int:
-    """Return how many requests a backend has got, once no more come."""
-    seen = -1
-    while seen != len(backend.requests):
-        seen = len(backend.requests)
-        await asyncio.sleep(0.2)
-    return seen
-
-
-# -- a canary that fails --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("mode", ["500", "close", "hang", "refuse"])
-async def test_a_failing_canary_costs_clients_nothing_and_counts_as_its_failure(proxy, mode):
-    """A GET is repeated on stable; the canary's failed try is its error all the same."""
-    desired = proxy.split(9999)
-    await proxy.carries(desired)
-    before = await proxy.counted(desired)
-    if mode == "refuse":
-        await proxy.canary.stop()
-    proxy.canary.mode = mode
-    client = proxy.client()
-    for n in range(3):
-        answer = await client.get("/", headers={"x-user-id": f"user-{n}"})
-        if can(proxy, Capability.FAILOVER):
-            assert (answer.status_code, answer.text) == (200, "v1")
-            assert answer.headers["x-serinus-version"] == "v1"
-        else:
-            assert answer.status_code >= 500
-    after = await proxy.counted(desired)
-    if can(proxy, Capability.STATISTICS):
-        assert after["v2"].errors - before["v2"].errors == 3
-        assert after["v2"].requests - before["v2"].requests == 3
-        assert after["v1"].errors == before["v1"].errors
-    else:
-        assert after == {}
-
-
-@pytest.mark.parametrize("mode", ["500", "close", "hang", "refuse"])
-async def test_a_canary_that_dies_under_many_requests_at_once_costs_clients_nothing(proxy, mode):
-    """They all fail before the proxy can know: each of them is saved, not the first few."""
-    await proxy.carries(proxy.split(9999))
-    if mode == "refuse":
-        await proxy.canary.stop()
-    proxy.canary.mode = mode
-    client = proxy.client()
-    asked = (client.get("/", headers={"x-user-id": f"user-{n}"}) for n in range(60))
-    answers = [(a.status_code, a.text) for a in await asyncio.gather(*asked)]
-    if can(proxy, Capability.FAILOVER):
-        assert answers == [(200, "v1")] * 60
-    else:
-        assert any(status >= 500 for status, _ in answers)
-
-
-async def test_an_answer_that_breaks_off_is_the_canarys_failure(proxy):
-    """Its head has gone out, so nobody can take it back: the client sees it break, never a whole answer."""
-    desired = proxy.split(9999)
-    await proxy.carries(desired)
-    proxy.canary.mode = "die"
-    for n in range(3):
-        with pytest.raises(httpx.RemoteProtocolError):
-            await proxy.client().get("/", headers={"x-user-id": f"user-{n}"})
-    after = await proxy.counted(desired)
-    if can(proxy, Capability.STATISTICS):
-        assert (after["v2"].requests, after["v2"].errors, after["v1"].errors) == (3, 3, 0)
-
-
-async def test_another_candidate_fails_over_to_stable_too(proxy):
-    """What holds for the canary holds for every version under test."""
-    desired = proxy.split(0, third_bp=9999)
-    if not await carried(proxy, desired, Capability.VERSIONS):
-        return
-    proxy.third.mode = "500"
-    answer = await proxy.client().get("/", headers={"x-user-id": "user-1"})
-    assert answer.text == ("v1" if can(proxy, Capability.FAILOVER) else "v3")
-    if can(proxy, Capability.STATISTICS):
-        assert (await proxy.counted(desired))["v3"].errors == 1
-
-
-@pytest.mark.parametrize("mode", ["500", "close", "hang"])
-async def test_a_post_is_not_sent_twice(proxy, mode):
-    """What may not be repeated is answered as the canary answered."""
-    await proxy.carries(proxy.split(9999))
-    proxy.canary.mode = mode
-    if mode == "hang":
-        with pytest.raises(httpx.ReadTimeout):
-            await proxy.client().post("/pay", headers={"x-user-id": "u"}, content=b"x", timeout=1.5)
-    else:
-        answer = await proxy.client().post("/pay", headers={"x-user-id": "u"}, content=b"x")
-        assert answer.status_code >= 500
-    assert proxy.canary.requests.count(("POST", "/pay")) == 1
-    assert proxy.stable.requests.count(("POST", "/pay")) == 0
-
-
-async def test_five_failures_in_a_row_take_the_canary_out_in_the_proxy_itself(proxy):
-    """Contract 1's breaker at the edge: it does not wait for the control plane."""
-    desired = proxy.split(9999)
-    await proxy.carries(desired)
-    proxy.canary.mode = "500"
-    client = proxy.client()
-    for n in range(5):
-        await client.get("/", headers={"x-user-id": f"user-{n}"})
-    seen = len(proxy.canary.requests)
-    for n in range(20):
-        await client.get("/", headers={"x-user-id": f"user-{n}"})
-    breaks = can(proxy, Capability.BREAKER)
-    assert len(proxy.canary.requests) == (seen if breaks else seen + 20)
-    if can(proxy, Capability.STATISTICS):
-        ejected = {version: c.ejected for version, c in (await proxy.counted(desired)).items()}
-        assert ejected == {"v1": False, "v2": breaks}
 
 
 # -- what is told ---------------------------------------------------------------------------------

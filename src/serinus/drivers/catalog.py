@@ -15,6 +15,7 @@ TRAFFIC = {
     "in-process": "serinus.drivers.traffic.inprocess:InProcessDriver",
     "envoy": "serinus.drivers.traffic.envoy:EnvoyDriver",
     "haproxy": "serinus.drivers.traffic.haproxy:HaproxyDriver",
+    "traefik": "serinus.drivers.traffic.traefik:TraefikDriver",
 }
 
 #: Notifiers: name → "module:class".

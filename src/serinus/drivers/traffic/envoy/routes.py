@@ -109,7 +109,7 @@ def _hashed_routes(config: EnvoyConfig, desired: DesiredSplit, shares: Shares) -
     return made
 
 
-#: The header is missing, or it is not what the match says.
+#: The match holds where the header is different; a missing one counts as empty.
 _INVERTED = {"treat_missing_header_as_empty": True, "invert_match": True}
 
 
