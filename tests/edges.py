@@ -21,6 +21,7 @@ __all__ = ["EDGES", "ODD", "USERS", "Backend", "Edge", "ask", "can", "carried", 
 #: Every real proxy: the name it is told by → the fixture that starts it.
 EDGES = {
     "envoy": "edge",
+    "haproxy": "haproxy_edge",
     "traefik": "traefik_edge",
 }
 
