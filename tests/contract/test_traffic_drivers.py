@@ -304,9 +304,8 @@ async def test_a_real_prometheus_answers_what_the_driver_asks(proxy, tmp_path_fa
         await _fail(proxy, "500", on_canary)
         await _scrapes(source, 6)  # a series that begins with its first request grows only from then on
         before = len(proxy.canary.requests)
-        failed = 0
-        for mode in ("500", "500", "500", "die"):
-            failed += await _fail(proxy, mode, on_canary)
+        failed = sum([await _fail(proxy, "500", on_canary) for _ in range(3)])
+        broken_off = await _fail(proxy, "die", on_canary)
         sent = len(proxy.canary.requests) - before
         await _scrapes(source, 6)
         read = {
@@ -318,8 +317,10 @@ async def test_a_real_prometheus_answers_what_the_driver_asks(proxy, tmp_path_fa
         await source.close()
         prometheus.stop()
     assert {key: reading.problem for key, reading in read.items() if reading.problem} == {}
-    assert failed >= 12
-    assert read["error rate", "canary"].value == pytest.approx(failed / sent, rel=0.05)
+    assert min(failed, broken_off) >= 3
+    # Answers that broke off are in every driver's own counters; not every proxy tells Prometheus of them.
+    seen = read["error rate", "canary"].value * sent
+    assert seen in (pytest.approx(failed, rel=0.05), pytest.approx(failed + broken_off, rel=0.05))
     assert read["error rate", "stable"].value == 0
     for side, backend in (("canary", proxy.canary), ("stable", proxy.stable)):
         # Prometheus extends what grew between two scrapes to the whole window.
