@@ -8,6 +8,7 @@ pytest_plugins = [
     "fixtures_edges",
     "fixtures_envoy",
     "fixtures_fleet",
+    "fixtures_haproxy",
     "fixtures_notify",
     "fixtures_plane",
     "fixtures_prometheus",

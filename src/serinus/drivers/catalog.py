@@ -23,6 +23,7 @@ __all__ = [
 TRAFFIC = {
     "in-process": "serinus.drivers.traffic.inprocess:InProcessDriver",
     "envoy": "serinus.drivers.traffic.envoy:EnvoyDriver",
+    "haproxy": "serinus.drivers.traffic.haproxy:HaproxyDriver",
     "traefik": "serinus.drivers.traffic.traefik:TraefikDriver",
     "agents": "serinus.drivers.traffic.agents:AgentsDriver",
 }
