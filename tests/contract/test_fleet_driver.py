@@ -157,6 +157,17 @@ async def test_applying_waits_a_moment_for_those_who_follow(edges):
     assert await edges.driver.apply(split(500)) == await applied
 
 
+async def test_an_acknowledgement_that_reaches_another_replica_counts(edges):
+    """No bell rings here for it; it is looked for."""
+    await edges.reports("edge-1", None)
+    applied = asyncio.create_task(edges.driver.apply(split(500)))
+    while not (await edges.fleet.ordered("svc"))[0]:
+        await asyncio.sleep(0)
+    edges.fleet = Fleet(Context(store=edges.context.store, clock=edges.context.clock))
+    await edges.reports("edge-1", split(500))
+    assert (await applied).acknowledged
+
+
 async def test_an_expected_instance_that_never_came_is_named(store, clock):
     """Others may join all the same."""
     edges = await Edges(store, clock, expect=["edge-1", "edge-2"]).furnish()

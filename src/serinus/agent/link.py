@@ -78,7 +78,7 @@ class Link:
                     elif line.startswith(":"):
                         yield None
         except httpx.HTTPError as error:
-            raise LinkError(f"the stream ended ({type(error).__name__})") from error
+            raise LinkError(f"no push from the control plane ({type(error).__name__})") from error
 
     async def close(self) -> None:
         """Release connections."""

@@ -80,7 +80,7 @@ class Agent:
         self._settled: DesiredSplit | None = None
         self._correction = ""
         self._changed = asyncio.Event()
-        self._words = ""
+        self._said: dict[str, str] = {}
 
     async def run(self) -> None:
         """Ask, then carry what is wanted, again and again."""
@@ -210,11 +210,14 @@ class Agent:
         self._say("in touch", "the control plane answers")
 
     def _say(self, action: str, words: str) -> None:
-        """Log a change of the link's state once, not at every try."""
-        if words != self._words:
-            self._words = words
-            level = logging.INFO if action == "in touch" else logging.WARNING
-            log.log(level, words, extra={"action": f"agent.{action.replace(' ', '_')}"})
+        """Log each kind of trouble once, not at every try, until the control plane answers again."""
+        if action == "in touch":
+            if self._said != {action: words}:
+                log.info(words, extra={"action": "agent.in_touch"})
+            self._said = {action: words}
+        elif self._said.get(action) != words:
+            self._said[action] = words
+            log.warning(words, extra={"action": f"agent.{action.replace(' ', '_')}"})
 
 
 def _understood(data: dict[str, Any]) -> _Wanted:

@@ -82,7 +82,8 @@ def list_instances(
         if as_json:
             print_json({"fleets": found})
         for one in [] if as_json else found:
-            out().print(f"[bold]{escape(one['service'])}[/]  {len(one['instances'])} instances")
+            there = sum(i["seen_at"] is not None for i in one["instances"])
+            out().print(f"[bold]{escape(one['service'])}[/]  {there} instance{'' if there == 1 else 's'}")
             for i in one["instances"]:
                 out().print(_line(i))
         if not found and not as_json:

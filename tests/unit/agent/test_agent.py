@@ -142,6 +142,26 @@ async def test_a_restart_without_a_control_plane_carries_what_was_kept(state):
     assert b"token" not in state.read_bytes()
 
 
+async def test_the_log_says_each_trouble_once(state, caplog):
+    """And when it is over; not once a try."""
+    caplog.set_level("INFO", "serinus.agent")
+    link, proxy = FakeLink(), FakeProxy()
+    link.want(order(500))
+    async with running(link, proxy, state):
+        await until(lambda: link.reports)
+        caplog.clear()
+        link.away = True
+        link.calls.clear()
+        await until(lambda: link.calls.count("ask") > 5)
+        link.away = False
+        await until(lambda: "the control plane answers" in caplog.messages)
+        before = len(link.reports)
+        await until(lambda: len(link.reports) > before + 5)
+    # Once for the report, once for the question.
+    assert caplog.messages.count("the control plane does not answer (ConnectError)") == 2
+    assert caplog.messages.count("the control plane answers") == 1
+
+
 async def test_by_default_one_that_lost_the_control_plane_holds(state):
     """For however long."""
     link, proxy, clock = FakeLink(), FakeProxy(), Clock()
