@@ -36,6 +36,17 @@ def until(true, what: str, seconds: float = 60.0) -> Any:
     return found
 
 
+class _Server(ThreadingHTTPServer):
+    """A server whose clients may go at any time: a proxy that ends does."""
+
+    daemon_threads = True
+
+    def handle_error(self, request, client_address) -> None:
+        """Tell about everything else."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def _version(name: str) -> ThreadingHTTPServer:
     """Return a running server that answers its name. Bound where the calling thread is."""
 
@@ -52,8 +63,7 @@ def _version(name: str) -> ThreadingHTTPServer:
         def log_message(self, *_) -> None:
             """Keep quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", PORTS[name]), Answer)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", PORTS[name]), Answer)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     return server
 
