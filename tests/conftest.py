@@ -6,6 +6,7 @@ pytest_plugins = [
     "fixtures_postgres",
     "fixtures_store",
     "fixtures_envoy",
+    "fixtures_nginx",
     "fixtures_notify",
     "fixtures_plane",
     "fixtures_prometheus",

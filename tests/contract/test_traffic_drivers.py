@@ -31,6 +31,7 @@ pytestmark = pytest.mark.real
 #: Every real proxy: the name it is told by → the fixture that starts it.
 EDGES = {
     "envoy": "edge",
+    "nginx lua": "lua_edge",
 }
 
 #: Keys that other hashes have stumbled over.

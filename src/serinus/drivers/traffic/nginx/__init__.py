@@ -1,0 +1,8 @@
+"""The NGINX drivers: one by scripts inside NGINX and without reloads, one for plain NGINX by reloads."""
+
+from __future__ import annotations
+
+from serinus.drivers.traffic.nginx.config import NginxConfig
+from serinus.drivers.traffic.nginx.driver import NginxDriver
+
+__all__ = ["NginxConfig", "NginxDriver"]

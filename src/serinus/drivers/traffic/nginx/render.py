@@ -1,0 +1,161 @@
+"""The files that an instance of ``nginx`` runs by: its configuration, its scripts, its token."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import shlex
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from serinus.drivers.traffic.nginx.binary import Program, command
+from serinus.drivers.traffic.nginx.config import Common, Instance, Module, NginxConfig, admin_listen
+from serinus.drivers.traffic.nginx.files import write
+
+__all__ = ["SPLIT_FILE", "TOKEN_FILE", "digest", "fill", "lay_out", "lua_table", "scripts_digest", "token_of"]
+
+SPLIT_FILE = "split"
+TOKEN_FILE = "admin-token.conf"  # noqa: S105
+_SCRIPTS = {
+    Module.LUA: ("serinus_xxh64.lua", "serinus_split.lua", "serinus_edge.lua", "serinus_admin.lua"),
+    Module.NJS: ("serinus_xxh64.js", "serinus_edge.js"),
+}
+_LOADED = {
+    Module.LUA: ("ndk_http_module.so", "ngx_http_lua_module.so"),
+    Module.NJS: ("ngx_http_js_module.so",),
+}
+#: A version on the same host, or near it, takes a connection in milliseconds.
+CONNECT_SECONDS = 1.0
+#: How the cookie of a new unit ends: a month.
+_COOKIE_ENDS = "; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax"
+
+
+def _text(name: str) -> str:
+    return resources.files("serinus.drivers.traffic.nginx").joinpath("edge", name).read_text()
+
+
+def digest(config: Common) -> str:
+    """Return what names these settings: an NGINX that runs by others has another."""
+    return hashlib.sha256(repr(config).encode()).hexdigest()[:16]
+
+
+def scripts_digest(module: Module) -> str:
+    """Return what names the scripts and the configuration of this release."""
+    texts = [_text(name) for name in (*_SCRIPTS[module], f"{module}.conf")]
+    return hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
+
+
+def lay_out(config: NginxConfig, instance: Instance, program: Program | None) -> None:
+    """Write what an instance starts with, as far as it differs from what is there.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    folder = Path(instance.config_dir)
+    for name in ("tmp", "http.d", "server.d"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for name in _SCRIPTS[config.module]:
+        write(folder / name, _text(name))
+    token_of(instance)
+    if not (folder / SPLIT_FILE).exists():
+        write(folder / SPLIT_FILE, "", mode=0o600)
+    write(folder / "nginx.conf", configuration(config, instance, program))
+
+
+def configuration(config: NginxConfig, instance: Instance, program: Program | None) -> str:
+    """Return an instance's ``nginx.conf``."""
+    settings = _settings(config, instance)
+    return fill(
+        _text(f"{config.module}.conf"),
+        config,
+        instance,
+        MODULES=_load(config, program),
+        SETTINGS=lua_table(settings) if config.module is Module.LUA else json.dumps(settings, indent=1),
+    )
+
+
+def fill(template: str, config: Common, instance: Instance, **more: str) -> str:
+    """Return a template with its ``@…@`` filled in."""
+    folder = instance.config_dir.rstrip("/")
+    log = f"access_log {folder}/{config.canary_log} serinus if=$serinus_candidate;"
+    values = {
+        "ADMIN": admin_listen(instance),
+        "BODY": f"{config.max_body_megabytes}m" if config.max_body_megabytes else "0",
+        "COMMAND": shlex.join(command(config.binary, folder)),
+        "FOLDER": folder,
+        "LISTEN": config.listen,
+        "LOG": log if config.canary_log else "",
+        "WORKERS": str(config.workers or "auto"),
+        **more,
+    }
+    for name, value in values.items():
+        template = template.replace(f"@{name}@", value)
+    return template
+
+
+def _load(config: NginxConfig, program: Program | None) -> str:
+    """Return the lines that load the module, unless it is built in."""
+    if program is not None and program.has("njs" if config.module is Module.NJS else "lua"):
+        return ""
+    files: Iterable[Path] = (
+        program.loadable(*_LOADED[config.module])
+        if program
+        else [Path("/usr/lib/nginx/modules", name) for name in _LOADED[config.module]]
+    )
+    return "".join(f"load_module {file};\n" for file in files)
+
+
+def _settings(config: NginxConfig, instance: Instance) -> dict[str, Any]:
+    def variable(header: str) -> str:
+        return "http_" + header.replace("-", "_")
+
+    return {
+        "folder": instance.config_dir.rstrip("/"),
+        "digest": digest(config),
+        "scripts": scripts_digest(config.module),
+        "workflow": variable(config.workflow_header),
+        "session": variable(config.session_header),
+        "user": variable(config.user_header),
+        "cookie": config.cookie,
+        "cookie_variable": f"cookie_{config.cookie}",
+        "cookie_ends": _COOKIE_ENDS,
+        "retry_methods": list(config.retry_methods),
+        "timeout_seconds": config.timeout_seconds,
+        "try_seconds": config.try_seconds,
+        "connect_seconds": min(CONNECT_SECONDS, config.try_seconds),
+        "breaker_failures": config.breaker_failures,
+        "breaker_seconds": config.breaker_seconds,
+    }
+
+
+def lua_table(settings: dict[str, Any]) -> str:
+    """Return settings as the inside of a Lua table; their texts are plain, since they were checked.
+
+    >>> print(lua_table({"cookie": "unit", "retry_methods": ["GET"], "try_seconds": 5.0}))
+                cookie = "unit",
+                retry_methods = { "GET" },
+                try_seconds = 5.0,
+    """
+
+    def value(given: Any) -> str:
+        return (
+            "{ " + ", ".join(map(json.dumps, given)) + " }" if isinstance(given, list) else json.dumps(given)
+        )
+
+    return "\n".join(f"            {name} = {value(given)}," for name, given in settings.items())
+
+
+def token_of(instance: Instance) -> str:
+    """Return the token of an instance's admin address; it is made where there is none.
+
+    Raises:
+        OSError: The file can neither be read nor written.
+    """
+    path = Path(instance.config_dir, TOKEN_FILE)
+    if not path.exists():
+        secret = secrets.token_urlsafe(32)
+        write(path, f'if ($http_x_serinus_token != "{secret}") {{ return 403; }}\n', mode=0o600)
+    return path.read_text().partition('"')[2].partition('"')[0]
