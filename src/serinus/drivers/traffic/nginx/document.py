@@ -15,9 +15,9 @@ from serinus.core.model import Upstream
 from serinus.drivers.traffic.nginx.config import split_address
 from serinus.ports.traffic import DesiredSplit, TrafficError
 
-__all__ = ["carried_bp", "document", "same_addresses", "version_id", "version_of"]
+__all__ = ["addresses", "carried_bp", "document", "same_addresses", "version_id", "version_of"]
 
-Addresses = Mapping[str, tuple[str, ...]]
+_Addresses = Mapping[str, tuple[str, ...]]
 
 
 def version_id(version: str) -> str:
@@ -47,7 +47,7 @@ async def document(desired: DesiredSplit) -> str:
     return "".join(f"{line}\n" for line in _lines(desired, found))
 
 
-def _lines(desired: DesiredSplit, found: Addresses) -> Iterator[str]:
+def _lines(desired: DesiredSplit, found: _Addresses) -> Iterator[str]:
     def share(item: str, upstream: Upstream, bp: int) -> str:
         return " ".join((item, version_id(upstream.version), str(bp), *found[upstream.version]))
 
@@ -100,13 +100,18 @@ def carried_bp(text: str) -> int | None:
     return next((int(words[2]) for words in lines if words[:1] == ["canary"]), 0)
 
 
+def addresses(text: str) -> tuple[str, ...]:
+    """Return every address in a document, each once."""
+    return tuple(dict.fromkeys(a for listed in _by_version(text).values() for a in listed))
+
+
 def same_addresses(one: str, other: str) -> bool:
-    """Tell whether two documents send every version to the same addresses."""
-
-    def addresses(text: str) -> dict[str, list[str]]:
-        first = {"stable": 2, "canary": 3, "other": 3, "mirror": 3}
-        listed = [line.split() for line in text.splitlines()]
-        return {words[1]: words[first[words[0]] :] for words in listed if words[:1] and words[0] in first}
-
-    mine, theirs = addresses(one), addresses(other)
+    """Tell whether two documents send every version that both have to the same addresses."""
+    mine, theirs = _by_version(one), _by_version(other)
     return all(mine[version] == theirs[version] for version in mine.keys() & theirs.keys())
+
+
+def _by_version(text: str) -> dict[str, list[str]]:
+    first = {"stable": 2, "canary": 3, "other": 3, "mirror": 3}
+    listed = [line.split() for line in text.splitlines()]
+    return {words[1]: words[first[words[0]] :] for words in listed if words[:1] and words[0] in first}

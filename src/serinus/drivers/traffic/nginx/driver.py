@@ -15,9 +15,8 @@ from serinus.drivers.traffic.nginx.admin import Admin, Held, Refused, Unreachabl
 from serinus.drivers.traffic.nginx.binary import command, probe
 from serinus.drivers.traffic.nginx.config import Instance, NginxConfig
 from serinus.drivers.traffic.nginx.document import carried_bp, document, same_addresses
-from serinus.drivers.traffic.nginx.files import write
 from serinus.drivers.traffic.nginx.findings import look_over
-from serinus.drivers.traffic.nginx.render import SPLIT_FILE, digest, lay_out
+from serinus.drivers.traffic.nginx.render import digest, lay_out, save
 from serinus.ports.traffic import (
     Capability,
     Carried,
@@ -80,7 +79,7 @@ class NginxDriver:
             program = await asyncio.to_thread(probe, self._config.binary)
             lay_out(self._config, instance, program)
             # For the next start; one that is down now begins with it.
-            write(folder / SPLIT_FILE, wanted, mode=0o600)
+            save(self._config, instance, wanted)
         except OSError as error:
             raise TrafficError(
                 f"{instance.name}: cannot write {folder} ({error.strerror}). Check its rights and space."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import shlex
 from collections.abc import Iterable
@@ -13,11 +14,15 @@ from typing import Any
 
 from serinus.drivers.traffic.nginx.binary import Program, command
 from serinus.drivers.traffic.nginx.config import Common, Instance, Module, NginxConfig, admin_listen
+from serinus.drivers.traffic.nginx.document import addresses
 from serinus.drivers.traffic.nginx.files import write
 
-__all__ = ["SPLIT_FILE", "TOKEN_FILE", "digest", "fill", "lay_out", "lua_table", "scripts_digest", "token_of"]
+__all__ = ["TOKEN_FILE", "digest", "fill", "lay_out", "lua_table", "save", "scripts_digest", "token_of"]
 
-SPLIT_FILE = "split"
+#: What is carried after the next start.
+_SAVED = {Module.LUA: "split", Module.NJS: "split.json"}
+#: njs: addresses with a name of their own, whose connections are kept.
+_UPSTREAMS = "upstreams.conf"
 TOKEN_FILE = "admin-token.conf"  # noqa: S105
 _SCRIPTS = {
     Module.LUA: ("serinus_xxh64.lua", "serinus_split.lua", "serinus_edge.lua", "serinus_admin.lua"),
@@ -31,6 +36,15 @@ _LOADED = {
 CONNECT_SECONDS = 1.0
 #: How the cookie of a new unit ends: a month.
 _COOKIE_ENDS = "; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax"
+
+
+#: How a candidate is asked that may fail over.
+_TRIED = """\
+proxy_read_timeout @TRY@;
+proxy_next_upstream off;
+proxy_intercept_errors on;
+error_page 500 502 503 504 = @serinus_stable;
+proxy_pass http://$serinus_target;"""
 
 
 def _text(name: str) -> str:
@@ -57,12 +71,35 @@ def lay_out(config: NginxConfig, instance: Instance, program: Program | None) ->
     folder = Path(instance.config_dir)
     for name in ("tmp", "http.d", "server.d"):
         (folder / name).mkdir(parents=True, exist_ok=True)
+    settings = json.dumps(_settings(config, instance), indent=1)
     for name in _SCRIPTS[config.module]:
-        write(folder / name, _text(name))
+        write(folder / name, _text(name).replace("@SETTINGS@", settings))
     token_of(instance)
-    if not (folder / SPLIT_FILE).exists():
-        write(folder / SPLIT_FILE, "", mode=0o600)
     write(folder / "nginx.conf", configuration(config, instance, program))
+
+
+def save(config: NginxConfig, instance: Instance, text: str) -> None:
+    """Write what an instance carries after its next start.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    path = Path(instance.config_dir, _SAVED[config.module])
+    if config.module is Module.LUA:
+        write(path, text, mode=0o600)
+        return
+    before: dict[str, str] = {}
+    if path.exists():
+        before = json.loads(path.read_text())["kept"]
+    kept = {a: "serinus_" + re.sub(r"\W", "_", a) for a in addresses(text)}
+    # A start between the two files finds every name that it is told of.
+    write(path.with_name(_UPSTREAMS), "".join(map(_upstream, sorted({**before, **kept}.items()))))
+    write(path, json.dumps({"text": text, "kept": kept}), mode=0o600)
+
+
+def _upstream(named: tuple[str, str]) -> str:
+    address, name = named
+    return f"upstream {name} {{ server {address} max_fails=0; keepalive 256; keepalive_requests 1000000; }}\n"
 
 
 def configuration(config: NginxConfig, instance: Instance, program: Program | None) -> str:
@@ -73,7 +110,8 @@ def configuration(config: NginxConfig, instance: Instance, program: Program | No
         config,
         instance,
         MODULES=_load(config, program),
-        SETTINGS=lua_table(settings) if config.module is Module.LUA else json.dumps(settings, indent=1),
+        SETTINGS=lua_table(settings),
+        TRIED=_TRIED.replace("\n", "\n            "),
     )
 
 
@@ -83,17 +121,24 @@ def fill(template: str, config: Common, instance: Instance, **more: str) -> str:
     log = f"access_log {folder}/{config.canary_log} serinus if=$serinus_candidate;"
     values = {
         "ADMIN": admin_listen(instance),
+        **more,
         "BODY": f"{config.max_body_megabytes}m" if config.max_body_megabytes else "0",
         "COMMAND": shlex.join(command(config.binary, folder)),
         "FOLDER": folder,
         "LISTEN": config.listen,
         "LOG": log if config.canary_log else "",
         "WORKERS": str(config.workers or "auto"),
-        **more,
+        "TIMEOUT": _milliseconds(config.timeout_seconds),
+        "TRY": _milliseconds(config.try_seconds),
+        "CONNECT": _milliseconds(min(CONNECT_SECONDS, config.try_seconds)),
     }
     for name, value in values.items():
         template = template.replace(f"@{name}@", value)
     return template
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{max(1, round(seconds * 1000))}ms"
 
 
 def _load(config: NginxConfig, program: Program | None) -> str:
