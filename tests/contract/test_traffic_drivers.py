@@ -33,6 +33,7 @@ EDGES = {
     "envoy": "edge",
     "nginx lua": "lua_edge",
     "nginx njs": "njs_edge",
+    "nginx-reload": "plain_nginx_edge",
 }
 
 #: Keys that other hashes have stumbled over.

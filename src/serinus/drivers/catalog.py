@@ -15,6 +15,7 @@ TRAFFIC = {
     "in-process": "serinus.drivers.traffic.inprocess:InProcessDriver",
     "envoy": "serinus.drivers.traffic.envoy:EnvoyDriver",
     "nginx": "serinus.drivers.traffic.nginx:NginxDriver",
+    "nginx-reload": "serinus.drivers.traffic.nginx:NginxReloadDriver",
 }
 
 #: Notifiers: name → "module:class".

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from serinus.drivers.traffic.nginx.config import NginxConfig
+from serinus.drivers.traffic.nginx.config import NginxConfig, ReloadConfig
 from serinus.drivers.traffic.nginx.driver import NginxDriver
+from serinus.drivers.traffic.nginx.reload import NginxReloadDriver
 
-__all__ = ["NginxConfig", "NginxDriver"]
+__all__ = ["NginxConfig", "NginxDriver", "NginxReloadDriver", "ReloadConfig"]

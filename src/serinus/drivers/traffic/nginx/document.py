@@ -15,7 +15,7 @@ from serinus.core.model import Upstream
 from serinus.drivers.traffic.nginx.config import split_address
 from serinus.ports.traffic import DesiredSplit, TrafficError
 
-__all__ = ["addresses", "carried_bp", "document", "same_addresses", "version_id", "version_of"]
+__all__ = ["addresses", "carried_bp", "document", "resolved", "same_addresses", "version_id", "version_of"]
 
 _Addresses = Mapping[str, tuple[str, ...]]
 
@@ -43,7 +43,7 @@ async def document(desired: DesiredSplit) -> str:
     """
     upstreams = [desired.stable, *(s.upstream for s in desired.others)]
     upstreams += [u for u in (desired.canary, desired.mirror) if u is not None]
-    found = {u.version: await _resolved(u) for u in upstreams}
+    found = {u.version: await resolved(u) for u in upstreams}
     return "".join(f"{line}\n" for line in _lines(desired, found))
 
 
@@ -66,7 +66,13 @@ def _lines(desired: DesiredSplit, found: _Addresses) -> Iterator[str]:
         yield share("mirror", desired.mirror, desired.mirror_bp)
 
 
-async def _resolved(upstream: Upstream) -> tuple[str, ...]:
+async def resolved(upstream: Upstream) -> tuple[str, ...]:
+    """Return a version's addresses with numbers for names.
+
+    Raises:
+        InvalidInput: An address is none.
+        TrafficError: There is none, or the name of a host is not known.
+    """
     if not upstream.addresses:
         raise TrafficError(f"{upstream.version} has no address. Give it one in the service's `upstreams`.")
     made: list[str] = []

@@ -14,7 +14,7 @@ from serinus.drivers.traffic.nginx.config import Common, Instance, Module, Nginx
 from serinus.drivers.traffic.nginx.render import digest, scripts_digest
 from serinus.ports.traffic import Finding
 
-__all__ = ["find_folder", "find_program", "look_over", "test_configuration"]
+__all__ = ["find_folder", "find_program", "look_over", "test_configuration", "told_wrong"]
 
 #: Older ones have no balancer that can set timeouts per try.
 MIN_VERSION = (1, 20)
@@ -84,13 +84,18 @@ async def test_configuration(config: Common, instance: Instance, program: Progra
     status, said = await run(program.path, *line[1:], "-t")
     if status == 0:
         return Finding(name=name, ok=True, detail="nginx -t: valid")
-    wrong = re.search(r"\[(?:emerg|alert|crit)\] (?:\d+#\d+: )?(.*)", said)
     return Finding(
         name=name,
         ok=False,
-        detail=f"nginx -t: {wrong[1] if wrong else said[-300:]}",
+        detail=f"nginx -t: {told_wrong(said)}",
         remedy=f"See for yourself: {shlex.join([*line, '-t'])}",
     )
+
+
+def told_wrong(said: str) -> str:
+    """Return the line that says what is wrong, of all that NGINX has said."""
+    wrong = re.search(r"\[(?:emerg|alert|crit|error)\] (?:\d+#\d+: )?(.*)", said)
+    return wrong[1] if wrong else said[-300:]
 
 
 async def _answers(config: NginxConfig, instance: Instance, admin: Admin) -> Finding:

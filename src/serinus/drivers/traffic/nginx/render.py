@@ -17,7 +17,19 @@ from serinus.drivers.traffic.nginx.config import Common, Instance, Module, Nginx
 from serinus.drivers.traffic.nginx.document import addresses
 from serinus.drivers.traffic.nginx.files import write
 
-__all__ = ["TOKEN_FILE", "digest", "fill", "lay_out", "lua_table", "save", "scripts_digest", "token_of"]
+__all__ = [
+    "CONNECT_SECONDS",
+    "COOKIE_ENDS",
+    "TOKEN_FILE",
+    "digest",
+    "lay_out",
+    "lua_table",
+    "milliseconds",
+    "save",
+    "scripts_digest",
+    "text_of",
+    "token_of",
+]
 
 #: What is carried after the next start.
 _SAVED = {Module.LUA: "split", Module.NJS: "split.json"}
@@ -26,7 +38,7 @@ _UPSTREAMS = "upstreams.conf"
 TOKEN_FILE = "admin-token.conf"  # noqa: S105
 _SCRIPTS = {
     Module.LUA: ("serinus_xxh64.lua", "serinus_split.lua", "serinus_edge.lua", "serinus_admin.lua"),
-    Module.NJS: ("serinus_xxh64.js", "serinus_edge.js"),
+    Module.NJS: ("serinus_xxh64.js", "serinus_split.js", "serinus_edge.js", "serinus_admin.js"),
 }
 _LOADED = {
     Module.LUA: ("ndk_http_module.so", "ngx_http_lua_module.so"),
@@ -35,7 +47,7 @@ _LOADED = {
 #: A version on the same host, or near it, takes a connection in milliseconds.
 CONNECT_SECONDS = 1.0
 #: How the cookie of a new unit ends: a month.
-_COOKIE_ENDS = "; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax"
+COOKIE_ENDS = "; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax"
 
 
 #: How a candidate is asked that may fail over.
@@ -47,7 +59,8 @@ error_page 500 502 503 504 = @serinus_stable;
 proxy_pass http://$serinus_target;"""
 
 
-def _text(name: str) -> str:
+def text_of(name: str) -> str:
+    """Return one of the files that are rendered or laid out as they are."""
     return resources.files("serinus.drivers.traffic.nginx").joinpath("edge", name).read_text()
 
 
@@ -58,7 +71,7 @@ def digest(config: Common) -> str:
 
 def scripts_digest(module: Module) -> str:
     """Return what names the scripts and the configuration of this release."""
-    texts = [_text(name) for name in (*_SCRIPTS[module], f"{module}.conf")]
+    texts = [text_of(name) for name in (*_SCRIPTS[module], f"{module}.conf")]
     return hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
 
 
@@ -71,11 +84,10 @@ def lay_out(config: NginxConfig, instance: Instance, program: Program | None) ->
     folder = Path(instance.config_dir)
     for name in ("tmp", "http.d", "server.d"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    settings = json.dumps(_settings(config, instance), indent=1)
     for name in _SCRIPTS[config.module]:
-        write(folder / name, _text(name).replace("@SETTINGS@", settings))
+        write(folder / name, text_of(name))
     token_of(instance)
-    write(folder / "nginx.conf", configuration(config, instance, program))
+    write(folder / "nginx.conf", _configuration(config, instance, program))
 
 
 def save(config: NginxConfig, instance: Instance, text: str) -> None:
@@ -94,7 +106,8 @@ def save(config: NginxConfig, instance: Instance, text: str) -> None:
     kept = {a: "serinus_" + re.sub(r"\W", "_", a) for a in addresses(text)}
     # A start between the two files finds every name that it is told of.
     write(path.with_name(_UPSTREAMS), "".join(map(_upstream, sorted({**before, **kept}.items()))))
-    write(path, json.dumps({"text": text, "kept": kept}), mode=0o600)
+    saved = {"settings": _settings(config, instance), "kept": kept, "text": text}
+    write(path, json.dumps(saved, indent=1), mode=0o600)
 
 
 def _upstream(named: tuple[str, str]) -> str:
@@ -102,11 +115,11 @@ def _upstream(named: tuple[str, str]) -> str:
     return f"upstream {name} {{ server {address} max_fails=0; keepalive 256; keepalive_requests 1000000; }}\n"
 
 
-def configuration(config: NginxConfig, instance: Instance, program: Program | None) -> str:
+def _configuration(config: NginxConfig, instance: Instance, program: Program | None) -> str:
     """Return an instance's ``nginx.conf``."""
     settings = _settings(config, instance)
-    return fill(
-        _text(f"{config.module}.conf"),
+    return _fill(
+        text_of(f"{config.module}.conf"),
         config,
         instance,
         MODULES=_load(config, program),
@@ -115,7 +128,7 @@ def configuration(config: NginxConfig, instance: Instance, program: Program | No
     )
 
 
-def fill(template: str, config: Common, instance: Instance, **more: str) -> str:
+def _fill(template: str, config: Common, instance: Instance, **more: str) -> str:
     """Return a template with its ``@…@`` filled in."""
     folder = instance.config_dir.rstrip("/")
     log = f"access_log {folder}/{config.canary_log} serinus if=$serinus_candidate;"
@@ -128,16 +141,17 @@ def fill(template: str, config: Common, instance: Instance, **more: str) -> str:
         "LISTEN": config.listen,
         "LOG": log if config.canary_log else "",
         "WORKERS": str(config.workers or "auto"),
-        "TIMEOUT": _milliseconds(config.timeout_seconds),
-        "TRY": _milliseconds(config.try_seconds),
-        "CONNECT": _milliseconds(min(CONNECT_SECONDS, config.try_seconds)),
+        "TIMEOUT": milliseconds(config.timeout_seconds),
+        "TRY": milliseconds(config.try_seconds),
+        "CONNECT": milliseconds(min(CONNECT_SECONDS, config.try_seconds)),
     }
     for name, value in values.items():
         template = template.replace(f"@{name}@", value)
     return template
 
 
-def _milliseconds(seconds: float) -> str:
+def milliseconds(seconds: float) -> str:
+    """Return a time as NGINX has it."""
     return f"{max(1, round(seconds * 1000))}ms"
 
 
@@ -157,16 +171,14 @@ def _settings(config: NginxConfig, instance: Instance) -> dict[str, Any]:
     def variable(header: str) -> str:
         return "http_" + header.replace("-", "_")
 
+    headers = (config.workflow_header, config.session_header, config.user_header)
     return {
         "folder": instance.config_dir.rstrip("/"),
         "digest": digest(config),
         "scripts": scripts_digest(config.module),
-        "workflow": variable(config.workflow_header),
-        "session": variable(config.session_header),
-        "user": variable(config.user_header),
+        "keys": [*map(variable, headers), f"cookie_{config.cookie}"],
         "cookie": config.cookie,
-        "cookie_variable": f"cookie_{config.cookie}",
-        "cookie_ends": _COOKIE_ENDS,
+        "cookie_ends": COOKIE_ENDS,
         "retry_methods": list(config.retry_methods),
         "timeout_seconds": config.timeout_seconds,
         "try_seconds": config.try_seconds,

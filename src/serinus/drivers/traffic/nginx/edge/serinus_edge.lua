@@ -110,9 +110,9 @@ local function count(side, ms, failed)
 end
 
 local function pinned(split, var)
-  local workflow = var[edge.settings.workflow]
+  local workflow = var[edge.settings.keys[1]]
   if workflow and split.workflows[workflow] then return true end
-  local user = var[edge.settings.user]
+  local user = var[edge.settings.keys[3]]
   if user and split.users[user] then return true end
   return false
 end
@@ -126,15 +126,11 @@ end
 
 -- The first key present, in the SDK's order; without any the unit in the cookie, or a new one for it.
 local function unit(var, ctx)
-  local settings = edge.settings
-  local key = var[settings.workflow]
-  if key and key ~= "" then return key end
-  key = var[settings.session]
-  if key and key ~= "" then return key end
-  key = var[settings.user]
-  if key and key ~= "" then return key end
-  key = var[settings.cookie_variable]
-  if key and key ~= "" then return key end
+  local names = edge.settings.keys
+  for at = 1, #names do
+    local key = var[names[at]]
+    if key and key ~= "" then return key end
+  end
   ctx.unit = var.request_id
   return ctx.unit
 end
