@@ -282,7 +282,7 @@ class NginxReloadDriver:
             return Finding(name=name, ok=False, detail=str(error), remedy=remedy)
         if not readable:
             detail = f"answers at {instance.admin}, but its workers cannot read {instance.config_dir}/metrics"
-            remedy = "Let their user enter the folder (chmod o+x on it and those above), or Prometheus sees nothing."
+            remedy = "Let their user enter the folder (chmod o+x), or Prometheus sees nothing."
             return Finding(name=name, ok=False, detail=detail, remedy=remedy)
         return Finding(name=name, ok=True, detail=f"answers at {instance.admin}")
 

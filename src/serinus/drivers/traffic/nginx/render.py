@@ -179,7 +179,7 @@ def _settings(config: NginxConfig, instance: Instance) -> dict[str, Any]:
         "keys": [*map(variable, headers), f"cookie_{config.cookie}"],
         "cookie": config.cookie,
         "cookie_ends": COOKIE_ENDS,
-        "retry_methods": list(config.retry_methods),
+        "repeats": dict.fromkeys(config.retry_methods, True),
         "timeout_seconds": config.timeout_seconds,
         "try_seconds": config.try_seconds,
         "connect_seconds": min(CONNECT_SECONDS, config.try_seconds),
@@ -191,13 +191,16 @@ def _settings(config: NginxConfig, instance: Instance) -> dict[str, Any]:
 def lua_table(settings: dict[str, Any]) -> str:
     """Return settings as the inside of a Lua table; their texts are plain, since they were checked.
 
-    >>> print(lua_table({"cookie": "unit", "retry_methods": ["GET"], "try_seconds": 5.0}))
+    >>> print(lua_table({"cookie": "unit", "keys": ["a"], "repeats": {"GET": True}, "try_seconds": 5.0}))
                 cookie = "unit",
-                retry_methods = { "GET" },
+                keys = { "a" },
+                repeats = { GET = true },
                 try_seconds = 5.0,
     """
 
     def value(given: Any) -> str:
+        if isinstance(given, dict):
+            return "{ " + ", ".join(f"{name} = {value(one)}" for name, one in given.items()) + " }"
         return (
             "{ " + ", ".join(map(json.dumps, given)) + " }" if isinstance(given, list) else json.dumps(given)
         )

@@ -64,39 +64,54 @@ function address(side) {
     return serinus_saved.kept[to] || to;
 }
 
-// Decides once per request. Returns which location is right: '' for the one that asks (stable, one try),
-// `try` for a candidate that may fail over, `once` for one whose request may not be sent twice; with a
-// mirror `copied`, `copied_try` and `copied_once`. A candidate that failed so often in a row is out.
+function toStable(v, hot) {
+    v.serinus_version = v.serinus_stable = hot.stable.name;
+    v.serinus_id = v.serinus_stable_id = hot.stable.id;
+    v.serinus_target = v.serinus_stable_target = address(hot.stable);
+}
+
+function toCandidate(v, side) {
+    v.serinus_version = v.serinus_candidate = side.name;
+    v.serinus_id = v.serinus_first = side.id;
+    v.serinus_target = address(side);
+}
+
+// Returns which location is right: '' for the one that asks (stable, one try), `try` for a candidate that
+// may fail over, `once` for one whose request may not be sent twice; with a mirror `copied`, `copied_try`
+// and `copied_once`. A candidate that failed so often in a row is out.
+function decide(r, hot) {
+    const v = r.variables, side = chosen(r, hot), mirror = hot.mirror;
+    let how = '';
+    if (side !== hot.stable && !isOut(side.id)) {
+        toCandidate(v, side);
+        how = serinus_saved.settings.repeats[r.method] ? 'try' : 'once';
+    }
+    if (mirror && Math.random() * 10000 < mirror.bp && !isOut(mirror.id)) {
+        v.serinus_mirror = mirror.id;
+        v.serinus_mirror_target = address(mirror);
+        how = how ? `copied_${how}` : 'copied';
+    }
+    return how;
+}
+
+// Decides once per request; whatever goes wrong in here, the request goes to stable.
 function place(r) {
-    const v = r.variables;
     let hot;
     try {
         hot = carried();
+        toStable(r.variables, hot);
     } catch (e) {
+        r.error(`serinus: no split is carried: ${e.message}`);
         return 'none';
     }
-    let side = chosen(r, hot);
-    const candidate = side !== hot.stable && !isOut(side.id);
-    v.serinus_stable = hot.stable.name;
-    v.serinus_stable_id = hot.stable.id;
-    v.serinus_target = v.serinus_stable_target = address(hot.stable);
-    if (candidate) {
-        v.serinus_candidate = side.name;
-        v.serinus_first = side.id;
-        v.serinus_target = address(side);
-    } else {
-        side = hot.stable;
+    try {
+        return decide(r, hot);
+    } catch (e) {
+        r.error(`serinus: sent to stable: ${e.stack}`);
+        r.variables.serinus_candidate = '';
+        toStable(r.variables, hot);
+        return '';
     }
-    v.serinus_version = side.name;
-    v.serinus_id = side.id;
-    const mirror = hot.mirror;
-    const copy = mirror && Math.random() * 10000 < mirror.bp && !isOut(mirror.id);
-    if (copy) {
-        v.serinus_mirror = mirror.id;
-        v.serinus_mirror_target = address(mirror);
-    }
-    const how = !candidate ? '' : serinus_saved.settings.retry_methods.includes(r.method) ? 'try' : 'once';
-    return copy ? (how ? `copied_${how}` : 'copied') : how;
 }
 
 // -- counting -------------------------------------------------------------------------------------

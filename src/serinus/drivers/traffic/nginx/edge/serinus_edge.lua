@@ -55,8 +55,6 @@ end
 -- In the master, at start and at every reload: what was carried before, from the file.
 function edge.init(settings)
   edge.settings = settings
-  settings.repeats = {}
-  for _, method in ipairs(settings.retry_methods) do settings.repeats[method] = true end
   if held:get "revision" then return end
   local file = io.open(settings.folder .. "/split")
   if not file then return end
@@ -163,7 +161,12 @@ function edge.route(here)
     if not repeats then return ngx.exec "@serinus_once" end
   end
   local ctx = ngx.ctx
-  local side = chosen(split, ctx)
+  -- Whatever goes wrong in there, the request goes to stable.
+  local sound, side = pcall(chosen, split, ctx)
+  if not sound then
+    ngx.log(ngx.ERR, "serinus: sent to stable: ", side)
+    side = split.stable
+  end
   if side.candidate and is_out(side) then side = split.stable end
   ctx.side, ctx.split, ctx.repeats = side, split, repeats
 end
