@@ -81,8 +81,16 @@ def settings(folder: Path, **more) -> dict:
     }
 
 
-async def _running(folder: Path, module: str):
-    config = NginxConfig.read(settings(folder, module=module, binary=PROGRAMS[module]))
+@pytest.fixture
+def open_folder():
+    """Return a folder that workers of another user may enter: they open logs and keep bodies in it."""
+    with tempfile.TemporaryDirectory(prefix="serinus-nginx-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+async def _running(folder: Path, module: str, **more):
+    config = NginxConfig.read(settings(folder, module=module, binary=PROGRAMS[module], **more))
     port = int(config.listen.rpartition(":")[2])
     driver, install = NginxDriver(config), INSTALL[module]
     made = NginxEdge(folder, config, driver, Backend("v1"), Backend("v2"), port, install=install)
@@ -91,50 +99,63 @@ async def _running(folder: Path, module: str):
 
 
 @pytest.fixture
-async def lua_edge(tmp_path):
+async def lua_edge(open_folder):
     """Return a running NGINX with Lua that routes everyone to v1."""
-    made = await _running(tmp_path, "lua")
+    made = await _running(open_folder, "lua")
     yield made
     await made.end()
 
 
 @pytest.fixture
-async def njs_edge(tmp_path):
+async def njs_edge(open_folder):
     """Return a running NGINX with njs that routes everyone to v1."""
-    made = await _running(tmp_path, "njs")
+    made = await _running(open_folder, "njs")
     yield made
     await made.end()
 
 
-@pytest.fixture(params=["lua", "njs"])
-async def nginx_edge(request, tmp_path):
-    """Return a running NGINX, with either module, that routes everyone to v1."""
-    made = await _running(tmp_path, request.param)
+@pytest.fixture(params=PROGRAMS)
+async def nginx_edge(request, open_folder):
+    """Return a running NGINX, with either module, that routes everyone to v1 and breaks for a moment only."""
+    made = await _running(open_folder, request.param, breaker_seconds=0.5)
+    yield made
+    await made.end()
+
+
+async def _plain(folder: Path, **more):
+    # Passive checks would take a canary out that other tests want to see fail.
+    config = ReloadConfig.read(settings(folder, max_fails=1000, verify_requests=1, **more))
+    port = int(config.listen.rpartition(":")[2])
+    made = PlainNginxEdge(folder, config, NginxReloadDriver(config), Backend("v1"), Backend("v2"), port)
+    await made.begin()
+    return made
+
+
+@pytest.fixture
+async def socket_edge(open_folder):
+    """Return a running NGINX whose admin address is a unix socket."""
+    instance = {"name": "edge-1", "admin": f"unix:{open_folder}/admin.sock", "config_dir": str(open_folder)}
+    made = await _running(open_folder, "lua", instances=[instance])
     yield made
     await made.end()
 
 
 @pytest.fixture
-def open_folder():
-    """Return a folder that workers of another user may enter: they serve a file from it."""
-    with tempfile.TemporaryDirectory(prefix="serinus-nginx-") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
+async def sticky_nginx_edge(open_folder):
+    """Return a running plain NGINX that keeps units on their side by its own hash."""
+    made = await _plain(open_folder, sticky=True)
+    yield made
+    await made.end()
 
 
 @pytest.fixture
 async def plain_nginx_edge(open_folder):
     """Return a running plain NGINX that routes everyone to v1, looked at again and again."""
-    # Passive checks would take a canary out that other tests want to see fail.
-    config = ReloadConfig.read(settings(open_folder, max_fails=1000, verify_requests=1))
-    port = int(config.listen.rpartition(":")[2])
-    driver = NginxReloadDriver(config)
-    made = PlainNginxEdge(open_folder, config, driver, Backend("v1"), Backend("v2"), port)
-    await made.begin()
+    made = await _plain(open_folder)
 
     async def tick() -> None:
         while True:
-            await driver.statistics(made.split(500))
+            await made.driver.statistics(made.split(500))
             await asyncio.sleep(0.2)
 
     ticking = asyncio.create_task(tick())

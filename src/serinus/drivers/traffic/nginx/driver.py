@@ -16,6 +16,7 @@ from serinus.drivers.traffic.nginx.binary import command, probe
 from serinus.drivers.traffic.nginx.config import Instance, NginxConfig
 from serinus.drivers.traffic.nginx.document import carried_bp, document, same_addresses
 from serinus.drivers.traffic.nginx.findings import look_over
+from serinus.drivers.traffic.nginx.logs import move_away
 from serinus.drivers.traffic.nginx.render import digest, lay_out, save
 from serinus.ports.traffic import (
     Capability,
@@ -80,6 +81,7 @@ class NginxDriver:
             lay_out(self._config, instance, program)
             # For the next start; one that is down now begins with it.
             save(self._config, instance, wanted)
+            move_away(folder, [self._config.canary_log], self._config.canary_log_megabytes)
         except OSError as error:
             raise TrafficError(
                 f"{instance.name}: cannot write {folder} ({error.strerror}). Check its rights and space."

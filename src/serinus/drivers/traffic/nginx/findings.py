@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import shlex
+import stat
 from pathlib import Path
 
 from serinus.drivers.traffic.nginx.admin import Admin, Refused, Unreachable
@@ -30,15 +31,25 @@ async def look_over(config: NginxConfig, instance: Instance, admin: Admin) -> li
 
 
 def find_folder(instance: Instance) -> Finding:
-    """Tell whether the folder can be written."""
-    folder = Path(instance.config_dir)
-    ok = folder.is_dir() and os.access(folder, os.W_OK)
-    return Finding(
-        name=f"nginx {instance.name} folder",
-        ok=ok,
-        detail=f"{folder} can be written" if ok else f"{folder} cannot be written",
-        remedy="" if ok else f"mkdir -p {folder}, and let this user write there.",
-    )
+    """Tell whether the folder can be written, and entered by NGINX's workers."""
+    name, folder = f"nginx {instance.name} folder", Path(instance.config_dir)
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        remedy = f"mkdir -p {folder}, and let this user write there."
+        return Finding(name=name, ok=False, detail=f"{folder} cannot be written", remedy=remedy)
+    closed = _closed(folder)
+    if closed:
+        # NGINX that root starts works as somebody else, who opens logs anew and keeps large bodies here.
+        detail = f"NGINX's workers, who are not root, cannot enter {closed}"
+        return Finding(name=name, ok=False, detail=detail, remedy=f"chmod o+x {closed}")
+    return Finding(name=name, ok=True, detail=f"{folder} can be written")
+
+
+def _closed(folder: Path) -> Path | None:
+    """Return the first folder on the way that others may not enter; only where root starts NGINX."""
+    if os.geteuid() != 0:
+        return None
+    way = [*reversed(folder.parents), folder]
+    return next((part for part in way if not part.stat().st_mode & stat.S_IXOTH), None)
 
 
 def find_program(config: Common, instance: Instance, program: Program | None, module: str = "") -> Finding:

@@ -56,14 +56,6 @@ class InForce:
         """
         return (await self._ask("/config")).text
 
-    async def shows_metrics(self) -> bool:
-        """Tell whether the workers may read what was counted; as long as nothing was, they may.
-
-        Raises:
-            Unreachable: It does not answer.
-        """
-        return (await self._ask("/metrics")).status_code != httpx.codes.FORBIDDEN
-
     async def _ask(self, path: str) -> httpx.Response:
         try:
             return await self._admin.get(path)

@@ -10,15 +10,15 @@ from pathlib import Path
 __all__ = ["move_away"]
 
 
-def move_away(folder: Path, names: Sequence[str], most_bytes: int, pid_file: Path) -> None:
-    """Move logs above a size to ``….1``, and have NGINX open new ones.
+def move_away(folder: Path, names: Sequence[str], megabytes: float) -> None:
+    """Move logs of ``folder`` above a size to ``….1``, and have the NGINX that runs there open new ones.
 
     Raises:
         OSError: A file cannot be moved.
     """
-    grown = [folder / name for name in names if _size(folder / name) > most_bytes]
-    pid = _pid(pid_file)
-    if not grown or pid is None:
+    grown = [folder / name for name in names if name and _size(folder / name) > megabytes * 1_000_000]
+    pid = _pid(folder / "nginx.pid") if grown else None
+    if pid is None:
         return
     for path in grown:
         path.replace(path.with_name(f"{path.name}.1"))

@@ -85,7 +85,7 @@ class NginxReloadDriver:
         try:
             wanted = self._wanted(instance, plan)
             await self._change(instance, plan, program, wanted)
-            self._tidy(instance, program)
+            move_away(folder, [tally.LOG_FILE, self._config.canary_log], self._config.canary_log_megabytes)
         except NotInForce as stopped:
             state = await self._state(instance, plan, wanted)
             return InstanceState(
@@ -193,13 +193,6 @@ class NginxReloadDriver:
             raise NotInForce(f"it was reloaded, but {wrong}")
         self._unverified.pop(instance.name, None)
 
-    def _tidy(self, instance: Instance, program: Program | None) -> None:
-        """Move logs away that have grown; NGINX then opens new ones."""
-        most = int(self._config.canary_log_megabytes * 1_000_000)
-        names = [tally.LOG_FILE, *([self._config.canary_log] if self._config.canary_log else [])]
-        if program is not None:
-            move_away(Path(instance.config_dir), names, most, Path(instance.config_dir, "nginx.pid"))
-
     async def read(self, desired: DesiredSplit) -> Carried:
         """Read back what every instance carries."""
         plan = await _plan(desired)
@@ -276,14 +269,10 @@ class NginxReloadDriver:
     async def _answers(self, instance: Instance) -> Finding:
         name = f"nginx {instance.name}"
         try:
-            readable = await self._asked[instance.name].shows_metrics()
+            await self._asked[instance.name].digest()
         except Unreachable as error:
             remedy = shlex.join(command(self._config.binary, instance.config_dir))
             return Finding(name=name, ok=False, detail=str(error), remedy=remedy)
-        if not readable:
-            detail = f"answers at {instance.admin}, but its workers cannot read {instance.config_dir}/metrics"
-            remedy = "Let their user enter the folder (chmod o+x), or Prometheus sees nothing."
-            return Finding(name=name, ok=False, detail=detail, remedy=remedy)
         return Finding(name=name, ok=True, detail=f"answers at {instance.admin}")
 
 

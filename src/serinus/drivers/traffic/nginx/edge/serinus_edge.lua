@@ -192,6 +192,9 @@ local function was_sent()
   return ngx.var.upstream_connect_time:sub(1, 1) ~= "-"
 end
 
+-- NGX_BUSY: NGINX answers 502 and tries no more. Any status given here would become a 500.
+local NO_LIVE_SERVER = -3
+
 -- Once per try: the first at the side chosen, the second at stable.
 function edge.balance()
   local ctx, settings = ngx.ctx, edge.settings
@@ -199,13 +202,14 @@ function edge.balance()
   if ctx.began then
     count(side, now - ctx.began, true)
     ctx.began = nil
-    if ctx.is_copy or (not ctx.repeats and was_sent()) then return ngx.exit(502) end
+    ctx.over = ctx.is_copy or (not ctx.repeats and was_sent())
     side = ctx.split.stable
-    ctx.side = side
+    ctx.side = ctx.over and ctx.side or side
   elseif (side.candidate or side.addresses[2]) and not ctx.is_copy then
     balancer.set_more_tries(1)
     if side.candidate then ngx.var.serinus_candidate = side.name end
   end
+  if ctx.over then return ngx.exit(NO_LIVE_SERVER) end
   ctx.began = now
   local wait = settings.timeout_seconds
   if ctx.is_copy or (side.candidate and ctx.repeats) then wait = settings.try_seconds end
@@ -214,7 +218,7 @@ function edge.balance()
   local set, wrong = balancer.set_current_peer(address.host, address.port)
   if not set then
     ngx.log(ngx.ERR, "serinus: ", wrong)
-    return ngx.exit(502)
+    return ngx.exit(NO_LIVE_SERVER)
   end
 end
 
