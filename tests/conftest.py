@@ -5,9 +5,14 @@ from __future__ import annotations
 pytest_plugins = [
     "fixtures_postgres",
     "fixtures_store",
+    "fixtures_edges",
     "fixtures_envoy",
+    "fixtures_haproxy",
     "fixtures_nginx",
     "fixtures_notify",
     "fixtures_plane",
     "fixtures_prometheus",
+    "fixtures_tools",
+    "perfume",
+    "fixtures_traefik",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,25 @@ import httpx
 import pytest
 
 from backends import Backend, ask
+from serinus.core.errors import InvalidInput
 from serinus.core.model import Upstream
-from serinus.ports.traffic import Counters, DesiredSplit, Share, TrafficDriver
+from serinus.ports.traffic import Capability, Counters, DesiredSplit, Share, TrafficDriver, TrafficError
 
-__all__ = ["Backend", "Edge", "ask"]
+__all__ = ["EDGES", "ODD", "USERS", "Backend", "Edge", "ask", "can", "carried", "close_to"]
+
+#: Every real proxy: the name it is told by → the fixture that starts it.
+EDGES = {
+    "envoy": "edge",
+    "haproxy": "haproxy_edge",
+    "nginx lua": "lua_edge",
+    "nginx njs": "njs_edge",
+    "nginx-reload": "plain_nginx_edge",
+    "traefik": "traefik_edge",
+}
+
+#: Keys that other hashes have stumbled over.
+ODD = ["a b", "a,b", "a;b=c", "ü", "日本語", "x" * 200, "-", "0", "a'b\"c", "%20", "user@example.com", "\\1"]
+USERS = [f"user-{n}" for n in range(10_000)]
 
 
 @dataclass
@@ -76,9 +92,9 @@ class Edge:
         for client in self.clients:
             await client.aclose()
         await self.driver.close()
-        self.stop()
         for backend in (self.stable, self.canary, self.third):
-            await backend.stop()
+            await backend.stop()  # before the proxy, which would wait for answers that never come
+        self.stop()
 
     async def carries(self, desired: DesiredSplit) -> None:
         """Apply until it is carried."""
@@ -90,10 +106,40 @@ class Edge:
 
     def client(self) -> httpx.AsyncClient:
         """Return a client of the edge."""
-        made = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=10)
+        made = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self.port}",
+            trust_env=False,
+            timeout=10,
+            verify=False,  # saves reading the system's authorities, each time
+        )
         self.clients.append(made)
         return made
 
     async def counted(self, desired: DesiredSplit) -> dict[str, Counters]:
         """Return the driver's statistics by version."""
         return {c.version: c for c in await self.driver.statistics(desired)}
+
+
+def can(edge: Edge, capability: Capability) -> bool:
+    """Tell what may be expected of this driver."""
+    return capability in edge.driver.capabilities
+
+
+async def carried(edge: Edge, desired: DesiredSplit, capability: Capability) -> bool:
+    """Carry a split; or, where the driver cannot, see it refused in words and nothing moved."""
+    if can(edge, capability):
+        await edge.carries(desired)
+        return True
+    before = await edge.driver.read(edge.split(None))
+    with pytest.raises(TrafficError, match=r"cannot .*; .*leave `\w+`") as refusal:
+        await edge.driver.apply(desired)
+    assert isinstance(refusal.value, InvalidInput)
+    assert refusal.value.field
+    assert await edge.driver.read(edge.split(None)) == before
+    return False
+
+
+def close_to(share: float, of: int) -> tuple[float, float]:
+    """Return the bounds that a right split leaves once in more than a million times."""
+    away = 5 * sqrt(of * share * (1 - share))
+    return of * share - away, of * share + away

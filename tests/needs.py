@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import sys
 from pathlib import Path
 
 import pytest
+
+#: Not the generator that tests seed: two runs would take the same ports.
+_CHANCE = random.SystemRandom()
 
 
 def program(name: str, install: str, *places: str) -> str:
@@ -21,7 +25,15 @@ def program(name: str, install: str, *places: str) -> str:
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a loopback port that nobody listens on right now.
+
+    Below those that the system gives to outgoing connections: one of these could have it by the time
+    that it is listened on.
+    """
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", _CHANCE.randrange(20_000, 32_000)))
+            except OSError:
+                continue
+            return probe.getsockname()[1]

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from serinus.bootstrap.proxies import who_can_what
+from serinus.cli.drivers import markdown
+from serinus.drivers.traffic.envoy import EnvoyConfig
+from serinus.drivers.traffic.haproxy import HaproxyConfig
+from serinus.drivers.traffic.nginx import NginxConfig, ReloadConfig
+from serinus.drivers.traffic.nginx.config import Common
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "README.ko.md", "docs/in-app.md", "docs/judge.md"]
@@ -43,6 +51,43 @@ def test_every_variable_of_a_channel_is_documented():
     names = set(re.findall(r'"((?:SLACK|SMTP|EMAIL|ALERT)_[A-Z_]+)"', source))
     page = (ROOT / "docs/notifications.md").read_text()
     assert [n for n in names if n not in page] == []
+
+
+def test_the_table_of_what_drivers_can_is_what_the_code_says():
+    """Put right by pasting what ``serinus drivers --markdown`` prints."""
+    page = (ROOT / "docs/data-planes.md").read_text()
+    shown = re.search(r"<!-- capabilities: .* -->\n(.*?)\n<!-- end -->", page, re.DOTALL)
+    assert shown
+    assert shown[1] == markdown(who_can_what())
+
+
+def test_every_setting_of_envoy_is_documented():
+    """And none that does not exist any more."""
+    page = (ROOT / "docs/data-planes.md").read_text()
+    table = page[page.index("| setting |") :].partition("\n\n")[0]
+    named = set(re.findall(r"`(\w+)`", "\n".join(row.split("|")[1] for row in table.splitlines())))
+    assert named == {f.name for f in fields(EnvoyConfig)} - {"instances"}
+
+
+def test_every_setting_of_haproxy_is_documented():
+    """And none that does not exist any more."""
+    page = (ROOT / "docs/haproxy.md").read_text()
+    table = page[page.index("| setting |") :].partition("\n\n")[0]
+    named = set(re.findall(r"`(\w+)`", "\n".join(row.split("|")[1] for row in table.splitlines())))
+    assert named == {f.name for f in fields(HaproxyConfig)} - {"instances"}
+
+
+def test_every_setting_of_nginx_is_documented():
+    """Of both drivers: the second table has what only the plain one takes."""
+    page = (ROOT / "docs/nginx.md").read_text()
+    one, two = (part.partition("\n\n")[0] for part in page.split("| setting |")[1:])
+
+    def named(table: str) -> set[str]:
+        return set(re.findall(r"`(\w+)`", "\n".join(row.split("|")[1] for row in table.splitlines()[2:])))
+
+    common = {f.name for f in fields(Common)}
+    assert named(one) == {f.name for f in fields(NginxConfig)}
+    assert named(two) == {f.name for f in fields(ReloadConfig)} - common
 
 
 def test_no_path_of_a_machine_and_no_registry_is_in_the_repository():

@@ -9,10 +9,12 @@ from datetime import timedelta
 import pytest
 
 from serinus.core.analysis.checks import OnNoData, Policy
+from serinus.core.analysis.evidence import Evidence
 from serinus.core.analysis.sequential.plan import Finding, Plan, StepUp, Unsure
 from serinus.core.codec import from_json, to_json
 from serinus.core.lifecycle import moves
 from serinus.core.model import Deployment, Mode, Status, Step, Stickiness, Strategy, Waiting
+from serinus.core.policy.order import on_verge
 from serinus.core.policy.presets import SEQUENTIAL
 from stories import Story, draft
 
@@ -244,3 +246,26 @@ def test_thresholds_and_judge_work_together():
     assert (story.d.judge, story.d.answer) == ("", None)
     assert isinstance(story.d.policy, Policy)
     assert story.d.waiting is Waiting.NOTHING
+
+
+def test_a_step_on_the_verge_of_harm_waits_until_that_has_faded_or_grown():
+    """Errors rise shortly before the step's end: no more traffic comes until the judge knows."""
+    fading, growing = (Traffic(Story(judged(Plan(latency=None), hold=600.0)), seed=5) for _ in range(2))
+    for traffic, times in ((fading, 1.0), (growing, 12.0)):
+        traffic.tick(54)
+        d = traffic.tick(6, times=7.0).d
+        assert (d.traffic_bp, d.phase) == (500, "holding:verge"), d.sentence
+        assert "of the 100 that roll back" in d.sentence
+        traffic.tick(40, times=times)
+    assert fading.story.d.traffic_bp == 2500
+    assert growing.story.d.status is Status.ROLLED_BACK
+
+
+def test_the_verge_holds_for_as_long_again_as_the_step_at_most():
+    """Evidence that neither fades nor grows does not hold for ever."""
+    d = replace(judged(), policy=replace(judged().policy, breaker=False))
+    story = Traffic(Story(d)).tick(25)
+    seen = replace(story.d.answer, evidence=50.0)
+    held = on_verge(replace(story.d, answer=seen, observed_seconds=301.0), Evidence(), story.now)
+    assert held.next_state.phase == "holding:verge"
+    assert on_verge(replace(story.d, answer=seen, observed_seconds=600.0), Evidence(), story.now) is None

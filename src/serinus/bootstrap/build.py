@@ -188,26 +188,34 @@ def traffic_factories() -> dict[str, DriverFactory]:
     return {name: factory(target) for name, target in TRAFFIC.items()}
 
 
+#: Proxies that are started with a configuration of ours: name → settings.
+_STARTED_WITH = {
+    "envoy": "serinus.drivers.traffic.envoy:EnvoyConfig",
+    "traefik": "serinus.drivers.traffic.traefik:TraefikConfig",
+}
+
+
 def render_proxy_config(driver: str, config: Mapping[str, Any], instance: str | None) -> dict[str, Any]:
     """Return what an operator starts a proxy with.
 
     Raises:
         InvalidInput: The driver has no such configuration, or the settings are wrong.
     """
-    if driver != "envoy":
+    if driver not in _STARTED_WITH:
         raise InvalidInput(
-            f"{driver!r} needs no configuration of ours.", field="driver", next_step="Use envoy."
+            f"{driver!r} needs no configuration of ours.",
+            field="driver",
+            next_step=f"Use one of: {', '.join(_STARTED_WITH)}.",
         )
-    from serinus.drivers.traffic.envoy import EnvoyConfig, bootstrap
-
-    settings = EnvoyConfig.read(config)
+    settings = load(_STARTED_WITH[driver]).read(config)
     chosen = next((i for i in settings.instances if instance in (None, i.name)), None)
     if chosen is None:
         names = ", ".join(i.name for i in settings.instances)
         raise InvalidInput(
             f"There is no instance {instance!r}.", field="instance", next_step=f"Use one of: {names}."
         )
-    return bootstrap(settings, chosen)
+    rendered: dict[str, Any] = load(f"{_STARTED_WITH[driver].partition(':')[0]}:bootstrap")(settings, chosen)
+    return rendered
 
 
 def _replica_name(settings: Settings) -> str:

@@ -146,7 +146,7 @@ def notify_test(
 
 @proxy.command("config")
 def proxy_config(
-    driver: Annotated[str, typer.Argument(help="envoy")],
+    driver: Annotated[str, typer.Argument(help="envoy or traefik.")],
     service: Annotated[
         str | None, typer.Option("--service", help="Take the settings of this service.")
     ] = None,

@@ -23,6 +23,9 @@ __all__ = ["Form", "also", "at", "from_json", "hints", "nearest", "read", "refus
 T = TypeVar("T")
 #: After so many problems no nearest name is looked for any more: that takes time.
 MOST_HINTS = 50
+#: Types whose values are JSON already; and those of them in which nothing but the type can be wrong.
+_PLAIN = frozenset({str, int, float, bool})
+_AS_IS = frozenset({str, int, bool})
 
 
 class Form(Protocol):
@@ -52,10 +55,12 @@ def told(doc: str, default: Any = None, *, also: str = "", required: bool = Fals
 
 def to_json(value: Any) -> Any:
     """Return ``value`` as plain JSON data: dataclasses and named tuples become objects."""
+    if value is None or type(value) in _PLAIN:
+        return value
     if isinstance(value, Enum):
         return value.value
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
+        return {name: to_json(getattr(value, name)) for name in _names_of(type(value))}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return {name: to_json(item) for name, item in value._asdict().items()}
     if isinstance(value, datetime):
@@ -65,6 +70,11 @@ def to_json(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
     return value
+
+
+@cache
+def _names_of(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def from_json(kind: type[T], data: Any, where: str = "") -> T:
@@ -166,23 +176,31 @@ def _read_dataclass(kind: Any, data: Any, where: str, problems: dict[str, str]) 
     if not isinstance(data, Mapping):
         problems[where] = "expected an object"
         return None
-    known = {f.name: f for f in fields(kind)}
-    other = {also(f): f.name for f in known.values() if also(f)}
-    # A name with an underscore at its end only makes way for a Python keyword.
-    names = {name for name in known if not name.endswith("_")} | set(other)
+    keys, required = _keys_of(kind)
     for key in data:
-        if key not in names:
-            hint = nearest(str(key), sorted(names)) if len(problems) < MOST_HINTS else ""
+        if key not in keys:
+            hint = nearest(str(key), sorted(keys)) if len(problems) < MOST_HINTS else ""
             problems[at(where, str(key))] = "unknown key" + hint
-    missing = [n for n, f in known.items() if n not in data and _is_required(f)]
+    missing = [name for name in required if name not in data]
     for name in missing:
         problems[at(where, name)] = "missing"
     values: dict[str, Any] = {}
     for key, item in data.items():
-        if key in names:
-            name = other.get(key, str(key))
-            values[name] = read(hints(kind)[name], item, at(where, str(key)), problems)
+        if key in keys:
+            name, wanted = keys[key]
+            as_is = type(item) is wanted and wanted in _AS_IS
+            values[name] = item if as_is else read(wanted, item, at(where, str(key)), problems)
     return kind(**values) if not missing else None
+
+
+@cache
+def _keys_of(kind: Any) -> tuple[dict[str, tuple[str, Any]], tuple[str, ...]]:
+    """Return an object's keys, with the field and type of each, and the fields without a default."""
+    known, types_ = fields(kind), hints(kind)
+    # A name with an underscore at its end only makes way for a Python keyword.
+    keys = {f.name: (f.name, types_[f.name]) for f in known if not f.name.endswith("_")}
+    keys |= {also(f): (f.name, types_[f.name]) for f in known if also(f)}
+    return keys, tuple(f.name for f in known if _is_required(f))
 
 
 def _read_scalar(kind: Any, data: Any, where: str, problems: dict[str, str]) -> Any:

@@ -22,6 +22,7 @@ from serinus.core.decision import Decision, Intent, IntentKind, Reason
 from serinus.core.lifecycle.moves import roll_back, under_watch
 from serinus.core.model import Deployment, Status
 from serinus.core.policy.order import ORDER
+from serinus.core.values import changed
 
 __all__ = ["MAX_GAP_SECONDS", "decide", "plan_of"]
 
@@ -59,7 +60,7 @@ def _measure(d: Deployment, evidence: Evidence, now: datetime) -> Deployment:
     # A clock that steps back gives nothing, one that jumps ahead at most the longest normal gap.
     looked = min(max(gap, 0.0), MAX_GAP_SECONDS)
     carried = looked if evidence.traffic.acknowledged and not d.paused else 0.0
-    return replace(
+    return changed(
         d,
         verdicts=verdicts,
         judge=judged.state,
@@ -95,7 +96,7 @@ def _judge(d: Deployment, evidence: Evidence, now: datetime) -> Judged:
 def _watch(d: Deployment, evidence: Evidence, now: datetime) -> Decision:
     """After promotion: the same judge goes on against what was recorded of the version before."""
     judged = _judge(d, evidence, now)
-    after = replace(
+    after = changed(
         d, verdicts=judged.verdicts, judge=judged.state, judged_until=judged.until, answer=judged.answer
     )
     bad = [v.message for v in failed(judged.verdicts, "rollback")]

@@ -14,8 +14,10 @@ __all__ = ["METRICS", "NOTIFIERS", "TRAFFIC", "capabilities", "ensure_carried_by
 TRAFFIC = {
     "in-process": "serinus.drivers.traffic.inprocess:InProcessDriver",
     "envoy": "serinus.drivers.traffic.envoy:EnvoyDriver",
+    "haproxy": "serinus.drivers.traffic.haproxy:HaproxyDriver",
     "nginx": "serinus.drivers.traffic.nginx:NginxDriver",
     "nginx-reload": "serinus.drivers.traffic.nginx:NginxReloadDriver",
+    "traefik": "serinus.drivers.traffic.traefik:TraefikDriver",
 }
 
 #: Notifiers: name → "module:class".

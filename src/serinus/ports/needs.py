@@ -5,6 +5,7 @@ Asked by every driver's ``apply``, and by commands before anything is written do
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 
 from serinus.core.bucketing import BUCKETS
@@ -12,6 +13,10 @@ from serinus.core.errors import InvalidInput
 from serinus.ports.traffic import Capability, DesiredSplit, TrafficError
 
 __all__ = ["CannotCarry", "ensure_able", "needs"]
+
+#: Names of headers and cookies (RFC 9110, 5.6.2), and what can be a header's value.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
+_VALUE = re.compile(r"[^\x00-\x1f\x7f]{1,1000}")
 
 #: What a driver that lacks the capability cannot do, and the field that asks for it.
 _ASKED_BY = {
@@ -65,7 +70,7 @@ def ensure_able(
     if missing:
         cannot = " and ".join(f"cannot {_ASKED_BY[c][0]}" for c in missing)
         fields = " and ".join(f"`{_ASKED_BY[c][1]}`" for c in missing)
-        able = sorted(name for name, theirs in known().items() if set(missing) <= set(theirs))
+        able = sorted(n for n, theirs in known().items() if n != driver and set(missing) <= set(theirs))
         instead = f"Use {_either(able)}, or leave" if able else "Leave"
         raise CannotCarry(
             f"{driver} {cannot}.", field=_ASKED_BY[missing[0]][1], next_step=f"{instead} {fields} out."
@@ -105,6 +110,13 @@ def _ensure_sound(desired: DesiredSplit) -> None:
             field="others",
             next_step="Make the first candidate the canary.",
         )
+    for match in desired.matches:
+        if not _TOKEN.fullmatch(match.name) or not _VALUE.fullmatch(match.value):
+            raise CannotCarry(
+                f"No request can have {match.name[:80]!r} with the value {match.value[:80]!r}.",
+                field="matches",
+                next_step="Give a header's or a cookie's name and its whole value, without line breaks.",
+            )
     if not 0 <= desired.mirror_bp <= BUCKETS:
         raise CannotCarry(
             f"A mirror of {desired.mirror_bp / 100:g} % is not possible.",

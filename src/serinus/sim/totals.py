@@ -29,23 +29,33 @@ class Totals:
         self.requests = np.zeros((SIDES, count), dtype=np.int64)
         self.errors = np.zeros((SIDES, count), dtype=np.int64)
         self.latency = np.zeros((SIDES, count, len(grid.index)), dtype=np.int64)
+        #: What has arrived and was not asked for yet: the sequential policies never ask.
+        self._arrived: list[tuple[int, int, list[Window], Ints]] = []
         self._arms: dict[tuple[Side, int, int], Arm] = {}
 
     def take(self, side: int, at: int, windows: list[Window], latency: Ints) -> None:
         """Add a window that has arrived."""
-        self.requests[side, at] = sum(w.requests for w in windows)
-        self.errors[side, at] = sum(w.errors for w in windows)
-        self.latency[side, at] = latency
-        self._arms.clear()
+        self._arrived.append((side, at, windows, latency))
 
     def over(self, side: Side, since: float, until: float) -> Arm:
         """Add up the windows that end after ``since`` and start by ``until``."""
+        self._write_down()
         first = max(0, int((since - EPOCH) // WIDTH))
         last = max(first, int((until - EPOCH) // WIDTH) + 1)
         key = (side, first, last)
         if key not in self._arms:
             self._arms[key] = self._add(CANARY if side is Side.CANARY else STABLE, first, last)
         return self._arms[key]
+
+    def _write_down(self) -> None:
+        if not self._arrived:
+            return
+        for side, at, windows, latency in self._arrived:
+            self.requests[side, at] = sum(w.requests for w in windows)
+            self.errors[side, at] = sum(w.errors for w in windows)
+            self.latency[side, at] = latency
+        self._arrived.clear()
+        self._arms.clear()
 
     def _add(self, side: int, first: int, last: int) -> Arm:
         latency = Histogram(self.grid.scale)

@@ -7,6 +7,7 @@ The order of draws hangs only on the seed and on the splits, so the same policy 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from zlib import crc32
 
 import numpy as np
@@ -56,6 +57,30 @@ class Block:
     flows: list[list[Flow]]
 
 
+class _Served:
+    """A flow as plain numbers, a row per window: taken from arrays all at once, as one by one is slow."""
+
+    __slots__ = ("buckets", "counts", "errors", "requests", "totals")
+
+    def __init__(self, flow: Flow, grid: Grid) -> None:
+        self.requests: list[int] = flow.requests.tolist()
+        self.errors: list[int] = flow.errors.tolist()
+        self.counts: list[int] = flow.latency.sum(axis=1).tolist()
+        rows, places = flow.latency.nonzero()
+        found, middle = flow.latency[rows, places], grid.middle[places]
+        index, many = grid.index[places].tolist(), found.tolist()
+        ends = np.searchsorted(rows, np.arange(len(self.requests) + 1)).tolist()
+        self.buckets = [dict(zip(index[a:b], many[a:b], strict=True)) for a, b in pairwise(ends)]
+        self.totals = [float(middle[a:b] @ found[a:b]) for a, b in pairwise(ends)]
+
+    def latency(self, row: int, scale: int) -> Histogram:
+        """Return a window's latencies."""
+        histogram = Histogram(scale)
+        histogram.buckets, histogram.count = self.buckets[row], self.counts[row]
+        histogram.total = self.totals[row]
+        return histogram
+
+
 class Traffic:
     """The traffic of one rollout. ``count`` is how many windows it may last."""
 
@@ -68,9 +93,11 @@ class Traffic:
         self._rng = np.random.default_rng(seeds[1])
         self.endpoints = world.endpoints or (Endpoint(name="", share=1.0),)
         self._block: Block | None = None
+        self._served: tuple[Block, list[list[_Served]]] | None = None
+        self._arrives: list[list[int]] = self.weather.arrives.tolist()
+        self._blind: list[list[bool]] = self.weather.blind.tolist()
         self._late = round(world.holes.errors_late_seconds / WIDTH)
-        shape = (SIDES, len(self.endpoints), count)
-        self._errors = np.zeros(shape, dtype=np.int64)
+        self._errors = [[[0] * count for _ in self.endpoints] for _ in range(SIDES)]
         self._waiting: dict[int, list[tuple[int, int, list[Window], Ints]]] = {}
 
     def block(self, at: int, share: float) -> Block:
@@ -89,29 +116,41 @@ class Traffic:
         """
         block = self.block(at, share)
         row = at - block.first
-        for side, flows in enumerate(block.flows):
+        served = self._plain(block)
+        for side, flows in enumerate(served):
             for e, flow in enumerate(flows):
-                self._errors[side, e, at] = flow.errors[row]
-            arrives = int(self.weather.arrives[side, at])
+                self._errors[side][e][at] = flow.errors[row]
+            arrives = self._arrives[side][at]
             if arrives >= 0:
-                self._waiting.setdefault(arrives, []).append((side, at, *self._windows(side, at, flows, row)))
-        canary = sum(int(flow.requests[row]) for flow in block.flows[CANARY])
+                known = side, at, self._windows(side, at, flows, row), self._counted(side, at, row, block)
+                self._waiting.setdefault(arrives, []).append(known)
+        canary = sum(flow.requests[row] for flow in served[CANARY])
         return canary, self._waiting.pop(at, [])
 
-    def _windows(self, side: int, at: int, flows: list[Flow], row: int) -> tuple[list[Window], Ints]:
+    def _plain(self, block: Block) -> list[list[_Served]]:
+        """Return a block's flows as plain numbers."""
+        if self._served is None or self._served[0] is not block:
+            flows = [[_Served(flow, self.grid) for flow in flows] for flows in block.flows]
+            self._served = block, flows
+        return self._served[1]
+
+    def _counted(self, side: int, at: int, row: int, block: Block) -> Ints:
+        """Return the latency counts of all endpoints together."""
+        first, *others = block.flows[side]
+        if self._blind[side][at]:
+            return np.zeros_like(first.latency[row])
+        counted: Ints = sum((flow.latency[row] for flow in others), start=first.latency[row])
+        return counted
+
+    def _windows(self, side: int, at: int, flows: list[_Served], row: int) -> list[Window]:
         windows = []
-        blind = bool(self.weather.blind[side, at])
-        counted = np.zeros(len(self.grid.index), dtype=np.int64)
+        blind, reported = self._blind[side][at], at - self._late
         for e, (endpoint, flow) in enumerate(zip(self.endpoints, flows, strict=True)):
-            requests = int(flow.requests[row])
+            requests = flow.requests[row]
             if not requests:
                 continue
-            reported = at - self._late
-            errors = int(self._errors[side, e, reported]) if reported >= 0 else 0
-            latency = Histogram(self.grid.scale)
-            if not blind:
-                counted += flow.latency[row]
-                fill(latency, self.grid, flow.latency[row])
+            errors = self._errors[side][e][reported] if reported >= 0 else 0
+            latency = Histogram(self.grid.scale) if blind else flow.latency(row, self.grid.scale)
             windows.append(
                 Window(
                     side=_SIDES[side],
@@ -123,7 +162,7 @@ class Traffic:
                     endpoint=endpoint.name,
                 )
             )
-        return windows, counted
+        return windows
 
     def _side(self, side: int, first: int, last: int, share: float) -> list[Flow]:
         portion = share if side == CANARY else 1.0 - share

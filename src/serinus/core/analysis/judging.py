@@ -18,7 +18,7 @@ from serinus.core.analysis.sequential.plan import Finding, Plan, StepUp, Unsure
 from serinus.core.analysis.sequential.words import duration
 from serinus.core.analysis.verdict import Outcome, Verdict
 
-__all__ = ["Judged", "Setting", "judge_evidence", "sure_enough"]
+__all__ = ["Judged", "Setting", "judge_evidence", "on_the_verge", "sure_enough"]
 
 #: Failures in the open window from which on it is looked at before it closes.
 OPEN_ERRORS = 5
@@ -26,6 +26,8 @@ OPEN_ERRORS = 5
 STALE_WINDOWS, STALE_SECONDS = 6, 60.0
 #: Next share (basis points) up to which a step may end while only larger harm is excluded.
 SMALL, MIDDLE = 500, 3000
+#: Evidence (1 at the start, ``needed`` rolls back) from which on a step is not ended as long as it is there.
+VERGE = 3.0
 
 #: Judges by the state that they wrote, so that the next look need not read it: each is taken out when it is
 #: used, and what is not here any more is read. Only time is saved; the answers are the same.
@@ -85,7 +87,9 @@ def judge_evidence(plan: Plan, before: Judged, evidence: Evidence, setting: Sett
 def _taken_up(plan: Plan, state: str) -> Judge:
     """Return the judge with this state: the one that wrote it, when it is still here."""
     judge = _LAID_DOWN.pop(state, None)
-    return judge if judge is not None and judge.plan == plan else Judge.restore(plan, state)
+    if judge is not None and (judge.plan is plan or judge.plan == plan):
+        return judge
+    return Judge.restore(plan, state)
 
 
 def _laid_down(judge: Judge) -> str:
@@ -103,6 +107,11 @@ def sure_enough(plan: Plan, answer: Answer | None, next_bp: int) -> bool:
         return False
     allowed = 2 if next_bp <= SMALL else 1 if next_bp <= MIDDLE else 0
     return answer.excluded <= allowed and answer.finding is not Finding.HARM
+
+
+def on_the_verge(plan: Plan, answer: Answer | None) -> bool:
+    """Tell whether there is enough evidence of harm to wait for more before more traffic comes."""
+    return answer is not None and answer.evidence >= VERGE * plan.candidates
 
 
 def _with_open(
@@ -139,17 +148,17 @@ def _moments(windows: list[Window], evidence: Evidence, setting: Setting, last_s
 
 def _strata(windows: list[Window]) -> dict[str, Pair]:
     """Split one moment's windows by endpoint and label."""
-    found: dict[str, dict[Side, list[Window]]] = {}
+    found: dict[str, tuple[list[Window], list[Window]]] = {}
     for w in windows:
-        name = f"{w.endpoint} {w.label}".strip()
-        found.setdefault(name, {}).setdefault(w.side, []).append(w)
-    return {
-        name: Pair(stable=_counts(sides.get(Side.STABLE, [])), canary=_counts(sides.get(Side.CANARY, [])))
-        for name, sides in found.items()
-    }
+        sides = found.setdefault(f"{w.endpoint} {w.label}".strip(), ([], []))
+        sides[w.side is Side.CANARY].append(w)
+    return {name: Pair(_counts(stable), _counts(canary)) for name, (stable, canary) in found.items()}
 
 
 def _counts(windows: list[Window]) -> Counts:
+    if len(windows) == 1:
+        (only,) = windows
+        return Counts(only.requests, only.errors, only.latency if only.latency.count else None)
     return Counts(
         requests=sum(w.requests for w in windows),
         errors=sum(w.errors for w in windows),
@@ -165,14 +174,13 @@ def _blind(
     since = now - max(STALE_SECONDS, STALE_WINDOWS * width) - plan.lag
     if setting.step_started > since:
         return ""
-    seen = {Side.CANARY: answer.canary_seen, Side.STABLE: answer.stable_seen}
-    if setting.alone:
-        del seen[Side.STABLE]
-    for w in windows:
-        if w.side in seen and w.requests:
-            seen[w.side] = max(seen[w.side], w.end)
-    missing = {side: at for side, at in seen.items() if at <= since}
-    return " and ".join(_unseen(side, at, now) for side, at in missing.items())
+    seen = [(Side.CANARY, answer.canary_seen), (Side.STABLE, answer.stable_seen)]
+    found = []
+    for side, closed in seen[:1] if setting.alone else seen:
+        at = max([closed, *(w.end for w in windows if w.side is side and w.requests)])
+        if at <= since:
+            found.append(_unseen(side, at, now))
+    return " and ".join(found)
 
 
 def _unseen(side: Side, at: float, now: float) -> str:

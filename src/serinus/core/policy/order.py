@@ -6,12 +6,11 @@ Safety comes first: what rolls back is asked before what holds, and what holds b
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 from serinus.core.analysis.checks import OnNoData
 from serinus.core.analysis.evidence import Evidence
-from serinus.core.analysis.judging import sure_enough
+from serinus.core.analysis.judging import on_the_verge, sure_enough
 from serinus.core.analysis.sequential.plan import Finding
 from serinus.core.analysis.sequential.words import duration
 from serinus.core.analysis.verdict import Outcome, Verdict, blocking, failed
@@ -22,6 +21,7 @@ from serinus.core.decision import Decision, Intent, IntentKind, Reason
 from serinus.core.lifecycle.moves import SET_TRAFFIC, enter_step, promote, roll_back
 from serinus.core.model import Deployment, Mode, Step, Waiting, percent
 from serinus.core.policy.gate import promotion_gate
+from serinus.core.values import changed
 
 __all__ = ["ORDER", "Rule"]
 
@@ -103,6 +103,21 @@ def still_observing(d: Deployment, evidence: Evidence, now: datetime) -> Decisio
     return _stay(d, f"Observing at {percent(d.traffic_bp)}: {_tally(d)}; {duration(left)} left.")
 
 
+def on_verge(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
+    """Hold, for as long again as the step at most, while evidence of harm is there but not enough yet."""
+    step, plan, answer = d.step, d.policy.judge, d.answer
+    if step is None or plan is None or answer is None or not on_the_verge(plan, answer):
+        return None
+    if d.observed_seconds >= 2 * step.hold_seconds:
+        return None
+    worst = max(answer.checks, key=lambda check: check.evidence)
+    why = (
+        f"evidence of harm is {answer.evidence:.3g} of the {answer.needed:.0f} that roll back, "
+        f"and fades or grows before more traffic comes; {worst.sentence}"
+    )
+    return _hold(d, "verge", why)
+
+
 def _sure(d: Deployment, step: Step) -> bool:
     """An adaptive policy ends a step as soon as harm that matters at the next share is excluded."""
     plan = d.policy.judge
@@ -149,6 +164,7 @@ ORDER: tuple[Rule, ...] = (
     waits_for_person,
     manual_mode,
     still_observing,
+    on_verge,
     not_enough_measured,
     step_passed,
 )
@@ -159,7 +175,7 @@ def _advance(d: Deployment, index: int, now: datetime) -> Decision:
     message = f"{percent(d.traffic_bp)} passed: {_tally(d)}. Traffic → {percent(moved.traffic_bp)}."
     data = {"from_bp": d.traffic_bp, "to_bp": moved.traffic_bp, "verdicts": to_json(d.verdicts)}
     return Decision(
-        next_state=replace(moved, sentence=message, phase="observing"),
+        next_state=changed(moved, sentence=message, phase="observing"),
         intents=(SET_TRAFFIC,),
         reasons=(Reason(kind="step_passed", message=message, data=data),),
     )
@@ -168,7 +184,7 @@ def _advance(d: Deployment, index: int, now: datetime) -> Decision:
 def _wait(d: Deployment, waiting: Waiting, what: str) -> Decision:
     message = f"{percent(d.traffic_bp)} passed: {_tally(d)}. {d.version} {what}."
     return Decision(
-        next_state=replace(d, waiting=waiting, sentence=message, phase=f"waiting:{waiting.value}"),
+        next_state=changed(d, waiting=waiting, sentence=message, phase=f"waiting:{waiting.value}"),
         intents=(Intent(kind=IntentKind.TELL, topic="waiting", data={"what": waiting.value}),),
         reasons=(Reason(kind="step_passed", message=message, data={"verdicts": to_json(d.verdicts)}),),
     )
@@ -177,7 +193,7 @@ def _wait(d: Deployment, waiting: Waiting, what: str) -> Decision:
 def _hold(d: Deployment, phase: str, why: str, *, warn: bool = False) -> Decision:
     """Stay, and say so once: on the timeline, and to people when it needs them."""
     message = f"Holding at {percent(d.traffic_bp)}: {why}."
-    held = replace(d, sentence=message, phase=f"holding:{phase}")
+    held = changed(d, sentence=message, phase=f"holding:{phase}")
     if d.phase == held.phase:
         return Decision(next_state=held)
     tell = Intent(kind=IntentKind.TELL, topic="warning", data={"warnings": [why]})
@@ -190,7 +206,7 @@ def _hold(d: Deployment, phase: str, why: str, *, warn: bool = False) -> Decisio
 
 def _stay(d: Deployment, sentence: str) -> Decision:
     """Stay without an event, or with one when a hold is over."""
-    calm = replace(d, sentence=sentence, phase=f"waiting:{d.waiting.value}" if d.waiting else "observing")
+    calm = changed(d, sentence=sentence, phase=f"waiting:{d.waiting.value}" if d.waiting else "observing")
     if not d.phase.startswith("holding"):
         return Decision(next_state=calm)
     message = f"Going on at {percent(d.traffic_bp)}: what held it is over."

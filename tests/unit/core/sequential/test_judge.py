@@ -141,6 +141,22 @@ def test_retry_clusters_are_no_harm(size):
     assert [judged(world, 180, seed=seed).found for seed in range(15)] == [None] * 15
 
 
+def test_two_windows_with_a_retried_failure_each_are_no_pattern():
+    """Three failures in each of two windows may be two; a third window with some is one too many."""
+
+    def fed(*failed):
+        judge = Judge(ERRORS_ONLY)
+        for at, errors in enumerate(failed):
+            pair = Pair(stable=Counts(1980, 6), canary=Counts(20, errors))
+            answer = judge.feed(Moment(start=at * 10, seconds=10, strata={"": pair}))
+        return answer
+
+    assert fed(3, 3).evidence >= 100
+    assert fed(3, 3).finding is Finding.NOT_YET
+    assert fed(3, 3, 2).finding is Finding.HARM
+    assert fed(18).finding is Finding.HARM
+
+
 def test_errors_reported_a_minute_late_are_no_harm():
     """Both sides' errors arrive six windows after their requests, in windows with other traffic."""
 

@@ -14,8 +14,13 @@ __all__ = ["Stake", "blamed", "relevant"]
 #: (check, stratum, capital staked there by now); the stratum ``""`` is everything together.
 Stake = tuple[str, str, float]
 
-#: Harm must explain what was seen better than a harm of just the tolerated size, by this much (nats).
-MARGIN = 0.5
+#: Harm must explain what was seen better than a harm of just the tolerated size, by this much (nats). A
+#: latency wanders by itself around what is tolerated, so there it is more; harm that is there has it anyway.
+MARGIN = {"errors": 1.0, "latency": 1.75}
+#: Failures that may be one and the same, retried, are no pattern before there are this many; unless
+#: nearly everything fails.
+EVENTS = 3
+OUTAGE_ERRORS, OUTAGE_SHARE = 5, 0.8
 
 
 def blamed(plan: Plan, bets: Bets, book: Ledger, stakes: list[Stake], needed: float) -> Stake | None:
@@ -27,10 +32,17 @@ def blamed(plan: Plan, bets: Bets, book: Ledger, stakes: list[Stake], needed: fl
     while sum(value for _, _, value in left) >= needed:
         top = max(left, key=lambda stake: stake[2])
         check, stratum, _ = top
+        if check == "errors" and book.events < EVENTS and not _out(book.group(stratum).tally):
+            left.remove(top)
+            continue
         if check not in ("errors", "latency") or not _tolerated(plan, bets, book, check, stratum):
             return top
         left.remove(top)
     return None
+
+
+def _out(tally: Tally) -> bool:
+    return tally.canary_errors >= max(OUTAGE_ERRORS, OUTAGE_SHARE * tally.canary)
 
 
 def relevant(group: Group, check: str, bets: Bets) -> Tally:
@@ -44,12 +56,11 @@ def _tolerated(plan: Plan, bets: Bets, book: Ledger, check: str, stratum: str) -
     if check == "errors" and book.tolerated_ratio(plan) > bets.ratios[0]:
         return not _beyond_points(plan, relevant(group, check, bets), book.dispersion.factor)
     best, late = group.best(check, bets)
-    if group.capital(check).margin(best, late=late) >= MARGIN:
+    if group.capital(check).margin(best, late=late) >= MARGIN[check]:
         return False
     # On a busy service a window's bets are cut and the tolerated harm is not: then the numbers speak,
     # with errors taken for as clustered as they may be while that is not known.
-    temper = max(book.dispersion.factor, 1.0 + 20.0 / (book.dispersion.weight + 1.0))
-    return check != "errors" or not _beyond_points(plan, relevant(group, check, bets), temper)
+    return check != "errors" or not _beyond_points(plan, relevant(group, check, bets), book.dispersion.worst)
 
 
 def _beyond_points(plan: Plan, tally: Tally, temper: float) -> bool:

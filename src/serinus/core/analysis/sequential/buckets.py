@@ -166,8 +166,8 @@ def _fine_moments(histogram: Histogram) -> Moments:
         least = floor(log(ZERO_THRESHOLD) / unit)
         counts = {**counts, least: counts.get(least, 0) + histogram.zero}
     total = sum(counts.values())
-    first = sum(map(mul, counts, counts.values()))
-    second = sum(map(mul, map(mul, counts, counts), counts.values()))
+    weighted = list(map(mul, counts, counts.values()))
+    first, second = sum(weighted), sum(map(mul, counts, weighted))
     # Whole numbers up to here: nothing is lost in the difference.
     return float(total), (first / total + 0.5) * unit, (total * second - first * first) / total**2 * unit**2
 
@@ -226,26 +226,43 @@ def _at_finest(index: int, shift: int) -> int:
 
 def _sane(histogram: Histogram) -> dict[int, int]:
     """Return a histogram's counts as far as somebody can have measured them."""
-    return _within(histogram.buckets, FAR << max(0, histogram.scale - 3))
+    return _within(histogram.buckets, _far(histogram.scale))
+
+
+def _far(scale: int) -> int:
+    """Return the index at a scale beyond which nobody's latency lies."""
+    return FAR << max(0, scale - 3)
 
 
 def place_fine(histogram: Histogram, grid: tuple[int, ...]) -> list[int]:
     """Return a fine histogram's counts in the buckets of a grid, one more than its edges."""
     found = [0] * (len(grid) + 1)
     found[0] = histogram.zero
-    known = _known_places(grid, histogram.scale)
-    for index, count in _sane(histogram).items():
-        at = known.get(index)
-        if at is None:
-            at = known[index] = bisect_left(grid, _at_finest(index, SCALE - histogram.scale))
-        found[at] += count
+    places = _places(grid, histogram.scale)
+    for index, count in histogram.buckets.items():
+        found[places[index]] += count
     return found
 
 
+class _Places(dict[int, int]):
+    """Where indexes of a scale lie in a grid: found once each, as the same come window after window."""
+
+    def __init__(self, grid: tuple[int, ...], scale: int) -> None:
+        super().__init__()
+        self.grid, self.shift, self.far = grid, SCALE - scale, _far(scale)
+
+    def __missing__(self, index: int) -> int:
+        """Find a place. One that nobody can have measured is the last there is, and not remembered."""
+        sane = max(-self.far, min(self.far, index))
+        at = bisect_left(self.grid, _at_finest(sane, self.shift))
+        if sane == index:
+            self[index] = at
+        return at
+
+
 @lru_cache(maxsize=1024)
-def _known_places(grid: tuple[int, ...], scale: int) -> dict[int, int]:  # noqa: ARG001 - what it is known for
-    """Return where indexes of a scale were placed before; whoever looks a new one up adds it."""
-    return {}
+def _places(grid: tuple[int, ...], scale: int) -> _Places:
+    return _Places(grid, scale)
 
 
 @lru_cache(maxsize=1024)

@@ -17,6 +17,8 @@ PRIOR, PRIOR_WEIGHT = 1.0, 2.0
 CLIP = 5.0
 #: An excess within this many standard errors is taken for chance.
 NOISE = 1.5
+#: Doubt before anything was seen; it fades as windows come in.
+UNKNOWN = 20.0
 #: Mean of ``min(chi-square with one degree of freedom, CLIP)``: what clipping takes away.
 CLIPPED_MEAN = 0.93
 
@@ -35,6 +37,11 @@ class Dispersion:
         """What a log likelihood ratio is divided by: 1 when errors come one by one."""
         found = self.total / self.weight
         return found if found > 1.0 + NOISE * (2.0 / self.weight) ** 0.5 else 1.0
+
+    @property
+    def worst(self) -> float:
+        """What it may be while little is known: how many failures may be one event."""
+        return max(self.factor, 1.0 + UNKNOWN / (self.weight + 1.0))
 
     def observe(self, requests: int, errors: int) -> None:
         """Take stable's next window in."""

@@ -54,13 +54,15 @@ PLANNED = 0.85
 class Judge:
     """Judges one canary against stable under one budget."""
 
-    __slots__ = ("_stakes", "bets", "book", "plan")
+    __slots__ = ("_harms", "_stakes", "bets", "book", "plan")
 
     def __init__(self, plan: Plan | None = None) -> None:
         """Begin a rollout under ``plan`` (default: the plan that a deployment gets)."""
         self.plan = plan or Plan()
         self.bets = bets_of(self.plan)
         self.book = Ledger.of(self.bets)
+        #: The alternatives of latency, and at the end a harm of just the tolerated size.
+        self._harms = (*self.bets.harms, Harm(1.0 + (self.plan.latency or LatencyHarm()).slower))
         #: What is staked where after the last window, so that the answer need not count again.
         self._stakes: list[Stake] | None = None
 
@@ -123,7 +125,9 @@ class Judge:
             _sum(p.canary for p in moment.strata.values()),
         )
         release = self._release(moment.seconds, canary.requests, stable.requests)
-        cap = self._error_cap(canary, temper)
+        cap = self._error_cap(canary)
+        if canary.errors:
+            book.events += max(1.0, canary.errors / book.dispersion.worst)
         warm = book.warmed(slow.mean, slow.weight, moment, self.plan, SETTLING, STILL, EXTENDED)
         split = self.plan.slices and (len(parts) > 1 or book.parts)
         groups = book.grouped(parts, self.bets) if split else {}
@@ -172,9 +176,8 @@ class Judge:
         if reference is None:
             reference = book.references[name] = Reference.of(stable.latency)
         ours, theirs = reference.place(canary.latency), reference.place(stable.latency)
-        harms = (*self.bets.harms, Harm(1.0 + (self.plan.latency or LatencyHarm()).slower))
         if measured(canary.latency):
-            found = reference.log_ratios(ours, theirs, harms)
+            found = reference.log_ratios(ours, theirs, self._harms)
             gains.latency, gains.latency_limit = found[:-1], found[-1]
             slow.add(name, moments(canary.latency), moments(stable.latency))
         reference.learn(theirs)
@@ -211,12 +214,10 @@ class Judge:
             worse = (stable - canary if harm.higher_is_better else canary - stable) - slack
             bet.observe(worse, canary, stable)
 
-    def _error_cap(self, canary: Counts, temper: float) -> float:
+    def _error_cap(self, canary: Counts) -> float:
         if canary.errors >= OUTAGE_ERRORS and canary.errors >= OUTAGE_SHARE * canary.requests:
             return 300.0
-        # How clustered errors are is not known at first: then a few failures may be one.
-        unknown = 1.0 + 20.0 / (self.book.dispersion.weight + 1.0)
-        return ERROR_CAP + PER_EVENT * max(0.0, canary.errors / max(temper, unknown) - EVENTS)
+        return ERROR_CAP + PER_EVENT * max(0.0, canary.errors / self.book.dispersion.worst - EVENTS)
 
     def _release(self, seconds: float, canary: int, stable: int) -> float:
         """Return the part of the late capital that is staked from this window on."""

@@ -15,9 +15,9 @@ weights come from a reference, the latencies of earlier windows, and only say wh
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import compress, pairwise
+from itertools import compress, pairwise, repeat
 from math import exp, log, log1p
 from operator import add, mul
 
@@ -117,6 +117,10 @@ class Reference:
     step: float = 0.0
     #: The edges as indexes of a fine histogram; empty when buckets with edges of their own are counted.
     grid: tuple[int, ...] = ()
+    #: The weights that were asked for last, with what they hang on: looking them up hashes all of it.
+    _last: tuple[tuple[int, ...], tuple[Harm, ...], Tables] | None = field(
+        default=None, compare=False, repr=False
+    )
 
     @classmethod
     def of(cls, first: Latencies) -> Reference:
@@ -154,12 +158,18 @@ class Reference:
         if sum(self.counts) >= 2 * sum(self.shape):
             self.shape = tuple(self.counts)
 
+    def _tables(self, harms: tuple[Harm, ...]) -> Tables:
+        last = self._last
+        if last is None or last[0] is not self.shape or last[1] is not harms:
+            self._last = last = self.shape, harms, tables(self.edges, self.shape, harms)
+        return last[2]
+
     def log_ratios(self, canary: list[int], stable: list[int], harms: tuple[Harm, ...]) -> list[float]:
         """Return ln(likelihood ratio) of every alternative for one window; zeros while nothing is known."""
         drawn, others = sum(canary), sum(stable)
         if drawn <= 0 or others <= 0 or not self.shape:
             return [0.0] * len(harms)
-        known = tables(self.edges, self.shape, harms)
+        known = self._tables(harms)
         both = list(map(add, canary, stable))
         counts = [float(n) for n in both if n]  # mixed with floats, whole numbers are slower
         found = []
@@ -192,7 +202,7 @@ def _log_mean(counts: list[float], weights: list[float], drawn: int, whole: int)
         tilt *= exp(max(-1.0, min(1.0, off)))
         if abs(off) < CLOSE:
             break
-    grown = sum([n * log1p(tilt * g) for n, g in zip(counts, weights, strict=True)])
+    grown: float = sum(map(mul, counts, map(log1p, map(mul, repeat(tilt), weights))))
     saddle = grown - whole * log1p(odds) - drawn * log(tilt / odds)
     saddle += 0.5 * log(whole * share * (1.0 - share) / spread) + SHORT / whole
     return min(with_replacement, saddle)

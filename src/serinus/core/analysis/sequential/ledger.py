@@ -64,6 +64,8 @@ class Ledger:
     #: Largest capital so far, of 1 at the start.
     peak: float = 1.0
     windows: int = 0
+    #: Canary failures so far that cannot be one and the same: those of one window may be one.
+    events: float = 0.0
     first: float = 0.0
     last: float = 0.0
     step: str = ""

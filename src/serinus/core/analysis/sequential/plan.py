@@ -138,7 +138,7 @@ class Bets:
         slow = (1.0 + latency.find) / 1.1
         return cls(
             ratios=ratios,
-            ratio_weights=(0.46, 0.28, 0.12, 0.08, 0.06),
+            ratio_weights=(0.36, 0.34, 0.15, 0.10, 0.05),
             ratio_late=(0.60, 0.25, 0.07, 0.04, 0.04),
             harms=(
                 Harm(1.1 * slow),

@@ -21,10 +21,10 @@ from serinus.core.analysis.sequential.watch import Recorded, Watch
 __all__ = ["dump", "load"]
 
 #: Changes when an older state would be read wrongly.
-VERSION = 3
+VERSION = 4
 
 _PLAIN = (
-    "stakes", "handed", "peak", "windows", "first", "last", "step", "step_start", "step_requests",
+    "stakes", "handed", "peak", "windows", "events", "first", "last", "step", "step_start", "step_requests",
     "warm_mean", "warm_weight", "lately", "settling", "rate", "one_sided", "stable_seen", "canary_seen",
 )  # fmt: skip
 _VALUES = {

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from serinus.core.analysis.sequential.answer import Answer, CheckAnswer
+from serinus.core.analysis.sequential.answer import CheckAnswer, Slice
 from serinus.core.analysis.sequential.ledger import Ledger
 from serinus.core.analysis.sequential.plan import Bets, Finding, Plan
 
 __all__ = ["check", "duration", "overall", "times"]
 
 
-def overall(answer: Answer) -> str:
+def overall(checks: tuple[CheckAnswer, ...], slices: tuple[Slice, ...]) -> str:
     """Return the sentence for the whole rollout."""
     for finding in (Finding.HARM, Finding.CANNOT_TELL, Finding.NOT_YET):
-        bad = [c.sentence for c in answer.checks if c.finding is finding]
+        bad = [c.sentence for c in checks if c.finding is finding]
         if bad:
-            where, named = "", any(c.stratum for c in answer.checks)
-            if finding is Finding.HARM and answer.slices and not named:
-                where = f" Worst in {answer.slices[0].stratum}."
+            where, named = "", any(c.stratum for c in checks)
+            if finding is Finding.HARM and slices and not named:
+                where = f" Worst in {slices[0].stratum}."
             return "; ".join(bad) + "." + where
-    return "; ".join(c.sentence for c in answer.checks) + "." if answer.checks else "Nothing to compare yet."
+    return "; ".join(c.sentence for c in checks) + "." if checks else "Nothing to compare yet."
 
 
 def check(answer: CheckAnswer, plan: Plan, book: Ledger, bets: Bets) -> str:

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from serinus.core.codec import from_json
 from serinus.core.errors import InvalidInput
+from serinus.drivers._address import split_address
+from serinus.drivers._proxies import Instance
 
 __all__ = [
     "BINARIES",
@@ -20,7 +22,6 @@ __all__ = [
     "NginxConfig",
     "ReloadConfig",
     "admin_listen",
-    "split_address",
 ]
 
 #: Programs that a service's settings may name: these are started, so nobody may name another.
@@ -31,7 +32,6 @@ _COOKIE = re.compile(r"[A-Za-z0-9_]{1,100}")
 _PATH = re.compile(r"/[A-Za-z0-9_./@+-]*")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _METHOD = re.compile(r"[A-Z]{1,30}")
-_HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]+\]")
 
 
 class Module(StrEnum):
@@ -39,16 +39,6 @@ class Module(StrEnum):
 
     LUA = "lua"
     NJS = "njs"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Instance:
-    """One NGINX: its admin address on loopback or a unix socket, and the folder that both can reach."""
-
-    name: str
-    #: ``http://127.0.0.1:9902`` or ``unix:/run/serinus/edge.sock``
-    admin: str
-    config_dir: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,7 +167,7 @@ def _check_instance(instance: Instance, where: str) -> None:
 
 
 def admin_listen(instance: Instance, where: str = "instances") -> str:
-    """Return what NGINX listens on for the driver alone.
+    """Return what NGINX listens on for the driver alone: loopback, or ``unix:/run/serinus/edge.sock``.
 
     Raises:
         InvalidInput: It could be reached from elsewhere, or is no address at all.
@@ -204,17 +194,3 @@ def admin_listen(instance: Instance, where: str = "instances") -> str:
 def _wrong(field: str, what: str, next_step: str) -> InvalidInput:
     where = f"driver_config.{field}"
     return InvalidInput(f"{where} {what}.", field=where, next_step=next_step)
-
-
-def split_address(address: str, where: str) -> tuple[str, int]:
-    """Return host and port of ``host:port`` or ``[v6]:port``; the host of the latter in brackets.
-
-    Raises:
-        InvalidInput: It is neither.
-    """
-    host, _, port = address.rpartition(":")
-    if not _HOST.fullmatch(host) or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
-        raise InvalidInput(
-            f"{address[:80]!r} is no address.", field=where, next_step="Write it as host:port."
-        )
-    return host, int(port)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import quote, unquote
 
 from serinus.core.model import Upstream
-from serinus.drivers.traffic.nginx.config import split_address
+from serinus.drivers._address import split_address
 from serinus.ports.traffic import DesiredSplit, TrafficError
 
 __all__ = ["addresses", "carried_bp", "document", "resolved", "same_addresses", "version_id", "version_of"]
@@ -78,7 +78,7 @@ async def resolved(upstream: Upstream) -> tuple[str, ...]:
     made: list[str] = []
     for address in upstream.addresses:
         host, port = split_address(address, f"upstreams.{upstream.version}")
-        made += await _numeric(host.strip("[]"), port, upstream.version)
+        made += await _numeric(host, port, upstream.version)
     return tuple(dict.fromkeys(made))
 
 

@@ -6,12 +6,15 @@ import re
 
 import httpx
 
-from serinus.drivers.traffic.nginx.config import Instance, ReloadConfig, split_address
+from serinus.drivers._address import split_address
+from serinus.drivers.traffic.nginx.config import Instance, ReloadConfig
 
 __all__ = ["InForce", "Unreachable"]
 
 #: An admin address on the same host answers in milliseconds.
 TIMEOUT_SECONDS = 2.0
+#: "Any address" is no address to ask.
+_ASKED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _DIGEST = re.compile(r'location = /config \{ return 200 "([\w-]+)"; \}')
 
 
@@ -34,9 +37,9 @@ class InForce:
         base = "http://localhost" if by_socket else instance.admin
         self._admin = httpx.AsyncClient(base_url=base, timeout=TIMEOUT_SECONDS, transport=transport)
         host, port = split_address(config.listen, "driver_config.listen")
+        host = _ASKED_AT.get(host, host)
         self._front = httpx.AsyncClient(
-            # "Any address" is no address to ask.
-            base_url=f"http://{ {'0.0.0.0': '127.0.0.1', '[::]': '[::1]'}.get(host, host) }:{port}",
+            base_url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
             timeout=config.timeout_seconds,
             transport=httpx.AsyncHTTPTransport(
                 trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
@@ -54,13 +57,13 @@ class InForce:
         Raises:
             Unreachable: It does not answer.
         """
-        return (await self._ask("/config")).text
-
-    async def _ask(self, path: str) -> httpx.Response:
         try:
-            return await self._admin.get(path)
+            answer = await self._admin.get("/config")
         except (httpx.HTTPError, OSError) as error:
             raise Unreachable(f"does not answer at {self._instance.admin}") from error
+        if not re.fullmatch(r"[0-9a-f]{16}(-[0-9a-f]{8})?", answer.text):
+            raise Unreachable(f"does not answer at {self._instance.admin}: somebody else does")
+        return answer.text
 
     async def carries(self, text: str) -> bool:
         """Tell whether this configuration is in force.

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from serinus.core.analysis.queries import Query
 from serinus.core.errors import InvalidInput
 from serinus.core.policy.promql import duration, quoted
+from serinus.drivers._proxies import job_name, scrape_targets
 from serinus.drivers.traffic.nginx.config import Common
 from serinus.ports.traffic import DesiredSplit
 
 __all__ = ["queries", "scrape_config"]
-
-
-def _job(config: Common, driver: str) -> str:
-    """Return a name that no other fleet has: versions have the same names everywhere."""
-    fleet = ",".join(sorted(instance.admin for instance in config.instances))
-    return f"serinus-{driver}-{hashlib.sha256(fleet.encode()).hexdigest()[:8]}"
 
 
 def scrape_config(config: Common, driver: str) -> dict[str, Any]:
@@ -35,13 +28,10 @@ def scrape_config(config: Common, driver: str) -> dict[str, Any]:
             next_step="Give the instance an `admin` like http://127.0.0.1:9902.",
         )
     return {
-        "job_name": _job(config, driver),
+        "job_name": job_name(driver, config.instances),
         "scheme": "http",
         "metrics_path": "/metrics",
-        "static_configs": [
-            {"targets": [urlsplit(instance.admin).netloc], "labels": {"instance": instance.name}}
-            for instance in config.instances
-        ],
+        "static_configs": scrape_targets(config.instances),
     }
 
 
@@ -55,7 +45,7 @@ def queries(
         return Query(source=source, canary=canary, stable=ask(desired.stable.version))
 
     def grown(counter: str, version: str) -> str:
-        labels = f"job={quoted(_job(config, driver))},version={quoted(version)}"
+        labels = f"job={quoted(job_name(driver, config.instances))},version={quoted(version)}"
         return f"increase(serinus_edge_{counter}{{{labels}}}[{duration(window_seconds)}])"
 
     def requests(version: str) -> str:

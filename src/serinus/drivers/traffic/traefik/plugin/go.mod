@@ -1,0 +1,3 @@
+module serinus
+
+go 1.22
