@@ -117,7 +117,7 @@ class NginxDriver:
     def _compared(self, instance: Instance, held: Held, wanted: str) -> InstanceState:
         share = carried_bp(held.text)
         problem = ""
-        if held.settings != digest(self._config):
+        if held.settings != digest(self._config, instance):
             reload = shlex.join([*command(self._config.binary, instance.config_dir), "-s", "reload"])
             problem = f"it runs by other settings; reload it: {reload}"
         elif share is None:

@@ -118,7 +118,7 @@ async def _answers(config: NginxConfig, instance: Instance, admin: Admin) -> Fin
         return Finding(name=name, ok=False, detail=str(error), remedy=shlex.join(line))
     except Refused as error:
         return Finding(name=name, ok=False, detail=str(error), remedy=shlex.join([*line, "-s", "reload"]))
-    if (held.settings, held.scripts) != (digest(config), scripts_digest(config.module)):
+    if (held.settings, held.scripts) != (digest(config, instance), scripts_digest(config.module)):
         detail = "runs by older settings or by scripts of another release"
         return Finding(name=name, ok=False, detail=detail, remedy=shlex.join([*line, "-s", "reload"]))
     return Finding(name=name, ok=True, detail=f"answers at {instance.admin}")

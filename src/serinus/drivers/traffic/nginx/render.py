@@ -8,6 +8,7 @@ import re
 import secrets
 import shlex
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,11 @@ def text_of(name: str) -> str:
     return resources.files("serinus.drivers.traffic.nginx").joinpath("edge", name).read_text()
 
 
-def digest(config: Common) -> str:
-    """Return what names these settings: an NGINX that runs by others has another."""
-    return hashlib.sha256(repr(config).encode()).hexdigest()[:16]
+def digest(config: NginxConfig, instance: Instance) -> str:
+    """Return what names an instance's settings: an NGINX that runs by others has another."""
+    # The fleet's other members, and what only the driver does, are no reason to reload this one.
+    mine = replace(config, instances=(instance,), canary_log_megabytes=1.0)
+    return hashlib.sha256(repr(mine).encode()).hexdigest()[:16]
 
 
 def scripts_digest(module: Module) -> str:
@@ -174,7 +177,7 @@ def _settings(config: NginxConfig, instance: Instance) -> dict[str, Any]:
     headers = (config.workflow_header, config.session_header, config.user_header)
     return {
         "folder": instance.config_dir.rstrip("/"),
-        "digest": digest(config),
+        "digest": digest(config, instance),
         "scripts": scripts_digest(config.module),
         "keys": [*map(variable, headers), f"cookie_{config.cookie}"],
         "cookie": config.cookie,
