@@ -13,6 +13,8 @@ import pytest
 
 #: Not the generator that tests seed: two runs would take the same ports.
 _CHANCE = random.SystemRandom()
+#: Ports that were given in this run: most are listened on only later.
+_GIVEN: set[int] = set()
 
 
 def program(name: str, install: str, *places: str) -> str:
@@ -25,15 +27,17 @@ def program(name: str, install: str, *places: str) -> str:
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on right now.
+    """Return a loopback port that nobody listens on right now, and never the same twice.
 
     Below those that the system gives to outgoing connections: one of these could have it by the time
     that it is listened on.
     """
     while True:
+        port = _CHANCE.choice([n for n in range(20_000, 32_000) if n not in _GIVEN])
+        _GIVEN.add(port)
         with socket.socket() as probe:
             try:
-                probe.bind(("127.0.0.1", _CHANCE.randrange(20_000, 32_000)))
+                probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return probe.getsockname()[1]
+            return port
