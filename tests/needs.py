@@ -13,7 +13,10 @@ import pytest
 
 #: Not the generator that tests seed: two runs would take the same ports.
 _CHANCE = random.SystemRandom()
-#: Ports that were given in this run: most are listened on only later.
+#: Ports to give, below those that the system gives to outgoing connections: one of these could have a
+#: port by the time that it is listened on. Each process of a run has its own.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+_PORTS = range(20_000 + 3_000 * _WORKER, 23_000 + 3_000 * _WORKER)
 _GIVEN: set[int] = set()
 
 
@@ -27,13 +30,13 @@ def program(name: str, install: str, *places: str) -> str:
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on right now, and never the same twice.
-
-    Below those that the system gives to outgoing connections: one of these could have it by the time
-    that it is listened on.
-    """
+    """Return a loopback port that nobody listens on right now, and that was not given before."""
     while True:
-        port = _CHANCE.choice([n for n in range(20_000, 32_000) if n not in _GIVEN])
+        left = [port for port in _PORTS if port not in _GIVEN]
+        if not left:
+            _GIVEN.clear()
+            continue
+        port = _CHANCE.choice(left)
         _GIVEN.add(port)
         with socket.socket() as probe:
             try:
