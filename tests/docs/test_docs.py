@@ -12,6 +12,7 @@ from serinus.bootstrap.proxies import who_can_what
 from serinus.cli.drivers import markdown
 from serinus.drivers.traffic.envoy import EnvoyConfig
 from serinus.drivers.traffic.haproxy import HaproxyConfig
+from serinus.drivers.traffic.traefik import TraefikConfig
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "README.ko.md", "docs/in-app.md", "docs/judge.md"]
@@ -59,20 +60,16 @@ def test_the_table_of_what_drivers_can_is_what_the_code_says():
     assert shown[1] == markdown(who_can_what())
 
 
-def test_every_setting_of_envoy_is_documented():
+@pytest.mark.parametrize(
+    ("page", "config"),
+    [("data-planes.md", EnvoyConfig), ("haproxy.md", HaproxyConfig), ("traefik.md", TraefikConfig)],
+)
+def test_every_setting_of_a_proxy_is_documented(page, config):
     """And none that does not exist any more."""
-    page = (ROOT / "docs/data-planes.md").read_text()
-    table = page[page.index("| setting |") :].partition("\n\n")[0]
+    text = (ROOT / "docs" / page).read_text()
+    table = text[text.index("| setting |") :].partition("\n\n")[0]
     named = set(re.findall(r"`(\w+)`", "\n".join(row.split("|")[1] for row in table.splitlines())))
-    assert named == {f.name for f in fields(EnvoyConfig)} - {"instances"}
-
-
-def test_every_setting_of_haproxy_is_documented():
-    """And none that does not exist any more."""
-    page = (ROOT / "docs/haproxy.md").read_text()
-    table = page[page.index("| setting |") :].partition("\n\n")[0]
-    named = set(re.findall(r"`(\w+)`", "\n".join(row.split("|")[1] for row in table.splitlines())))
-    assert named == {f.name for f in fields(HaproxyConfig)} - {"instances"}
+    assert named | {"instances"} == {f.name for f in fields(config)}
 
 
 def test_no_path_of_a_machine_and_no_registry_is_in_the_repository():
