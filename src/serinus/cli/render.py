@@ -17,6 +17,7 @@ __all__ = [
     "numbers",
     "problem_lines",
     "status_lines",
+    "step_words",
     "traffic_line",
     "tree",
 ]
@@ -30,6 +31,7 @@ SIGNS = {
 }
 STATES = {
     "draft": ("○", "dim"),
+    "scheduled": ("◷", "cyan"),
     "canary": ("◐", "yellow"),
     "active": ("●", "green"),
     "rolled_back": ("↩", "red"),
@@ -162,11 +164,22 @@ def _split_words(view: dict[str, Any]) -> str:
     return f"wanted {view['traffic_percentage']:g} %, carried {share} ({followed}), {seen}"
 
 
+def step_words(step: dict[str, Any]) -> str:
+    """Return a step in few words: ``5 %``, ``mirror 20 %``, ``50 % (gate: admin)``."""
+    share = f"{step['traffic_percentage']:g} %"
+    if step.get("mirror_percentage"):
+        share = f"mirror {step['mirror_percentage']:g} %"
+    gate = step["gate"]
+    extra = [f"gate: {gate['role']}" if isinstance(gate, dict) else "gate"] if gate else []
+    extra += ["by hand"] if step.get("manual") else []
+    return f"{share} ({', '.join(extra)})" if extra else share
+
+
 def _steps(view: dict[str, Any]) -> str:
     now = view["step"]["number"]
     parts = []
     for number, step in enumerate(view["strategy"]["steps"], 1):
-        share = f"{step['traffic_percentage']:g} %"
+        share = step_words(step)
         if number < now:
             parts.append(f"[green]✔ {share}[/]")
         elif number == now:

@@ -169,6 +169,8 @@ def _breaker(d: Deployment, evidence: Evidence, now: float) -> Breaker:
     if d.stable_down and not d.policy.breaker and d.breaker.state != OPEN:
         # Opening would send everyone to a side that is down, and no rollback would be held for it.
         return d.breaker
+    if d.canary_down and d.breaker.state == OPEN:
+        return d.breaker  # half open would send its share to a side that is down
     if evidence.open_breakers and breaker.state != OPEN:
         return Breaker(OPEN, max(breaker.consecutive, FAILURES), now)
     return breaker

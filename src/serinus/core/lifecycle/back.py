@@ -140,7 +140,8 @@ def _held(d: Deployment) -> Decision:
         return Decision(next_state=held)
     return Decision(
         next_state=held,
-        intents=(Intent(kind=IntentKind.TELL, topic="warning", data={"warnings": [message]}),),
+        # Setting the traffic, which stays as it is, has the monitor look again at once.
+        intents=(SET_TRAFFIC, Intent(kind=IntentKind.TELL, topic="warning", data={"warnings": [message]})),
         reasons=(Reason(kind="holding", message=message, data={"phase": "stable-down"}),),
     )
 

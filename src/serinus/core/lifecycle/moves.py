@@ -29,6 +29,7 @@ __all__ = [
     "approve",
     "deprecate",
     "enter_step",
+    "looked_after",
     "pause",
     "promote",
     "resume",
@@ -273,6 +274,13 @@ def promote(
 def under_watch(d: Deployment) -> bool:
     """Tell whether a promoted version is still watched, with automatic rollback."""
     return d.status is Status.ACTIVE and d.phase == WATCHING
+
+
+def looked_after(d: Deployment) -> bool:
+    """Tell whether something may still happen to a promoted version by itself."""
+    return under_watch(d) or (
+        d.status is Status.ACTIVE and (d.warm_until is not None or d.going_back is not None)
+    )
 
 
 def roll_back(

@@ -6,12 +6,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
-from serinus.core.errors import InvalidInput
+from serinus.core.errors import Conflict, InvalidInput
 from serinus.core.lifecycle.moves import SET_TRAFFIC
 from serinus.core.lifecycle.transitions import Action, follow
 from serinus.core.model import Deployment, Scheduled, Status, TargetFilter
 
-__all__ = ["call_off", "cancel", "is_due", "put_off", "schedule"]
+__all__ = ["call_off", "cancel", "is_due", "override_freeze", "put_off", "schedule"]
 
 
 def schedule(
@@ -69,6 +69,28 @@ def cancel(d: Deployment, now: datetime) -> Decision:  # noqa: ARG001 - every mo
     message = f"The start of {d.version} was cancelled; it is a draft again."
     draft = replace(d, status=status, scheduled=None, phase="observing", sentence=message)
     return Decision(next_state=draft, reasons=(Reason(kind="cancelled", message=message),))
+
+
+def override_freeze(d: Deployment, now: datetime, reason: str) -> Decision:  # noqa: ARG001
+    """Let a deployment start and grow in its freezes, for a reason.
+
+    Raises:
+        Conflict: It has no freeze, or has ended.
+        InvalidInput: No reason is given.
+    """
+    if d.strategy.freeze is None or d.status not in (Status.DRAFT, Status.SCHEDULED, Status.CANARY):
+        raise Conflict("No freeze holds it.", next_step="Nothing to override.")
+    if not reason.strip():
+        raise InvalidInput(
+            "An override needs a reason.", field="reason", next_step="Say why in one sentence."
+        )
+    message = f"Freezes are overridden for {d.version}: {reason.strip()}"
+    freed = replace(d, freeze_override=reason.strip(), sentence=message)
+    return Decision(
+        next_state=freed,
+        intents=(SET_TRAFFIC,),
+        reasons=(Reason(kind="freeze_overridden", message=message, data={"reason": reason.strip()}),),
+    )
 
 
 def call_off(d: Deployment, now: datetime, reason: str) -> Decision:

@@ -7,12 +7,13 @@ from datetime import datetime
 from functools import lru_cache
 
 from serinus.core.codec import from_json, to_json
+from serinus.core.errors import Conflict
 from serinus.core.freeze import Freeze, Span, Weekly, frozen
-from serinus.core.model import Deployment
+from serinus.core.model import Deployment, Status
 from serinus.core.policy.freezes import FreezeInput, windows_of
-from serinus.core.strategy import FreezeCalendar
+from serinus.core.strategy import DuringFreeze, FreezeCalendar
 
-__all__ = ["frozen_for", "windows_in"]
+__all__ = ["ensure_not_frozen", "frozen_for", "start_later", "windows_in"]
 
 
 def frozen_for(d: Deployment, now: datetime) -> Freeze | None:
@@ -20,6 +21,38 @@ def frozen_for(d: Deployment, now: datetime) -> Freeze | None:
     if d.strategy.freeze is None or d.freeze_override:
         return None
     return frozen(_windows(d.strategy.freeze), now)
+
+
+def start_later(d: Deployment, now: datetime) -> tuple[datetime, str] | None:
+    """Return when a deployment that is asked to start now may start, and why then; ``None``: now.
+
+    Raises:
+        Conflict: It is refused in a freeze.
+    """
+    at = d.strategy.start_at
+    if d.status is Status.DRAFT and at is not None and at > now:
+        return at, ""
+    freeze = frozen_for(d, now)
+    if freeze is None or d.strategy.freeze is None:
+        return None
+    if d.strategy.freeze.on_start is DuringFreeze.REFUSE:
+        ensure_not_frozen(d, now, "The start")
+    return freeze.until, freeze.sentence
+
+
+def ensure_not_frozen(d: Deployment, now: datetime, what: str) -> None:
+    """Refuse ``what``, a move by hand that sends more traffic, in a freeze.
+
+    Raises:
+        Conflict: A freeze is on and nobody has overridden it.
+    """
+    freeze = frozen_for(d, now)
+    if freeze is not None:
+        raise Conflict(
+            f"{what} has to wait. {freeze.sentence}.",
+            next_step="Wait for its end, or have an admin override it with a reason.",
+            extra={"frozen_until": freeze.until.isoformat()},
+        )
 
 
 @lru_cache(maxsize=256)
