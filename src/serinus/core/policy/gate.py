@@ -11,6 +11,7 @@ from serinus.core.analysis.verdict import Outcome, Verdict, blocking
 from serinus.core.breaker import CLOSED
 from serinus.core.lifecycle.guards import seconds_missing
 from serinus.core.model import Deployment, Mode
+from serinus.core.strategy import StrategyType
 
 __all__ = ["promotion_gate"]
 
@@ -26,7 +27,8 @@ def promotion_gate(d: Deployment, evidence: Evidence, now: datetime) -> tuple[Ve
     needed = d.policy.gate_majority_seconds
     if needed is None:
         # Contract 1's condition on a promotion by hand; steps that are walked have their own times.
-        walked = d.policy.judge is not None and d.strategy.mode is Mode.AUTO
+        timed = d.policy.judge is not None or d.strategy.type is StrategyType.BLUE_GREEN
+        walked = timed and d.strategy.mode is Mode.AUTO
         needed = 0.0 if walked else d.config.duration_minutes * 60
     if needed > 0:
         verdicts.append(_majority(d.majority_seconds, needed))
