@@ -14,6 +14,7 @@ __all__ = ["METRICS", "NOTIFIERS", "TRAFFIC", "capabilities", "ensure_carried_by
 TRAFFIC = {
     "in-process": "serinus.drivers.traffic.inprocess:InProcessDriver",
     "envoy": "serinus.drivers.traffic.envoy:EnvoyDriver",
+    "haproxy": "serinus.drivers.traffic.haproxy:HaproxyDriver",
     "traefik": "serinus.drivers.traffic.traefik:TraefikDriver",
 }
 
