@@ -13,7 +13,7 @@ from serinus.control.traffic import desired_split
 from serinus.core.analysis.evidence import Evidence, Side, Window
 from serinus.core.decide import decide
 from serinus.core.errors import Conflict, InvalidInput, SerinusError
-from serinus.core.health import Knocked, sides_down
+from serinus.core.health import Knocked, sides_down, with_health
 from serinus.core.histogram import Histogram
 from serinus.core.lifecycle import moves, scheduled
 from serinus.core.lifecycle.back import go_back
@@ -209,6 +209,15 @@ def test_a_side_is_down_by_what_it_answers_or_by_knocking(stable_seen, canary_se
     seen = [(s, n) for s, n in (("stable", stable_seen), ("canary", canary_seen)) if n]
     evidence = Evidence(windows=tuple(window(side, *numbers) for side, numbers in seen))
     assert sides_down(evidence, knocked, NOON.timestamp()) == found
+
+
+def test_a_stable_side_that_was_never_reached_is_not_called_down():
+    """It may serve well where we cannot knock; once it has answered us, its silence means something."""
+    away, here = Knocked(stable=REFUSED, canary=""), Knocked(stable="", canary="")
+    d = with_health(draft(), Evidence(), away, NOON.timestamp())
+    assert (d.stable_reached, d.stable_down) == (False, "")
+    d = with_health(d, Evidence(), here, NOON.timestamp())
+    assert with_health(d, Evidence(), away, NOON.timestamp()).stable_down == REFUSED
 
 
 # -- always --------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from serinus.control.unit import Answer, Call, execute
 from serinus.core.codec import from_json
 from serinus.core.decision import Decision
 from serinus.core.errors import Conflict, InvalidInput, NotFound, StaleRevision
-from serinus.core.health import Knocked, sides_down
+from serinus.core.health import Knocked, with_health
 from serinus.core.lifecycle import moves, scheduled
 from serinus.core.lifecycle.back import go_back
 from serinus.core.lifecycle.transitions import Action, follow
@@ -366,9 +366,7 @@ class Commands:
         async def decide(tx: Transaction, _: Service, d: Deployment) -> Decision:
             now = self._context.clock.now()
             if d.status in (Status.CANARY, Status.ACTIVE):
-                evidence = await gather(tx, d, now)
-                stable, canary = sides_down(evidence, knocked, now.timestamp())
-                d = replace(d, stable_down=stable, canary_down=canary)
+                d = with_health(d, await gather(tx, d, now), knocked, now.timestamp())
             current = await tx.deployments.current(d.tenant_id, d.service_id)
             alone = all(o.id == d.id or o.status is not Status.CANARY for o in current)
             return go_back(d, now, reason, compensate=compensate, force=force, gradual=alone)

@@ -22,7 +22,7 @@ from serinus.core.analysis.evidence import Evidence, Side, TrafficState, Window
 from serinus.core.decide import decide
 from serinus.core.decision import Decision
 from serinus.core.errors import InvalidInput, StaleRevision, Unavailable
-from serinus.core.health import Knocked, sides_down
+from serinus.core.health import Knocked, with_health
 from serinus.core.lifecycle.moves import looked_after
 from serinus.core.model import Deployment, Service, Status
 from serinus.ports.store import Transaction
@@ -153,8 +153,7 @@ class Reconciler:
         evidence = await self._evidence(tx, d, look, now)
         if look.drift:
             await write_event(tx, self._context, d, "drift", look.drift, "monitor")
-        stable, canary = sides_down(evidence, look.knocked, now.timestamp())
-        decision = decide(replace(d, stable_down=stable, canary_down=canary), evidence, now)
+        decision = decide(with_health(d, evidence, look.knocked, now.timestamp()), evidence, now)
         changed = bool(decision.reasons)
         saved = await write_decision(tx, self._context, service, decision, "monitor", bump=changed)
         await _store_carried(tx, service, look.carried, now)

@@ -1,8 +1,8 @@
 """Whether a side can be sent traffic: by what it has just answered, and by knocking at its addresses.
 
 Being wrong towards "down" would keep people on a bad canary, so nothing is down on a guess: what
-serves requests is up whatever the knocking says, and a knock that nobody answers, on either side,
-says more about our network than about them.
+serves requests is up whatever the knocking says, a knock that neither side answers says more about our
+network than about them, and a stable side that has never answered us may only be out of our reach.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from serinus.core.analysis.evidence import Arm, Evidence, Side
+from serinus.core.model import Deployment
+from serinus.core.values import changed
 
-__all__ = ["Knocked", "sides_down"]
+__all__ = ["Knocked", "sides_down", "with_health"]
 
 #: What was answered so long ago says nothing about now.
 RECENT_SECONDS = 30.0
@@ -26,6 +28,15 @@ class Knocked:
     #: Why it does not answer; empty: it does.
     stable: str | None = None
     canary: str | None = None
+
+
+def with_health(d: Deployment, evidence: Evidence, knocked: Knocked, now: float) -> Deployment:
+    """Return ``d`` with what is known of its two sides at ``now`` (Unix seconds)."""
+    reached = d.stable_reached or knocked.stable == ""
+    if not reached:
+        knocked = Knocked(canary=knocked.canary)
+    stable, canary = sides_down(evidence, knocked, now)
+    return changed(d, stable_reached=reached, stable_down=stable, canary_down=canary)
 
 
 def sides_down(evidence: Evidence, knocked: Knocked, now: float) -> tuple[str, str]:

@@ -281,6 +281,8 @@ class Deployment:
     #: Why a side cannot be sent traffic, in words; empty: it can, or nobody knows.
     stable_down: str = ""
     canary_down: str = ""
+    #: Stable has answered a knock of ours before: silence would mean something.
+    stable_reached: bool = False
     #: Blue-green: until when the old side is kept for an instant switch back; ``None``: it is not.
     warm_until: datetime | None = None
     #: Why this deployment goes on in a freeze, when an admin has said so.
