@@ -84,6 +84,31 @@ async def test_failing_copies_end_a_mirror_and_nobody_saw_one(world, edge, shop)
         assert len(edge.canary.requests) == copied
 
 
+async def test_good_copies_are_measured_and_the_walk_begins(world, edge, shop):
+    """Errors and latency of the copies; nobody was answered by the canary."""
+    limits = [
+        {"name": "errors", "measure": "error_rate", "at_most": "5 %", "min_requests": 20},
+        {"name": "p95", "measure": "latency_p95", "at_most": "10 s", "min_requests": 20},
+    ]
+    strategy = {
+        "mirror": {"percent": 100, "seconds": 6},
+        "steps": [{"traffic_percentage": 5, "hold_seconds": 60}],
+    }
+    async with world.client() as c:
+        path = await shop(c, strategy, analysis={"checks": limits, "only": True})
+        async with asyncio.timeout(15):
+            while "→ 5 %" not in (view := (await c.get(path)).json())["sentence"]:
+                assert view["status"] == "canary", view["sentence"]
+                assert await ask(edge.port, USERS) == ["v1"] * len(USERS)
+                # Envoy sums its latencies up once a second of its own time.
+                await asyncio.sleep(0.2)
+                await world.tick(2)
+        assert view["sentence"].startswith("Mirror of 100 % passed: 2 of 2 checks pass.")
+        measured = (await c.get(f"{path}/metrics")).json()["v2_metrics"]
+        assert measured["total_requests"] >= len(USERS)
+        assert (measured["error_count"], measured["p95_latency_ms"] is None) == (0, False)
+
+
 async def test_blue_green_switches_there_and_back(world, edge, shop):
     """Nobody, everybody, promoted, and everybody back while the old side is kept."""
     strategy = {

@@ -138,7 +138,10 @@ def status_lines(page: dict[str, Any], events: int = 6) -> list[str]:
         lines += [traffic_line(view), f"[dim]{_split_words(view)}[/]"]
         if view["step"]["of"]:
             lines.append(_steps(view))
-        lines.append("")
+        lines += [*_preview(view), ""]
+    if view.get("warm_until"):
+        until = str(view["warm_until"])[:19].replace("T", " ")
+        lines += [f"{escape(view['stable_version'])} is kept warm until {until} UTC", ""]
     if view.get("watch"):
         lines += [watch_line(view["watch"]), ""]
     lines += [*numbers(page["metrics"], view), ""]
@@ -162,6 +165,11 @@ def _split_words(view: dict[str, Any]) -> str:
     followed = "every proxy follows" if proxy["acknowledged"] else "NOT every proxy follows"
     share = "?" if carried is None else f"{carried / 100:g} %"
     return f"wanted {view['traffic_percentage']:g} %, carried {share} ({followed}), {seen}"
+
+
+def _preview(view: dict[str, Any]) -> list[str]:
+    found = view["strategy"].get("preview") or {}
+    return [f"[dim]preview: {kind} {escape(m['name'])}: {escape(m['value'])}[/]" for kind, m in found.items()]
 
 
 def step_words(step: dict[str, Any]) -> str:

@@ -25,6 +25,11 @@ QUIET_SECONDS = 15.0
 EARLY = 7
 #: Exit code when it held, or took, longer than it may.
 HELD = 6
+#: Events that are printed as they are, without a warning's colour.
+_NOTED = (
+    *("carried", "going_on", "approved", "traffic", "released"),
+    *("scheduled", "cancelled", "freeze_overridden"),
+)
 
 
 @dataclass(kw_only=True)
@@ -113,7 +118,7 @@ class Walk:
         elif kind in ("holding", "drift", "warning", "breaker", "not_carried", "going_back"):
             self._end_progress()
             self.out.print(f"  [yellow]! {escape(event['message'])}[/]")
-        elif kind in ("carried", "going_on", "approved", "traffic", "released", "freeze_overridden"):
+        elif kind in _NOTED:
             self._end_progress()
             self.out.print(f"  [dim]· {escape(event['message'])}[/]")
 
@@ -156,6 +161,8 @@ class Walk:
         """Act on the state; return an exit code when the walk is over."""
         if view["status"] == "rolled_back":
             return 1
+        if view["status"] == "draft":
+            return HELD  # its scheduled start was cancelled
         if view["status"] in ("active", "deprecated"):
             return self._promoted(view)
         if view["waiting"] == "promotion":

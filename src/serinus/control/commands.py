@@ -134,7 +134,6 @@ class Commands:
                 service = replace(service, upstreams={**service.upstreams, new.version: new.addresses})
                 await tx.services.save(service)
             draft = self.draft(call, service, new)
-            self._traffic.ensure_strategy(service, draft)
             await tx.deployments.add(draft)
             message = f"Draft of {service.name} {new.version} made."
             await write_event(tx, self._context, draft, "created", message, call.caller.name)
@@ -155,7 +154,7 @@ class Commands:
                 next_step="Give the new version a name of its own.",
             )
         identity = new_id("dep")
-        return self._configured(
+        draft = self._configured(
             Deployment(
                 id=identity,
                 tenant_id=service.tenant_id,
@@ -173,6 +172,8 @@ class Commands:
             new.strategy,
             new.analysis,
         )
+        self._traffic.ensure_strategy(service, draft)
+        return draft
 
     @staticmethod
     def _configured(
