@@ -313,6 +313,16 @@ class DeploymentView(Answer):
     created_at: datetime | None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    scheduled_for: datetime | None = Field(default=None, description="When it starts by itself.")
+    gate_role: Literal["approver", "admin"] | None = Field(
+        default=None, description="Who may pass the gate of the present step."
+    )
+    going_back: dict[str, Any] | None = Field(
+        default=None, description="A rollback that is under way, or held while stable does not answer."
+    )
+    warm_until: datetime | None = Field(
+        default=None, description="Until when the old side is kept for an instant switch back."
+    )
     judge: Judgement | None = Field(default=None, description="None for fixed thresholds.")
     watch: dict[str, Any] | None = Field(
         default=None, description="After promotion: until when it is watched, and against what."
