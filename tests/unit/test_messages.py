@@ -49,6 +49,9 @@ def test_a_rollback_says_what_why_back_to_which_version_and_where_to_look():
         ),
         link="https://serinus.example/deployments/dep_1",
         at=NOON,
+        deployment_id="dep_1",
+        service="checkout",
+        tenant="acme",
     )
 
 
@@ -99,6 +102,9 @@ def test_warnings_are_numbered_and_counted():
             ("Time", "2026-01-31 12:00:00 UTC"),
         ),
         at=NOON,
+        deployment_id="dep_1",
+        service="checkout",
+        tenant="acme",
     )
 
 

@@ -163,7 +163,7 @@ class NotificationService:
         return await self.send_notification(notification, only=(name,))
 
     async def _guarded(
-        self, name: str, sending: Awaitable[None], passing: tuple[type[Exception], ...] = ()
+        self, name: str, sending: Awaitable[object], passing: tuple[type[Exception], ...] = ()
     ) -> str:
         """Wait for one delivery; return why it failed, or nothing."""
         try:
