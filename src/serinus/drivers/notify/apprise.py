@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,19 +33,12 @@ class AppriseNotifier:
         Raises:
             InvalidInput: The extra is not installed, or a URL is none that Apprise knows.
         """
-        apprise = _apprise()
         self._timeout = timeout
         self._reached = _post.Reached()
-        self._services: list[Any] = []
-        for number, url in enumerate(urls, 1):
-            made = apprise.Apprise()
-            if not made.add(url):
-                raise InvalidInput(
-                    f"Number {number} of APPRISE_URLS is no URL that Apprise knows.",
-                    field="APPRISE_URLS",
-                    next_step="See https://github.com/caronc/apprise/wiki for their forms.",
-                )
-            self._services.append(made)
+        with warnings.catch_warnings():
+            # Its plugins, loaded here, use modules that newer Pythons drop: not our users' concern.
+            warnings.simplefilter("ignore")
+            self._services = _services(urls)
 
     def __repr__(self) -> str:
         """Say to how many."""
@@ -87,6 +81,20 @@ class AppriseNotifier:
         except TimeoutError:
             raise DeliveryFailed(f"Apprise did not answer in {self._timeout:g} s", unsure=True) from None
         return bool(done)
+
+
+def _services(urls: Sequence[str]) -> list[Any]:
+    apprise, services = _apprise(), []
+    for number, url in enumerate(urls, 1):
+        made = apprise.Apprise()
+        if not made.add(url):
+            raise InvalidInput(
+                f"Number {number} of APPRISE_URLS is no URL that Apprise knows.",
+                field="APPRISE_URLS",
+                next_step="See https://github.com/caronc/apprise/wiki for their forms.",
+            )
+        services.append(made)
+    return services
 
 
 def _apprise() -> Any:
