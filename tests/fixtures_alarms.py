@@ -282,16 +282,17 @@ def slack_api():
     yield from _listening(SlackApi)
 
 
-class Json(Receiver):
-    """Takes any JSON, for Apprise's ``json://``."""
+class Anything(Receiver):
+    """Takes whatever comes: Apprise's ``json://`` for one."""
 
     def take(self, path, headers, body):
         """Keep it."""
-        self.messages.append(json.loads(body))
+        is_json = "json" in headers["content-type"]
+        self.messages.append(json.loads(body) if is_json else body)
         return 200, "ok"
 
 
 @pytest.fixture
 def anything():
-    """Return a receiver of any JSON."""
-    yield from _listening(Json)
+    """Return a receiver of anything."""
+    yield from _listening(Anything)

@@ -52,10 +52,21 @@ class Relay:
     """Delivers pending items. Several replicas share the work by leases."""
 
     def __init__(
-        self, context: Context, notifiers: Mapping[str, Notifier], journal: Journal | None = None
+        self,
+        context: Context,
+        notifiers: Mapping[str, Notifier],
+        journal: Journal | None = None,
+        *,
+        send_seconds: float = SEND_SECONDS,
+        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
-        """Keep the configured channels by name, and what the process before this one has delivered."""
+        """Keep the configured channels by name, and what the process before this one has delivered.
+
+        A delivery that takes longer than ``send_seconds`` counts as failed; ``lease_seconds`` must outlast
+        it and what is written after it.
+        """
         self._context = context
+        self._send_seconds, self._lease_seconds = send_seconds, lease_seconds
         self._notifiers = dict(notifiers)
         self._journal = journal or NoJournal()
         self._drains: dict[str, asyncio.Task[None]] = {}
@@ -105,7 +116,7 @@ class Relay:
         without = () if channel else tuple(self._notifiers)
         async with self._context.store.begin() as tx:
             claimed = await tx.outbox.claim(
-                self._context.replica, now, LEASE_SECONDS, BATCH, channel=channel, without=without
+                self._context.replica, now, self._lease_seconds, BATCH, channel=channel, without=without
             )
             return [await sorted_out(tx, self._context, item) for item in claimed]
 
@@ -150,11 +161,11 @@ class Relay:
             told = messages.second_copy(told)
         self._journal.begun(item.id)
         try:
-            async with asyncio.timeout(SEND_SECONDS):
+            async with asyncio.timeout(self._send_seconds):
                 handle = await notifier.send(replace(told, thread=thread))
                 self._journal.delivered(item.id)
         except TimeoutError:
-            why = DeliveryFailed(f"{item.channel} did not answer in {SEND_SECONDS:.0f} s", unsure=True)
+            why = DeliveryFailed(f"{item.channel} did not answer in {self._send_seconds:g} s", unsure=True)
             return self._failed(item, told, why), ""
         except DeliveryFailed as error:
             return self._failed(item, told, error), ""
