@@ -168,7 +168,7 @@ async def run(arena: Field, deployments: int, *, kill_every: float, seconds: flo
     for _ in range(2):
         arena.start()
     begun = last = time.monotonic()
-    todo = [(d, n) for n in range(WARNINGS + 1) for d in made]
+    todo = [(d, n) for d in made for n in range(WARNINGS + 1)]
     while True:
         for d, n in todo[:40]:
             await arena.tell(d, n)
@@ -197,6 +197,7 @@ def holds(arena: Field, items: list[OutboxItem], deployments: int) -> None:
     """Assert that everything was delivered once, or is shown as held back, told together, or failed."""
     by_id = {i.id: i for i in items}
     assert {i.state for i in items} <= set(OutboxState) - {OutboxState.PENDING, OutboxState.OFF}
+    assert {OutboxState.HELD, OutboxState.GROUPED, OutboxState.FAILED} < {i.state for i in items}
     for item in items:
         if item.state is OutboxState.GROUPED:
             assert item.error.removeprefix("told together with ") in by_id

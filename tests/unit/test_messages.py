@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serinus.control import messages
+from serinus.control import messages, wording
 from serinus.ports.notify import Level, Notification
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -148,7 +148,7 @@ def test_a_title_is_one_line_and_texts_are_cut():
     )
     assert told.title == "[Serinus] Canary auto-rollback: x Bcc: evil@example.com"
     assert dict(told.fields)["Reason"].endswith("…")
-    assert max(len(value) for _, value in told.fields) <= messages.LONGEST
+    assert max(len(value) for _, value in told.fields) <= wording.LONGEST
 
 
 @given(

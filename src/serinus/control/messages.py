@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from serinus.control.phrases import name_in, say
+from serinus.control.wording import counted, cut, lasted, line, numbered, seconds_text, utc
 from serinus.core import codec
 from serinus.ports.notify import Level, Notification
 
 __all__ = [
     "About",
-    "carried_alert",
     "from_json",
-    "held_summary",
-    "not_carried_alert",
     "promoted_alert",
-    "resolved_alert",
     "rollback_alert",
-    "second_copy",
-    "seconds_text",
     "test_message",
     "to_json",
-    "together",
     "waiting_alert",
     "warning_alert",
-    "with_took",
 ]
-
-#: Longer texts are cut: a reason must be readable on a phone.
-LONGEST = 2000
 
 
 def to_json(notification: Notification) -> dict[str, Any]:
@@ -89,15 +79,15 @@ class About:
             *pairs,
             ("Deployment", self.deployment_id),
             ("Tenant", self.tenant_name),
-            ("Time", _utc(self.at)),
+            ("Time", utc(self.at)),
         )
         return Notification(
             id=self.id,
             kind=kind,
             level=level,
             title=title,
-            text=_cut(text),
-            fields=tuple((name_in(self.language, name), _cut(value)) for name, value in rows if value),
+            text=cut(text),
+            fields=tuple((name_in(self.language, name), cut(value)) for name, value in rows if value),
             link=self.link,
             at=self.at,
             deployment_id=self.deployment_id,
@@ -143,7 +133,7 @@ def rollback_alert(
     return a.message(
         "rollback",
         Level.ERROR,
-        a.say("rollback.title", service=_line(a.service)),
+        a.say("rollback.title", service=line(a.service)),
         f"{what} {_exposure(a, seconds, exposed_units)}".strip(),
         ("Reason", reason),
         *facts,
@@ -152,20 +142,6 @@ def rollback_alert(
         ("Rolled back to", rollback_version),
         ("Last checks", others),
     )
-
-
-def with_took(told: Notification, took: float | None) -> Notification:
-    """Return a rollback's message with how long it took, or that it is not known yet (``None``)."""
-    name = name_in(told.language, "Took")
-    done = name_in(told.language, "Done")
-    phrase = (
-        say(told.language, "took.not_yet")
-        if took is None
-        else say(told.language, "took", seconds=seconds_text(took))
-    )
-    rows = [(n, v) for n, v in told.fields if n != name]
-    at = next((i + 1 for i, (n, _) in enumerate(rows) if n == done), len(rows))
-    return replace(told, fields=(*rows[:at], (name, phrase), *rows[at:]))
 
 
 def warning_alert(
@@ -177,26 +153,10 @@ def warning_alert(
     return a.message(
         "warning",
         Level.WARNING,
-        a.say("warning.title", service=_line(a.service)),
-        f"{_count(a.language, warnings, where)}:\n{_numbered(warnings)}",
+        a.say("warning.title", service=line(a.service)),
+        f"{counted(a.language, warnings, where)}:\n{numbered(warnings)}",
         ("Warnings", str(len(warnings))),
         *facts,
-    )
-
-
-def together(told: Sequence[Notification]) -> Notification:
-    """Return one warning for several: ``5 warnings in NAME``, with the newest one's facts."""
-    newest = told[-1]
-    language = newest.language
-    lines = [line.split(". ", 1)[-1] for one in told for line in one.text.split("\n")[1:]]
-    count = name_in(language, "Warnings")
-    return replace(
-        newest,
-        id=told[0].id,
-        level=max((one.level for one in told), key=lambda level: level.rank),
-        title=f"{newest.title.partition(']')[0]}] {_count(language, lines, _line(newest.service))}",
-        text=_cut(f"{_count(language, lines, newest.service)}:\n{_numbered(lines)}"),
-        fields=tuple((n, str(len(lines)) if n == count else v) for n, v in newest.fields),
     )
 
 
@@ -207,7 +167,7 @@ def promoted_alert(*, watched: str = "", **about: Any) -> Notification:
     return a.message(
         "promoted",
         Level.INFO,
-        a.say("promoted.title", service=_line(a.service), version=_line(a.version)),
+        a.say("promoted.title", service=line(a.service), version=line(a.version)),
         f"{text} {watched}".strip(),
         ("Version", a.version),
     )
@@ -219,78 +179,11 @@ def waiting_alert(*, what: str, facts: Sequence[tuple[str, str]] = (), **about: 
     return a.message(
         "waiting",
         Level.INFO,
-        a.say("waiting.title", service=_line(a.service), version=_line(a.version)),
+        a.say("waiting.title", service=line(a.service), version=line(a.version)),
         what,
         ("Version", a.version),
         *facts,
     )
-
-
-def carried_alert(*, stable: str, took: float, **about: Any) -> Notification:
-    """Return the message that a rollback is carried at last, ``took`` seconds after the decision."""
-    a = About(**about)
-    text = a.say("carried.text", stable=stable, seconds=seconds_text(took))
-    return a.message("carried", Level.INFO, a.say("carried.title", service=_line(a.service)), text)
-
-
-def not_carried_alert(*, problems: Sequence[str], since: float, **about: Any) -> Notification:
-    """Return the critical message that proxies do not follow a rollback, ``since`` so many seconds."""
-    a = About(**about)
-    text = a.say("not_carried.text", version=a.version, service=a.service, seconds=seconds_text(since))
-    return a.message(
-        "not_carried",
-        Level.CRITICAL,
-        a.say("not_carried.title", service=_line(a.service)),
-        text,
-        ("Version", a.version),
-        ("Not carried by", "\n".join(f"• {p}" for p in problems)),
-    )
-
-
-def resolved_alert(*, why: str, stable: str, **about: Any) -> Notification:
-    """Return the message that an incident is over; ``why`` is rollback, promoted or going_on."""
-    a = About(**about)
-    text = a.say(f"resolved.{why}", stable=stable, version=a.version)
-    return a.message("resolved", Level.INFO, a.say("resolved.title", service=_line(a.service)), text)
-
-
-def held_summary(
-    told: Sequence[Notification],
-    *,
-    id: str,  # noqa: A002
-    at: datetime,
-    limit: int,
-    seconds: float,
-) -> Notification:
-    """Return the message that sums up what was held back by the limit."""
-    newest = told[-1]
-    language = newest.language
-    count = say(language, "summary.one" if len(told) == 1 else "summary.many", n=len(told))
-    lines = _numbered([one.text.split("\n", 1)[-1].replace("\n", " ") for one in told])
-    return replace(
-        newest,
-        id=id,
-        kind="summary",
-        level=max((one.level for one in told), key=lambda level: level.rank),
-        title=_line(say(language, "summary.title", count=count, service=newest.service)),
-        text=_cut(
-            say(
-                language,
-                "summary.text",
-                count=count,
-                service=newest.service,
-                limit=limit,
-                time=_lasted(seconds),
-                lines=lines,
-            )
-        ),
-        at=at,
-    )
-
-
-def second_copy(told: Notification) -> Notification:
-    """Return a message that says that it may have arrived before."""
-    return replace(told, title=say(told.language, "again", title=told.title))
 
 
 def test_message(
@@ -306,69 +199,16 @@ def test_message(
         level=Level.INFO,
         title=say(language, "test.title"),
         text=say(language, "test.text"),
-        fields=((name_in(language, "Time"), _utc(at)),),
+        fields=((name_in(language, "Time"), utc(at)),),
         at=at,
         language=language,
     )
 
 
-def seconds_text(seconds: float) -> str:
-    """Return a short duration: to the hundredth below ten seconds.
-
-    >>> seconds_text(0.0834), seconds_text(23.4), seconds_text(400)
-    ('0.08 s', '23 s', '6 min 40 s')
-    """
-    return f"{max(0.0, seconds):.2f} s" if seconds < 10 else _lasted(seconds)
-
-
-def _count(language: str, warnings: Sequence[str], where: str) -> str:
-    phrase = "warning.one" if len(warnings) == 1 else "warning.many"
-    return say(language, phrase, n=len(warnings), service=where)
-
-
-def _numbered(lines: Sequence[str]) -> str:
-    return "\n".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
-
-
 def _exposure(a: About, seconds: float | None, units: int | None) -> str:
     """Return how far it had got, as far as that is known."""
-    time = "" if seconds is None else _lasted(seconds)
+    time = "" if seconds is None else lasted(seconds)
     count = "" if units is None else a.say("units.one" if units == 1 else "units.many", n=f"{units:,}")
     phrase = "both" if time and count else "time" if time else "units" if count else ""
     said = a.say(f"exposed.{phrase}", time=time, units=count) if phrase else ""
     return said.replace(" were ", " was ") if units == 1 else said
-
-
-def _lasted(seconds: float) -> str:
-    """Return a duration in its two largest units.
-
-    >>> [_lasted(s) for s in (0.4, 42, 90, 7200, 93_600)]
-    ['1 s', '42 s', '1 min 30 s', '2 h', '1 d 2 h']
-    """
-    left = max(1, round(seconds))
-    parts = []
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
-        count, left = divmod(left, size)
-        parts.append(f"{count} {unit}" if count else "")
-    first = next(at for at, part in enumerate(parts) if part)
-    return " ".join(part for part in parts[first : first + 2] if part)
-
-
-def _utc(at: datetime) -> str:
-    """Return a time in UTC, whatever zone it came in.
-
-    Raises:
-        ValueError: It has no zone, so nobody knows when it was.
-    """
-    if at.tzinfo is None:
-        raise ValueError("a notification's time needs its UTC offset")
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _line(text: str) -> str:
-    """Return a text on one line: a subject with a line break would be a second header."""
-    return " ".join(text.split())[:200]
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from serinus.control import messages
+from serinus.control import followups, messages
 from serinus.control.context import Context
 from serinus.control.desk import Subject
 from serinus.control.journal import Fate, Journal, NoJournal
@@ -158,7 +158,7 @@ class Relay:
     async def _send(self, item: OutboxItem, told: Notification, notifier: Notifier) -> tuple[OutboxItem, str]:
         thread = await self._thread(item)
         if item.payload.get("again"):
-            told = messages.second_copy(told)
+            told = followups.second_copy(told)
         self._journal.begun(item.id)
         try:
             async with asyncio.timeout(self._send_seconds):

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from serinus.control import messages
+from serinus.control import followups, messages
 from serinus.control.context import Context
 from serinus.control.telling import told_items, write_told
 from serinus.core.model import Deployment, Service
@@ -63,7 +63,7 @@ async def settle(
             d,
             "not_carried",
             Level.CRITICAL,
-            lambda about: messages.not_carried_alert(problems=carried.problems, since=took, **about),
+            lambda about: followups.not_carried_alert(problems=carried.problems, since=took, **about),
         )
     return None
 
@@ -73,7 +73,7 @@ async def _tell_took(tx: Transaction, context: Context, d: Deployment, took: flo
     now = context.clock.now()
     late = []
     for item in await told_items(tx, d, "rollback"):
-        told = messages.with_took(messages.from_json(item.payload), took)
+        told = followups.with_took(messages.from_json(item.payload), took)
         payload: dict[str, Any] = {**item.payload, **messages.to_json(told)}
         waits = item.next_attempt_at is not None and item.next_attempt_at > now and not item.attempts
         changed = replace(item, payload=payload, next_attempt_at=now if waits else item.next_attempt_at)
@@ -87,7 +87,7 @@ async def _tell_took(tx: Transaction, context: Context, d: Deployment, took: flo
             d,
             "carried",
             Level.INFO,
-            lambda about: messages.carried_alert(stable=d.stable_version, took=took, **about),
+            lambda about: followups.carried_alert(stable=d.stable_version, took=took, **about),
             only=[name for name in late if not desk.of(name).resolves],
         )
     await write_told(
@@ -96,7 +96,7 @@ async def _tell_took(tx: Transaction, context: Context, d: Deployment, took: flo
         d,
         "resolved",
         Level.INFO,
-        lambda about: messages.resolved_alert(why="rollback", stable=d.stable_version, **about),
+        lambda about: followups.resolved_alert(why="rollback", stable=d.stable_version, **about),
         only=[name for name in context.channels if desk.of(name).resolves],
         due=now + timedelta(seconds=desk.plan.resolve_seconds),
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from serinus.control import messages
+from serinus.control import followups, messages
 from serinus.control.context import Context
 from serinus.ports.notify import Level
 from serinus.ports.store import OutboxItem, OutboxState, Transaction
@@ -53,7 +53,7 @@ async def _grouped(
     ]
     if not due:
         return item
-    told = messages.together([messages.from_json(i.payload) for i in (item, *due)])
+    told = followups.together([messages.from_json(i.payload) for i in (item, *due)])
     for one in due:
         error = f"told together with {item.id}"
         await tx.outbox.settle(replace(one, state=OutboxState.GROUPED, error=error, done_at=now))
@@ -68,7 +68,7 @@ async def _summed_up(
     if not held:
         return item
     limit = context.desk.plan.limit
-    told = messages.held_summary(
+    told = followups.held_summary(
         [messages.from_json(i.payload) for i in held],
         id=item.id,
         at=context.clock.now(),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from serinus.control import messages
+from serinus.control import followups, messages
 from serinus.control.context import Context, new_id
 from serinus.control.desk import Addressee, Subject
 from serinus.core.model import Deployment
@@ -47,7 +47,7 @@ async def tell(
         told = replace(told, level=one.level)
         item = _item(d, told, one.channel, now)
         if wait:
-            waiting = messages.to_json(messages.with_took(told, None))
+            waiting = messages.to_json(followups.with_took(told, None))
             item = replace(item, payload=waiting, next_attempt_at=now + timedelta(seconds=READBACK_SECONDS))
         await tx.outbox.add(await _scheduled(tx, context, d, item, told))
     return [one.channel for one in people]
@@ -96,7 +96,7 @@ async def over(tx: Transaction, context: Context, d: Deployment, why: str) -> No
         d,
         "resolved",
         Level.INFO,
-        lambda about: messages.resolved_alert(why=why, stable=d.stable_version, **about),
+        lambda about: followups.resolved_alert(why=why, stable=d.stable_version, **about),
         only=open_ones,
     )
 
