@@ -330,6 +330,7 @@ async def test_of_a_deployments_messages_on_a_channel_only_the_oldest_can_be_tak
         for n in range(3):
             await tx.outbox.add(item(f"m{n}", created_at=at[n]))
         await tx.outbox.add(item("mail", channel="email", created_at=at[1]))
+        await tx.outbox.add(item("hook", kind="hook", channel="other"))
     async with store.begin() as tx:
         (mail,) = await tx.outbox.claim("a", at[3], 60, 9, without=["slack"])
         (first,) = await tx.outbox.claim("a", at[3], 60, 9, channel="slack")
@@ -338,6 +339,7 @@ async def test_of_a_deployments_messages_on_a_channel_only_the_oldest_can_be_tak
         await tx.outbox.settle(replace(first, next_attempt_at=at[3] + timedelta(seconds=9)))
         (second,) = await tx.outbox.claim("b", at[3], 60, 9)
         assert second.id == "m1"
+        assert [i.id for i in await tx.outbox.claim("b", at[3], 60, 9, kind="hook")] == ["hook"]
 
 
 async def test_a_message_taken_over_says_who_had_it_before(store):

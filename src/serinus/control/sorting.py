@@ -28,7 +28,7 @@ async def sorted_out(tx: Transaction, context: Context, item: OutboxItem) -> Out
     others = [
         i
         for i in await tx.outbox.of(item.tenant_id, item.deployment_id)
-        if i.channel == item.channel and i.id != item.id
+        if (i.kind, i.channel) == (item.kind, item.channel) and i.id != item.id
     ]
     if kind == "warning":
         return await _grouped(tx, context, item, others)

@@ -103,11 +103,13 @@ async def over(tx: Transaction, context: Context, d: Deployment, why: str) -> No
 
 async def told_items(tx: Transaction, d: Deployment, kind: str) -> list[OutboxItem]:
     """Return a deployment's messages of one kind."""
-    return [i for i in await tx.outbox.of(d.tenant_id, d.id) if i.payload.get("kind") == kind]
+    items = await tx.outbox.of(d.tenant_id, d.id)
+    return [i for i in items if i.kind == "notify" and i.payload.get("kind") == kind]
 
 
 def _is_bad(item: OutboxItem) -> bool:
-    return Level(item.payload.get("level", "info")).rank >= Level.WARNING.rank
+    level = Level(item.payload.get("level", "info")) if item.kind == "notify" else Level.INFO
+    return level.rank >= Level.WARNING.rank
 
 
 def _about(context: Context, d: Deployment, to: Addressee, cause: str, tenant: str) -> dict[str, Any]:

@@ -353,10 +353,11 @@ class Outbox(Protocol):
         lease_seconds: float,
         limit: int,
         *,
+        kind: str = "notify",
         channel: str = "",
         without: Sequence[str] = (),
     ) -> Sequence[OutboxItem]:
-        """Lease pending items that are due, oldest first: of one channel, or of none of ``without``.
+        """Lease pending items of a kind that are due, oldest first: of one channel, or none of ``without``.
 
         Of a deployment's items on a channel only the oldest: what comes later waits until it is settled
         or put off, so that nothing overtakes.

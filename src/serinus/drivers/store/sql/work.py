@@ -38,20 +38,21 @@ class SqlOutbox(Group):
         lease_seconds: float,
         limit: int,
         *,
+        kind: str = "notify",
         channel: str = "",
         without: Sequence[str] = (),
     ) -> Sequence[OutboxItem]:
-        """Lease pending items that are due, oldest first; of a deployment and channel only the oldest."""
+        """Lease pending items of a kind, oldest first; of a deployment and channel only the oldest."""
         await self._take_turns()
         c = t.outbox.c
-        wanted = [_due(t.outbox, now), or_(c.lease_until.is_(None), c.lease_until <= now)]
+        wanted = [c.kind == kind, _due(t.outbox, now), or_(c.lease_until.is_(None), c.lease_until <= now)]
         if channel:
             wanted.append(c.channel == channel)
         if without:
             wanted.append(c.channel.not_in(list(without)))
         e = t.outbox.alias("earlier")
         earlier = or_(e.c.created_at < c.created_at, and_(e.c.created_at == c.created_at, e.c.id < c.id))
-        same = and_(e.c.deployment_id == c.deployment_id, e.c.channel == c.channel)
+        same = and_(e.c.deployment_id == c.deployment_id, e.c.channel == c.channel, e.c.kind == c.kind)
         wanted.append(~exists().where(same, _due(e, now), earlier))
         oldest = select(t.outbox).where(*wanted).order_by(c.created_at, c.id).limit(limit)
         rows = await self._all(oldest.with_for_update(skip_locked=True, of=t.outbox))
