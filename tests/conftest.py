@@ -8,6 +8,7 @@ pytest_plugins = [
     "fixtures_edges",
     "fixtures_envoy",
     "fixtures_haproxy",
+    "fixtures_alarms",
     "fixtures_nginx",
     "fixtures_notify",
     "fixtures_plane",

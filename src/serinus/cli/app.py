@@ -11,6 +11,7 @@ from serinus.cli import (
     guard,
     judge,
     manage,
+    notify,
     operate,
     pipeline,
     policy,
@@ -58,7 +59,7 @@ app.add_typer(weights.weights, name="weights")
 app.add_typer(manage.services, name="service")
 app.add_typer(manage.tokens, name="token")
 app.add_typer(policy.policies, name="policy")
-app.add_typer(operate.notify, name="notify")
+app.add_typer(notify.notify, name="notify")
 app.add_typer(operate.proxy, name="proxy")
 operate.proxy.command("prometheus")(drivers.prometheus)
 
