@@ -323,6 +323,61 @@ async def test_the_outbox_keeps_an_item_until_it_is_settled(store):
         )
 
 
+async def test_of_a_deployments_messages_on_a_channel_only_the_oldest_can_be_taken(store):
+    """What comes later waits until it is settled or put off; other channels do not."""
+    await furnish(store)
+    at = [NOON + timedelta(seconds=n) for n in range(4)]
+    async with store.begin() as tx:
+        await tx.deployments.add(deployment())
+        for n in range(3):
+            await tx.outbox.add(item(f"m{n}", created_at=at[n]))
+        await tx.outbox.add(item("mail", channel="email", created_at=at[1]))
+        await tx.outbox.add(item("hook", kind="hook", channel="other"))
+    async with store.begin() as tx:
+        (mail,) = await tx.outbox.claim("a", at[3], 60, 9, without=["slack"])
+        (first,) = await tx.outbox.claim("a", at[3], 60, 9, channel="slack")
+        assert (mail.id, first.id) == ("mail", "m0")
+        assert await tx.outbox.claim("b", at[3], 60, 9) == []
+        await tx.outbox.settle(replace(first, next_attempt_at=at[3] + timedelta(seconds=9)))
+        (second,) = await tx.outbox.claim("b", at[3], 60, 9)
+        assert second.id == "m1"
+        assert [i.id for i in await tx.outbox.claim("b", at[3], 60, 9, kind="hook")] == ["hook"]
+
+
+async def test_a_message_taken_over_says_who_had_it_before(store):
+    """Also when that was this replica's own process before a restart."""
+    await furnish(store)
+    async with store.begin() as tx:
+        await tx.deployments.add(deployment())
+        await tx.outbox.add(item())
+    async with store.begin() as tx:
+        (fresh,) = await tx.outbox.claim("a", NOON, 60, 9)
+        await tx.leases.forget("a")
+        (again,) = await tx.outbox.claim("a", NOON, 60, 9)
+        assert (fresh.lease_owner, again.lease_owner) == (None, "a")
+        await tx.outbox.settle(replace(again, attempts=1))
+        (settled,) = await tx.outbox.claim("b", NOON, 60, 9)
+        assert settled.lease_owner is None
+
+
+async def test_a_waiting_message_can_be_amended_until_somebody_has_taken_it(store):
+    """And by the one who has."""
+    await furnish(store)
+    async with store.begin() as tx:
+        await tx.deployments.add(deployment())
+        await tx.outbox.add(item(next_attempt_at=NOON + timedelta(seconds=3)))
+    async with store.begin() as tx:
+        assert await tx.outbox.claim("a", NOON, 60, 9) == []
+        assert await tx.outbox.amend(item(payload={"title": "new"}, next_attempt_at=NOON))
+        (taken,) = await tx.outbox.claim("a", NOON, 60, 9)
+        assert taken.payload == {"title": "new"}
+        assert not await tx.outbox.amend(item(payload={"title": "late"}))
+        assert await tx.outbox.amend(item(payload={"title": "mine"}), leased=True)
+        found = await tx.outbox.get("ten_1", "m1")
+        assert (found.payload, found.lease_owner) == ({"title": "mine"}, "a")
+        assert await tx.outbox.get("ten_2", "m1") is None
+
+
 def assigned(key: str) -> Assignment:
     """Return a unit on the canary."""
     return Assignment(

@@ -12,6 +12,7 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from serinus.bootstrap.channels import desk_from, notifiers_from
 from serinus.bootstrap.clock import SystemClock
 from serinus.bootstrap.sources import source_factory
 from serinus.control.context import Context
@@ -25,7 +26,7 @@ from serinus.control.reconcile import Reconciler
 from serinus.control.traffic import DriverFactory, TrafficPool
 from serinus.core.analysis.queries import Source
 from serinus.core.errors import InvalidInput
-from serinus.drivers.catalog import NOTIFIERS, RELAYED, TRAFFIC, capabilities, load
+from serinus.drivers.catalog import RELAYED, TRAFFIC, capabilities, load
 from serinus.drivers.probe.tcp import TcpProbe
 from serinus.ports.clock import Clock
 from serinus.ports.metrics import MetricSource
@@ -61,6 +62,7 @@ class Running:
     plane: Plane
     loops: tuple[Loop, ...]
     poller: Poller
+    relay: Relay
     #: The first admin token, when this start has made it; shown once.
     first_token: str | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -80,6 +82,7 @@ class Running:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.relay.close()
         await self.poller.close()
         await self.plane.traffic.close()
         await self.plane.context.store.close()
@@ -100,6 +103,7 @@ def build(
         store=store or open_store(settings),
         clock=clock or SystemClock(),
         channels=tuple(channels),
+        desk=desk_from(os.environ, channels),
         public_url=settings.address,
         window_seconds=settings.window_seconds,
         replica=settings.replica or _replica_name(settings),
@@ -108,18 +112,16 @@ def build(
     pool = TrafficPool(factories, capabilities, TcpProbe())
     plane = Plane.assemble(context, pool, version=version("serinus"))
     poller = Poller(SourcePool(sources or source_factory(os.environ)))
-    loops = _loops(settings, plane, channels, poller)
-    return Running(settings=settings, plane=plane, loops=loops, poller=poller)
+    journal = FileJournal(settings.data_dir.expanduser(), context.replica)
+    relay = Relay(context, channels, journal)
+    loops = _loops(settings, plane, relay, poller)
+    return Running(settings=settings, plane=plane, loops=loops, poller=poller, relay=relay)
 
 
-def _loops(
-    settings: Settings, plane: Plane, channels: Mapping[str, Notifier], poller: Poller
-) -> tuple[Loop, ...]:
+def _loops(settings: Settings, plane: Plane, relay: Relay, poller: Poller) -> tuple[Loop, ...]:
     context = plane.context
     reconciler = Reconciler(context, plane.traffic, tick=settings.tick_seconds, poller=poller)
     monitor = Monitor(context, reconciler)
-    journal = FileJournal(settings.data_dir.expanduser() / f"delivered-{context.replica}.log")
-    relay = Relay(context, channels, journal)
 
     async def tidy() -> None:
         now = context.clock.now()
@@ -169,24 +171,7 @@ def open_store(settings: Settings) -> Store:
     return store
 
 
-def notifiers_from(environment: Mapping[str, str]) -> tuple[dict[str, Notifier], dict[str, str]]:
-    """Return the configured channels by name, and for the others why they are off."""
-    on: dict[str, Notifier] = {}
-    off: dict[str, str] = {}
-    for name, target in NOTIFIERS.items():
-        made = load(target).from_env(environment)
-        if isinstance(made, str):
-            off[name] = made
-        else:
-            on[name] = made
-    return on, off
-
-
-def traffic_factories(context: Context | None = None) -> dict[str, DriverFactory]:
-    """Return the traffic drivers by name; each is imported on first use.
-
-    Those that relay orders need ``context``; without one only their settings can be checked.
-    """
+from serinus.drivers.catalog import RELAYED, TRAFFIC, capabilities, load
 
     def factory(target: str) -> DriverFactory:
         return lambda config: load(target).from_config(config)

@@ -12,6 +12,7 @@ from serinus.cli import (
     guard,
     judge,
     manage,
+    notify,
     operate,
     pipeline,
     policy,
@@ -61,7 +62,7 @@ app.add_typer(manage.services, name="service")
 app.add_typer(manage.tokens, name="token")
 app.add_typer(fleet.fleet, name="fleet")
 app.add_typer(policy.policies, name="policy")
-app.add_typer(operate.notify, name="notify")
+app.add_typer(notify.notify, name="notify")
 app.add_typer(operate.proxy, name="proxy")
 operate.proxy.command("prometheus")(drivers.prometheus)
 

@@ -38,6 +38,10 @@ _WITHOUT_PROXY = ("in-process", *RELAYED)
 NOTIFIERS = {
     "slack": "serinus.drivers.notify.slack:SlackNotifier",
     "email": "serinus.drivers.notify.email:EmailNotifier",
+    "pagerduty": "serinus.drivers.notify.pagerduty:PagerDutyNotifier",
+    "twilio": "serinus.drivers.notify.twilio:TwilioNotifier",
+    "webhook": "serinus.drivers.notify.webhook:WebhookNotifier",
+    "apprise": "serinus.drivers.notify.apprise:AppriseNotifier",
 }
 
 #: Metric sources: name → "module:class".

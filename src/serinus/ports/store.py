@@ -125,6 +125,8 @@ class OutboxState(StrEnum):
     SENT = "sent"
     FAILED = "failed"  #: given up; the error says why
     OFF = "off"  #: the channel is not configured
+    HELD = "held"  #: held back by the limit; a summary tells it
+    GROUPED = "grouped"  #: told together with another message
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,6 +147,8 @@ class OutboxItem:
     next_attempt_at: datetime | None = None
     error: str = ""
     done_at: datetime | None = None
+    #: Of a claimed item: the replica that held it before and has not said what became of it.
+    lease_owner: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -345,13 +349,36 @@ class Outbox(Protocol):
         ...
 
     async def claim(
-        self, owner: str, now: datetime, lease_seconds: float, limit: int
+        self,
+        owner: str,
+        now: datetime,
+        lease_seconds: float,
+        limit: int,
+        *,
+        kind: str = "notify",
+        channel: str = "",
+        without: Sequence[str] = (),
     ) -> Sequence[OutboxItem]:
-        """Lease pending items that are due, oldest first."""
+        """Lease pending items of a kind that are due, oldest first: of one channel, or none of ``without``.
+
+        Of a deployment's items on a channel only the oldest: what comes later waits until it is settled
+        or put off, so that nothing overtakes.
+        """
         ...
 
     async def settle(self, item: OutboxItem) -> None:
-        """Store an item's new state, attempts, error and next attempt; end its lease."""
+        """Store an item's new state, payload, attempts, error and next attempt; end its lease."""
+        ...
+
+    async def amend(self, item: OutboxItem, *, leased: bool = False) -> bool:
+        """Store the payload and next attempt of a pending item; ``False`` when somebody is sending it.
+
+        ``leased``: the caller holds its lease, and keeps it.
+        """
+        ...
+
+    async def get(self, tenant_id: str, item_id: str) -> OutboxItem | None:
+        """Return one item."""
         ...
 
     async def of(self, tenant_id: str, deployment_id: str) -> Sequence[OutboxItem]:
