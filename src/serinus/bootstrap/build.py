@@ -171,7 +171,11 @@ def open_store(settings: Settings) -> Store:
     return store
 
 
-from serinus.drivers.catalog import RELAYED, TRAFFIC, capabilities, load
+def traffic_factories(context: Context | None = None) -> dict[str, DriverFactory]:
+    """Return the traffic drivers by name; each is imported on first use.
+
+    Those that relay orders need ``context``; without one only their settings can be checked.
+    """
 
     def factory(target: str) -> DriverFactory:
         return lambda config: load(target).from_config(config)
