@@ -16,6 +16,7 @@ from serinus.core.errors import (
     Forbidden,
     InvalidInput,
     NotFound,
+    RuleFailed,
     SerinusError,
     Unauthenticated,
     Unavailable,
@@ -35,6 +36,7 @@ _STATUS: tuple[tuple[type[SerinusError], int], ...] = (
     (Forbidden, 403),
     (NotFound, 404),
     (Conflict, 409),
+    (RuleFailed, 422),
     (Unavailable, 503),
 )
 

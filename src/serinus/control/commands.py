@@ -14,7 +14,7 @@ from serinus.control.traffic import TrafficPool, desired_split
 from serinus.control.unit import Answer, Call, execute
 from serinus.core.codec import from_json
 from serinus.core.decision import Decision
-from serinus.core.errors import Conflict, InvalidInput, NotFound, StaleRevision
+from serinus.core.errors import Conflict, InvalidInput, NotFound, SerinusError, StaleRevision
 from serinus.core.lifecycle import moves
 from serinus.core.lifecycle.transitions import Action, follow
 from serinus.core.model import (
@@ -32,7 +32,7 @@ from serinus.core.policy.parse import policy_from, salt_from, strategy_from
 from serinus.ports.store import Transaction
 from serinus.ports.traffic import Capability
 
-__all__ = ["Commands", "NewDeployment", "NewService"]
+__all__ = ["Commands", "Guard", "NewDeployment", "NewService", "StartGuard"]
 
 #: How often a rollback tries again when the monitor changed the deployment at the same moment.
 ROLLBACK_TRIES = 5
@@ -65,13 +65,26 @@ class NewDeployment:
     addresses: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartGuard:
+    """What a check before a start found: why to refuse it, or a line for the timeline."""
+
+    refusal: SerinusError | None = None
+    note: str = ""
+
+
+#: Looks at a draft before it starts, outside the transaction: it may take its time.
+Guard = Callable[[Call, str], Awaitable[StartGuard]]
+
+
 class Commands:
     """The calls that change something."""
 
-    def __init__(self, context: Context, traffic: TrafficPool) -> None:
-        """Keep what the calls share."""
+    def __init__(self, context: Context, traffic: TrafficPool, guard: Guard | None = None) -> None:
+        """Keep what the calls share; ``guard`` looks at every draft before it starts."""
         self._context = context
         self._traffic = traffic
+        self._guard = guard
 
     # -- services -----------------------------------------------------------------------------
 
@@ -234,9 +247,14 @@ class Commands:
     ) -> Answer:
         """Put the canary under traffic, after everything that could refuse it was asked."""
         bp = None if percentage is None else parse_percentage(percentage, "canary_pct")
+        found = await self._guard(call, deployment_id) if self._guard else StartGuard()
 
         async def decide(tx: Transaction, service: Service, d: Deployment) -> Decision:
             follow(d.status, Action.START)
+            if found.refusal:
+                raise found.refusal
+            if found.note:
+                await write_event(tx, self._context, d, "guard", found.note, call.caller.name)
             await self.may_start(tx, service, d, target)
             fresh = replace(d, stable_version=service.stable_version)
             return moves.start(fresh, self._context.clock.now(), bp=bp, target=target)
