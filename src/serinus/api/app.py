@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 
 from serinus.api import admin, deployments, problems, rulesets, streams, tools
 from serinus.api.deps import CallerDep, PlaneDep
+from serinus.api.fast import FastExecute
 from serinus.api.middleware import Envelope
 from serinus.api.schemas import Problem
 from serinus.control import exposition
@@ -54,6 +55,7 @@ def create_app(plane: Plane, *, lifespan: Lifespan | None = None) -> FastAPI:
     )
     app.state.plane = plane
     problems.install(app)
+    app.add_middleware(FastExecute, plane=plane, prefix=PREFIX)
     app.add_middleware(Envelope)
     for part in (tools.router, deployments.router, rulesets.router, admin.router, streams.router):
         app.include_router(part, prefix=PREFIX, responses=_REFUSALS)

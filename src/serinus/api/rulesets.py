@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 
 from serinus.api.deployments import answer
@@ -24,7 +23,9 @@ Version = Annotated[str, Path(max_length=120, examples=["v2.0.0"])]
 Unit = Annotated[str | None, Field(max_length=256)]
 Share = Annotated[float, Field(ge=0, le=100)]
 #: A path in an input: keys and indexes joined by dots, ``*`` for any.
-Paths = Annotated[list[Annotated[str, Field(pattern=r"^[^.]+(\.[^.]+)*$", max_length=200)]], Field(max_length=100)]
+Paths = Annotated[
+    list[Annotated[str, Field(pattern=r"^[^.]+(\.[^.]+)*$", max_length=200)]], Field(max_length=100)
+]
 _SCRIPT = 'def decide(input):\n    return {"discount": 0.1 if input["amount"] > 100 else 0}\n'
 
 
@@ -111,9 +112,7 @@ class TestBody(Body):
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
-        json_schema_extra={
-            "examples": [{"input": {"amount": 200}, "expected_output": {"discount": 0.1}}]
-        },
+        json_schema_extra={"examples": [{"input": {"amount": 200}, "expected_output": {"discount": 0.1}}]},
     )
 
     input: Any = None
@@ -142,7 +141,9 @@ class TestAnswer(Answer):
     version: str = Field(examples=["v2.0.0"])
     output: Any = None
     match: bool | None = Field(default=None, description="None when there was nothing to compare with.")
-    diff: list[dict[str, Any]] = Field(default=[], description="Each with path, kind, both values and a line.")
+    diff: list[dict[str, Any]] = Field(
+        default=[], description="Each with path, kind, both values and a line."
+    )
     error: str | None = None
     latency_ms: float = 0
 
@@ -217,9 +218,7 @@ async def add_version(
     return answer(await plane.rulesets.add_version(call, ruleset_id, body.made()))
 
 
-@router.get(
-    "/{ruleset_id}/versions/{version}", response_model=Answer, operation_id="getRulesetVersion"
-)
+@router.get("/{ruleset_id}/versions/{version}", response_model=Answer, operation_id="getRulesetVersion")
 async def version(plane: PlaneDep, caller: CallerDep, ruleset_id: Id, version: Version) -> Any:
     """One version with its rules and test cases. Viewer."""
     return await plane.rulesets.version(caller, ruleset_id, version)
@@ -248,7 +247,7 @@ async def execute(plane: PlaneDep, caller: CallerDep, ruleset_id: Id, body: Exec
         session_id=body.session_id or "",
         workflow_id=body.workflow_id or "",
     )
-    return JSONResponse(done)
+    return Response(done.body(), media_type="application/json")
 
 
 @router.get("/{ruleset_id}/executions", response_model=Answer, operation_id="listExecutions")
@@ -258,8 +257,8 @@ async def executions(
     page: PageDep,
     ruleset_id: Id,
     deployment_id: Annotated[str, Query(max_length=120)] = "",
-    failed: Annotated[bool, Query(description="Only those that failed.")] = False,  # noqa: FBT002
-    differs: Annotated[bool, Query(description="Only shadows whose output differs.")] = False,  # noqa: FBT002
+    failed: Annotated[bool, Query(description="Only those that failed.")] = False,
+    differs: Annotated[bool, Query(description="Only shadows whose output differs.")] = False,
 ) -> Any:
     """The execution log, newest first, redacted. Viewer."""
     return await plane.rulesets.executions(

@@ -25,7 +25,7 @@ from serinus.ports.rules import Outcome, Sandbox
 from serinus.ports.store import Execution
 from serinus.sdk import Choice, Client, Router
 
-__all__ = ["Executor"]
+__all__ = ["Executed", "Executor"]
 
 #: The endpoint under which executions are measured.
 ENDPOINT = "execute"
@@ -39,6 +39,18 @@ MAX_SHADOWS = 32
 MAX_LOGGED_BYTES = 16 * 1024
 #: Batches kept while the store is away.
 MAX_UNSENT = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """An answer: the output as the engine wrote it, and what is told beside it."""
+
+    output: bytes
+    beside: Mapping[str, Any]
+
+    def body(self) -> bytes:
+        """Return the whole answer in JSON."""
+        return b'{"output":' + self.output + b"," + json.dumps(self.beside).encode()[1:]
 
 
 @dataclass(slots=True)
@@ -91,7 +103,7 @@ class Executor:
         user_id: str = "",
         session_id: str = "",
         workflow_id: str = "",
-    ) -> dict[str, Any]:
+    ) -> Executed:
         """Run a ruleset for a unit, on the version that the unit is on.
 
         When the canary's rules fail, stable's answer is served: rules change nothing, so running them
@@ -174,25 +186,19 @@ class Executor:
                 router.succeeded()
         return outcome
 
-    async def _fall_back(
-        self, run: _Run, router: Router, failed: Outcome, identity: str
-    ) -> dict[str, Any]:
+    async def _fall_back(self, run: _Run, router: Router, failed: Outcome, identity: str) -> Executed:
         """Serve stable's answer in place of the canary's failure; it counts for neither side."""
         stable = Choice(router.plan.stable_version, is_canary=False, priority=run.choice.priority)
         again = self._prepared(run.tenant, run.ruleset, router, stable, run.given, run.data)
         outcome = await self._outcome(again.rules, run.data)
         if not outcome.ok:
             raise self._refusal(again, outcome, identity)
-        return {
-            **self._answer(again, outcome, identity),
-            "fell_back": True,
-            "canary_error": {"version": run.choice.version, "detail": failed.error, "kind": failed.kind},
-        }
+        error = {"version": run.choice.version, "detail": failed.error, "kind": failed.kind}
+        return self._answer(again, outcome, identity, fell_back=True, canary_error=error)
 
     @staticmethod
-    def _answer(run: _Run, outcome: Outcome, identity: str) -> dict[str, Any]:
-        return {
-            "output": json.loads(outcome.output),
+    def _answer(run: _Run, outcome: Outcome, identity: str, **more: Any) -> Executed:
+        beside = {
             "version": run.choice.version,
             "is_canary": run.choice.is_canary,
             "priority": run.choice.priority,
@@ -200,7 +206,9 @@ class Executor:
             "execution_id": identity,
             "latency_ms": round(outcome.latency_ms, 3),
             "fell_back": False,
+            **more,
         }
+        return Executed(outcome.output, beside)
 
     @staticmethod
     def _refusal(run: _Run, outcome: Outcome, identity: str) -> RuleFailed:
@@ -218,9 +226,7 @@ class Executor:
 
     # -- logging --------------------------------------------------------------------------------
 
-    def _log(
-        self, run: _Run, outcome: Outcome, kind: str, lines: tuple[str, ...] | None = None
-    ) -> str:
+    def _log(self, run: _Run, outcome: Outcome, kind: str, lines: tuple[str, ...] | None = None) -> str:
         """Keep an entry: failures and differences always, the rest by sample; return its id."""
         identity = new_id("exe")
         always = not outcome.ok or lines is not None

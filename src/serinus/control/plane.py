@@ -36,9 +36,7 @@ class Plane:
     version: str
 
     @classmethod
-    def assemble(
-        cls, context: Context, traffic: TrafficPool, sandbox: Sandbox, *, version: str
-    ) -> Plane:
+    def assemble(cls, context: Context, traffic: TrafficPool, sandbox: Sandbox, *, version: str) -> Plane:
         """Build the parts that only need the context and the drivers."""
         snapshots = Snapshots(context)
         ingest = Ingest(context, snapshots)

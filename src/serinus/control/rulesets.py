@@ -214,9 +214,7 @@ class Rulesets:
         async with self._context.store.begin(write=False) as tx:
             service = await _find(tx, caller, ruleset)
             if not deployment_id:
-                newest, _ = await tx.deployments.page(
-                    service.tenant_id, Page(size=1), service_id=service.id
-                )
+                newest, _ = await tx.deployments.page(service.tenant_id, Page(size=1), service_id=service.id)
                 deployment_id = newest[0].id if newest else ""
             now = self._context.clock.now().timestamp()
             _, samples = await tx.evidence.read(service.tenant_id, deployment_id, 0, now + 60)
@@ -263,9 +261,7 @@ class Rulesets:
     async def _run_cases(self, rules: RuleVersion) -> list[dict[str, Any]]:
         results = []
         for case in rules.cases:
-            outcome = await self._sandbox.run(
-                rules.engine, rules.digest, rules.source, encoded(case.input)
-            )
+            outcome = await self._sandbox.run(rules.engine, rules.digest, rules.source, encoded(case.input))
             results.append({"name": case.name, **_tested(outcome, case.expected_output, compare=True)})
         return results
 
@@ -296,7 +292,9 @@ class Rulesets:
                 found = newest[0] if newest else None
         if found is None:
             raise NotFound(
-                f"{service.name} has no version {version!r}." if version else f"{service.name} has no version.",
+                f"{service.name} has no version {version!r}."
+                if version
+                else f"{service.name} has no version.",
                 field="version",
                 next_step=f"GET /api/v1/rulesets/{service.id}/versions lists them; POST there adds one.",
             )

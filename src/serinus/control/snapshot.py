@@ -97,9 +97,7 @@ class _RuleShelf:
         for key in [k for k in self._kept if k[0] == service.id and k[1] not in loaded]:
             del self._kept[key]
         self._kept.update({(service.id, version): rules for version, rules in loaded.items()})
-        return LoadedRuleset(
-            id=service.id, name=service.name, settings=service.rules, versions=loaded
-        )
+        return LoadedRuleset(id=service.id, name=service.name, settings=service.rules, versions=loaded)
 
 
 async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf) -> Snapshot:

@@ -1,4 +1,4 @@
-"""Rulesets: immutable versions addressed by their content, their test cases, and what differs between answers.
+"""Rulesets: immutable versions addressed by their content, their cases, and what differs between answers.
 
 Everything here is JSON data; the engines that run rules are drivers.
 """

@@ -10,7 +10,16 @@ from typing import Any
 from serinus.ports.needs import ensure_able
 from serinus.ports.traffic import Capability, DesiredSplit
 
-__all__ = ["METRICS", "NOTIFIERS", "RULES", "TRAFFIC", "capabilities", "ensure_carried_by", "load", "rule_engines"]
+__all__ = [
+    "METRICS",
+    "NOTIFIERS",
+    "RULES",
+    "TRAFFIC",
+    "capabilities",
+    "ensure_carried_by",
+    "load",
+    "rule_engines",
+]
 
 #: Traffic drivers: name → "module:class".
 TRAFFIC = {

@@ -68,6 +68,8 @@ class _Worker:
         #: Digests of the programs that it has.
         self.has: set[str] = set()
         self.alive = True
+        #: It was killed for being stuck, not by what it ran.
+        self.given_up = False
 
     def send(self, head: Mapping[str, Any], body: bytes) -> None:
         """Write a frame; a broken pipe shows at the reading end."""
@@ -169,9 +171,7 @@ class WorkerPool:
                 next_step="zen and starlark come with pip install 'serinus[rules]'.",
             )
 
-    async def _ask(
-        self, head: dict[str, Any], body: bytes, source: str = ""
-    ) -> tuple[dict[str, Any], bytes]:
+    async def _ask(self, head: dict[str, Any], body: bytes, source: str = "") -> tuple[dict[str, Any], bytes]:
         run = _Run(head, body, source, asyncio.get_running_loop().create_future())
         await self._submit(run)
         try:
@@ -188,6 +188,7 @@ class WorkerPool:
         """Replace a worker that is stuck; one that is only behind goes on."""
         for worker in self._workers:
             if worker.waiting and worker.waiting[0] is run:
+                worker.given_up = True
                 worker.kill()
 
     async def _submit(self, run: _Run) -> None:
@@ -248,7 +249,9 @@ class WorkerPool:
         except (TimeoutError, asyncio.IncompleteReadError) as error:
             worker.kill()
             await process.wait()
-            raise Unavailable("A rule worker did not start.", next_step="`serinus doctor` may say why.") from error
+            raise Unavailable(
+                "A rule worker did not start.", next_step="`serinus doctor` may say why."
+            ) from error
         self._workers.append(worker)
         self._later(lambda: self._listen(worker))
 
@@ -285,7 +288,7 @@ class WorkerPool:
             return
         self.replaced += 1
         waiting = [r for r in worker.waiting if not r.done]
-        culprit = waiting[0] if waiting else None
+        culprit = waiting[0] if waiting and not worker.given_up else None
         kind, text = _DEATHS.get(signal.Signals(-code), ("crash", "")) if code < 0 else ("crash", "")
         text = text or "It crashed the engine and was stopped."
         if culprit is not None:
@@ -294,9 +297,9 @@ class WorkerPool:
             self._deadly.setdefault(digest, []).append(asyncio.get_running_loop().time())
             killed = {culprit.head.get("digest")} if culprit.head["do"] == "load" else set()
             for run in waiting:
-                if run is culprit or (killed and run.head.get("digest") in killed):
-                    if not run.answer.done():
-                        run.answer.set_result(({"error": text, "kind": kind}, b""))
+                blamed = run is culprit or run.head.get("digest") in killed
+                if blamed and not run.answer.done():
+                    run.answer.set_result(({"error": text, "kind": kind}, b""))
         rest = [r for r in waiting if not r.answer.done() and r.head["do"] != "load"]
         self._later(self._replace)
         for run in rest:

@@ -18,15 +18,16 @@ from serinus.ports.rules import MAX_SOURCE_BYTES, RuleFailure, RuleRejected
 
 __all__ = ["ALLOWED_FUNCTIONS", "ALLOWED_NODES", "ZenEngine"]
 
-ALLOWED_NODES = frozenset(
-    {"inputNode", "outputNode", "decisionTableNode", "expressionNode", "switchNode"}
-)
+ALLOWED_NODES = frozenset({"inputNode", "outputNode", "decisionTableNode", "expressionNode", "switchNode"})
 #: Functions of the expression language that depend on their arguments alone.
-ALLOWED_FUNCTIONS = frozenset(
-    "len contains flatten upper lower trim startsWith endsWith matches extract fuzzyMatch split abs sum avg "
-    "min max median mode floor ceil round trunc isNumeric string number bool type keys values merge "
-    "duration all some none filter map flatMap count one".split()
-)
+# fmt: off
+ALLOWED_FUNCTIONS = frozenset({
+    "len", "contains", "flatten", "upper", "lower", "trim", "startsWith", "endsWith", "matches",
+    "extract", "fuzzyMatch", "split", "abs", "sum", "avg", "min", "max", "median", "mode", "floor",
+    "ceil", "round", "trunc", "isNumeric", "string", "number", "bool", "type", "keys", "values",
+    "merge", "duration", "all", "some", "none", "filter", "map", "flatMap", "count", "one",
+})
+# fmt: on
 _WORDS = frozenset({"and", "or", "not", "in"})
 #: Keys of a model whose texts are for people and editors, never evaluated.
 _LABELS = frozenset(
@@ -45,8 +46,9 @@ class ZenEngine:
     """Compiles decision models."""
 
     example = (
-        '{"nodes":[{"id":"in","type":"inputNode","name":"in"},{"id":"out","type":"outputNode","name":"out"}],'
-        '"edges":[{"id":"e","sourceId":"in","targetId":"out"}]}',
+        """{"nodes": [{"id": "in", "type": "inputNode", "name": "in"},
+                      {"id": "out", "type": "outputNode", "name": "out"}],
+            "edges": [{"id": "e", "sourceId": "in", "targetId": "out"}]}""",
         b"{}",
     )
 
@@ -66,14 +68,15 @@ class ZenEngine:
         try:
             engine = zen.ZenEngine({"loader": {"type": "static", "content": {_KEY: model}}})
             engine.get_decision(_KEY).validate()
-        except Exception as error:  # noqa: BLE001 - the binding raises its own and plain ones
+        except Exception as error:
             raise RuleRejected(f"The model does not compile: {_told(error)}") from error
         return ZenProgram(engine)
 
 
 class ZenProgram:
     """A compiled decision. Evaluated as a batch of one: that is ten times faster than ``evaluate``, which
-    starts a runtime of its own for each call."""
+    starts a runtime of its own for each call.
+    """
 
     def __init__(self, engine: zen.ZenEngine) -> None:
         """Keep the engine that holds the decision."""
@@ -132,7 +135,7 @@ def _ensure_parses(text: Any, where: str, *, unary: bool = False) -> None:
         raise RuleRejected(f"{where}: {text!r:.60} is no text: an expression is written as text.")
     try:  # compiling tells more than the binding's validate functions, which know no unary tests
         (zen.compile_unary_expression if unary else zen.compile_expression)(text)
-    except Exception as error:  # noqa: BLE001 - the binding raises plain exceptions
+    except Exception as error:
         raise RuleRejected(f"{where}: {text[:80]!r} does not parse: {_told(error)}") from error
 
 
