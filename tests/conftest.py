@@ -7,6 +7,8 @@ pytest_plugins = [
     "fixtures_store",
     "fixtures_edges",
     "fixtures_envoy",
+    "fixtures_haproxy",
+    "fixtures_nginx",
     "fixtures_notify",
     "fixtures_plane",
     "fixtures_prometheus",

@@ -60,7 +60,7 @@ async def test_cases_are_inherited_and_guard_the_start(world, c):
         assert (refused.status_code, problem["type"].rsplit("/", 1)[1]) == (409, "test-cases-failed")
         assert "a big order: $.discount: expected 0.1, got 0.2" in problem["detail"]
         assert (await c.get(f"/deployments/{d['deployment_id']}")).json()["status"] == "draft"
-    audit = (await c.get("/audit")).json()["entries"]
+    audit = (await c.get("/audit")).json()["audit"]
     assert [e["outcome"] for e in audit if e["action"] == "deployment.start"] == ["conflict", "conflict"]
     own = [{"input": {"amount": 200}, "expected_output": {"discount": 0.2}}]
     await c.post("/rulesets/pricing/versions", json={**V2, "version": "v5", "test_cases": own})
