@@ -93,7 +93,9 @@ async def test_the_session_from_create_to_rollback(world):
         assert 70 <= sum(a["is_canary"] for a in again) <= 130
         await handed_in(world)
         health = (await c.get(f"/deployments/{d}/health")).json()
-        assert (health["circuit_breaker_state"], health["current_error_rate"]) == ("CLOSED", 0), health["warnings"]
+        assert (health["circuit_breaker_state"], health["current_error_rate"]) == ("CLOSED", 0), health[
+            "warnings"
+        ]
 
         # 5. roll back
         body = {"reason": "error rate 8 %, limit 5 %", "apply_compensation": True}

@@ -12,7 +12,7 @@ from rulebook import PRICING, expression, table
 from serinus.core.errors import InvalidInput
 from serinus.core.rules import digest_of
 from serinus.drivers.catalog import RULES, rule_engines
-from serinus.drivers.rules.pool import WorkerPool
+from serinus.drivers.rules.sandbox.pool import WorkerPool
 from serinus.ports.rules import MAX_SOURCE_BYTES, RuleRejected
 
 SOURCES = {"zen": json.dumps(table()), "starlark": PRICING}

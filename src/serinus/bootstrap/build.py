@@ -25,7 +25,7 @@ from serinus.control.traffic import DriverFactory, TrafficPool
 from serinus.core.analysis.queries import Source
 from serinus.core.errors import InvalidInput
 from serinus.drivers.catalog import NOTIFIERS, TRAFFIC, capabilities, load, rule_engines
-from serinus.drivers.rules.pool import WorkerPool
+from serinus.drivers.rules.sandbox.pool import WorkerPool
 from serinus.ports.clock import Clock
 from serinus.ports.metrics import MetricSource
 from serinus.ports.notify import Notifier

@@ -474,10 +474,6 @@ class Rulesets(Protocol):
         """Return a page, newest first, and the total."""
         ...
 
-    async def digests(self, tenant_id: str) -> Mapping[tuple[str, str], str]:
-        """Return every version's digest by ``(service id, version)``."""
-        ...
-
 
 class Executions(Protocol):
     """The execution log (``canary_execution_logs``)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -47,12 +47,6 @@ class SqlRulesets(Group):
         newest = select(t.ruleset_versions).where(mine).order_by(c.created_at.desc(), c.version.desc())
         rows = await self._all(newest.limit(page.size).offset(page.offset))
         return [_version(row) for row in rows], int(total)
-
-    async def digests(self, tenant_id: str) -> Mapping[tuple[str, str], str]:
-        """Return every version's digest by ``(service id, version)``."""
-        c = t.ruleset_versions.c
-        rows = await self._all(select(c.service_id, c.version, c.digest).where(c.tenant_id == tenant_id))
-        return {(row.service_id, row.version): row.digest for row in rows}
 
 
 class SqlExecutions(Group):

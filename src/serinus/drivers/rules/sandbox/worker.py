@@ -1,4 +1,4 @@
-"""The process in which rules run: ``python -m serinus.drivers.rules.worker`` with a JSON argument.
+"""The process in which rules run: ``python -m serinus.drivers.rules.sandbox.worker`` with a JSON argument.
 
 It reads frames from its standard input and answers on its standard output, one at a time. Before it
 takes the first one it gives up what rules must not have: new files and sockets, core dumps, more memory.

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serinus.core.errors import InvalidInput, Unavailable
-from serinus.drivers.rules.worker import HEAD
+from serinus.drivers.rules.sandbox.worker import HEAD
 from serinus.ports.rules import Outcome, RuleRejected
 
 __all__ = ["WorkerPool"]
@@ -234,7 +234,7 @@ class WorkerPool:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "serinus.drivers.rules.worker",
+            "serinus.drivers.rules.sandbox.worker",
             json.dumps(given),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
