@@ -17,7 +17,7 @@ from serinus.drivers.traffic.nginx.config import Common
 from serinus.drivers.traffic.traefik import TraefikConfig
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "README.ko.md", "docs/in-app.md", "docs/judge.md"]
+PAGES = ["README.md", "README.ko.md", "docs/in-app.md", "docs/judge.md", "docs/rulesets.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)
