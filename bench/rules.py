@@ -57,7 +57,10 @@ def table() -> dict:
             {"id": "t", "type": "decisionTableNode", "name": "t", "content": content},
             {"id": "o", "type": "outputNode", "name": "out"},
         ],
-        "edges": [{"id": "1", "sourceId": "i", "targetId": "t"}, {"id": "2", "sourceId": "t", "targetId": "o"}],
+        "edges": [
+            {"id": "1", "sourceId": "i", "targetId": "t"},
+            {"id": "2", "sourceId": "t", "targetId": "o"},
+        ],
     }
 
 
@@ -122,7 +125,12 @@ def over_http(engine: str, content: object) -> tuple[float, float, float]:
     folder = Path(tempfile.mkdtemp())
     environment = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"}
     environment |= {"SERINUS_DATA_DIR": str(folder), "SERINUS_PORT": "8699"}
-    plane = subprocess.Popen([sys.executable, "-m", "serinus", "up"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    plane = subprocess.Popen(
+        [sys.executable, "-m", "serinus", "up"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         url = "http://127.0.0.1:8699"
         for _ in range(300):
@@ -149,7 +157,7 @@ def _asked(pid: int, url: str, token: str, folder: Path) -> tuple[float, float, 
         'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n'
         f'wrk.headers["Authorization"] = "Bearer {token}"\nlocal n = 0\n'
         "request = function() n = n + 1\n"
-        f"  return wrk.format(nil, nil, nil, [[{body}, \"user_id\": \"u]] .. n % 5000 .. '\"}}') end\n"
+        f'  return wrk.format(nil, nil, nil, [[{body}, "user_id": "u]] .. n % 5000 .. \'"}}\') end\n'
     )
     family = _family(pid)
     before = [_cpu([pid]), _cpu(family)]

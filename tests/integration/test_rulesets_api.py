@@ -102,6 +102,33 @@ async def test_what_cannot_be_executed_is_refused(c, body, field):
     assert (answer.status_code, answer.json()["field"]) == (400, field)
 
 
+async def test_the_short_way_and_the_long_way_give_the_same_answer(world, c):
+    """A body without a length, or a session instead of a token, takes the long way."""
+    body = {"input": {"amount": 200}, "user_id": "ada"}
+
+    async def in_pieces():
+        yield json.dumps(body).encode()
+
+    headers = {"content-type": "application/json"}
+    short = await c.post("/rulesets/pricing/execute", json=body)
+    long = await c.post("/rulesets/pricing/execute", content=in_pieces(), headers=headers)
+    assert (short.status_code, long.status_code) == (200, 200)
+    told = [
+        {k: v for k, v in a.json().items() if k not in ("execution_id", "latency_ms")} for a in (short, long)
+    ]
+    assert told[0] == told[1]
+    assert "x-request-id" in short.headers
+    for token, status in (("", 401), ("garbage", 401)):
+        async with world.client(token) as stranger:
+            answer = await stranger.post("/rulesets/pricing/execute", json=body)
+            assert (answer.status_code, answer.headers["content-type"]) == (
+                status,
+                "application/problem+json",
+            )
+    wrong = await c.post("/rulesets/nothing/execute", json=body)
+    assert (wrong.status_code, wrong.json()["field"]) == (404, "ruleset_id")
+
+
 async def test_inputs_that_stable_cannot_answer_are_told_and_logged(c, world):
     """422 with the error and where to read it; it is stable's failure."""
     answer = await c.post("/rulesets/pricing/execute", json={"input": {}})

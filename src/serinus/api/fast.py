@@ -20,7 +20,7 @@ __all__ = ["FastExecute"]
 
 _FIELDS = frozenset({"input", "user_id", "session_id", "workflow_id"})
 _UNITS = ("user_id", "session_id", "workflow_id")
-_MAX_UNIT = 256
+_MAX_UNIT, _MAX_NAME = 256, 120
 
 
 class FastExecute:
@@ -34,13 +34,15 @@ class FastExecute:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one call."""
         path = scope.get("path", "")
-        if not path.endswith("/execute") or not path.startswith(self._prefix) or scope["method"] != "POST":
+        ours = path.endswith("/execute") and path.startswith(self._prefix)
+        if not ours or scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
         token = headers.get(b"authorization", b"").decode("latin-1")
         ruleset = path[len(self._prefix) : -len("/execute")]
-        if b"content-length" not in headers or token[:7] != "Bearer " or "/" in ruleset or len(ruleset) > 120:
+        plain = b"content-length" in headers and headers.get(b"content-type") == b"application/json"
+        if not plain or token[:7] != "Bearer " or "/" in ruleset or len(ruleset) > _MAX_NAME:
             await self._app(scope, receive, send)
             return
         body = await _whole(receive)

@@ -299,7 +299,8 @@ class WorkerPool:
             for run in waiting:
                 blamed = run is culprit or run.head.get("digest") in killed
                 if blamed and not run.answer.done():
-                    run.answer.set_result(({"error": text, "kind": kind}, b""))
+                    told = {"error": text, "kind": kind, "ms": CPU_SECONDS * 1000}
+                    run.answer.set_result((told, b""))
         rest = [r for r in waiting if not r.answer.done() and r.head["do"] != "load"]
         self._later(self._replace)
         for run in rest:

@@ -40,20 +40,22 @@ class _Worker:
 
     def answer(self, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         """Do what the frame asks, within its time."""
+        began = time.perf_counter()
+        often = 1 if head["do"] == "run" else COMPILE_FACTOR
         try:
-            often = 1 if head["do"] == "run" else COMPILE_FACTOR
             signal.setitimer(signal.ITIMER_PROF, self._cpu * often)
             return self._done(head, body)
         except RuleRejected as error:
             return {"error": str(error), "kind": "rejected"}, b""
         except RuleFailure as error:
-            return {"error": str(error), "kind": error.kind}, b""
+            failed, kind = str(error), error.kind
         except MemoryError:
-            return {"error": "It used more memory than rules may have.", "kind": "memory"}, b""
+            failed, kind = "It used more memory than rules may have.", "memory"
         except RecursionError:
-            return {"error": "It is nested too deeply.", "kind": "error"}, b""
+            failed, kind = "It is nested too deeply.", "error"
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
+        return {"error": failed, "kind": kind, "ms": (time.perf_counter() - began) * 1000}, b""
 
     def _done(self, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         digest = head.get("digest", "")
