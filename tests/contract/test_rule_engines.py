@@ -100,7 +100,7 @@ HOSTILE = {
     "a loop in an expression": (
         ("zen", json.dumps(expression("sum(map([1..3000], sum(map([1..3000], #))))"))),
         {"time"},
-        "60 ms of CPU",
+        "40 ms of CPU",
     ),
     "deep recursion": (script("return decide(input)"), {"error"}, "64 levels deep"),
     "a memory bomb": (

@@ -25,6 +25,7 @@ from serinus.control.traffic import DriverFactory, TrafficPool
 from serinus.core.analysis.queries import Source
 from serinus.core.errors import InvalidInput
 from serinus.drivers.catalog import NOTIFIERS, TRAFFIC, capabilities, load, rule_engines
+from serinus.drivers.probe.tcp import TcpProbe
 from serinus.drivers.rules.sandbox.pool import WorkerPool
 from serinus.ports.clock import Clock
 from serinus.ports.metrics import MetricSource
@@ -106,7 +107,7 @@ def build(
         window_seconds=settings.window_seconds,
         replica=settings.replica or _replica_name(settings),
     )
-    pool = TrafficPool(traffic_factories() if traffic is None else traffic, capabilities)
+    pool = TrafficPool(traffic_factories() if traffic is None else traffic, capabilities, TcpProbe())
     sandbox = WorkerPool(engines=rule_engines(), size=settings.rule_workers)
     plane = Plane.assemble(context, pool, sandbox, version=version("serinus"))
     poller = Poller(SourcePool(sources or source_factory(os.environ)))

@@ -22,7 +22,7 @@ __all__ = ["StarlarkEngine"]
 #: Calls within calls; a rule that needs more is not finished, it is lost.
 MAX_CALLS = 64
 #: Seconds of CPU after which a loop is broken off.
-CPU_SECONDS = 0.05
+CPU_SECONDS = 0.035
 #: Appended to every script: the lines of the script itself keep their numbers. JSON writes NaN and
 #: infinities as null, so an output with a null is walked once to tell the two apart.
 _TAIL = """

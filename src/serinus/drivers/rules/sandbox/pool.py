@@ -27,7 +27,7 @@ __all__ = ["WorkerPool"]
 log = logging.getLogger("serinus.rules")
 
 #: CPU of one run or one compilation; the process ends at it.
-CPU_SECONDS = 0.06
+CPU_SECONDS = 0.04
 #: Memory that rules may take beyond what a fresh worker has.
 MEMORY_BYTES = 128 * 1024 * 1024
 #: A worker that is silent for so long gets no time from the machine: that is no fault of the rules.

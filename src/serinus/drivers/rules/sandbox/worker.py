@@ -27,7 +27,7 @@ HEAD = struct.Struct(">II")
 #: Compiled programs that are kept; the oldest goes first.
 MAX_PROGRAMS = 128
 #: Compiling may take so many times what a run may.
-COMPILE_FACTOR = 2
+COMPILE_FACTOR = 4
 
 
 class _Worker:
