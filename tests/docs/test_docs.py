@@ -23,7 +23,14 @@ from serinus.drivers.traffic.nginx.config import Common
 from serinus.drivers.traffic.traefik import TraefikConfig
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "README.ko.md", "docs/in-app.md", "docs/judge.md", "docs/notifications.md"]
+PAGES = [
+    "README.md",
+    "README.ko.md",
+    "docs/in-app.md",
+    "docs/judge.md",
+    "docs/notifications.md",
+    "docs/rulesets.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -17,6 +17,7 @@ from serinus.cli import (
     policy,
     release,
     rollout,
+    ruleset,
     simulate,
     slo,
     smoke,
@@ -57,6 +58,7 @@ app.add_typer(smoke.smoke, name="smoke")
 app.add_typer(pipeline.pipeline, name="pipeline")
 app.add_typer(weights.weights, name="weights")
 app.add_typer(manage.services, name="service")
+app.add_typer(ruleset.rulesets, name="ruleset")
 app.add_typer(manage.tokens, name="token")
 app.add_typer(policy.policies, name="policy")
 app.add_typer(notify.notify, name="notify")
