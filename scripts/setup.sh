@@ -63,6 +63,7 @@ system_parts() { # what the tests run for real
   [ -e /usr/lib/nginx/modules/ngx_http_lua_module.so ] || missing+=(libnginx-mod-http-lua)
   command -v openssl >/dev/null || missing+=(openssl)
   command -v git >/dev/null || missing+=(git)
+  command -v ip >/dev/null || missing+=(iproute2)
   command -v redis-server >/dev/null || missing+=(redis-server)
   command -v haproxy >/dev/null || missing+=(haproxy)
   [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"

@@ -7,6 +7,7 @@ pytest_plugins = [
     "fixtures_store",
     "fixtures_edges",
     "fixtures_envoy",
+    "fixtures_fleet",
     "fixtures_haproxy",
     "fixtures_alarms",
     "fixtures_nginx",

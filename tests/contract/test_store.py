@@ -14,10 +14,11 @@ from serinus.core.bucketing import unit_hash
 from serinus.core.errors import Conflict, InvalidInput, StaleRevision, Unavailable
 from serinus.core.histogram import Histogram
 from serinus.core.lifecycle import moves
-from serinus.core.model import Role, Service, Status
+from serinus.core.model import Role, Service, Status, Upstream
 from serinus.core.rules import Case, RuleVersion
 from serinus.drivers.store.sql import SqlStore
 from serinus.drivers.store.sql.store import HEAD
+from serinus.ports.fleet import Counted, Instance, OnLost, Order, Report, Terms
 from serinus.ports.store import (
     Assignment,
     AuditEntry,
@@ -31,6 +32,7 @@ from serinus.ports.store import (
     Tenant,
     Token,
 )
+from serinus.ports.traffic import DesiredSplit
 from stories import NOON, draft
 
 
@@ -479,6 +481,38 @@ async def test_jobs_beat_and_deployments_are_deleted_with_what_hangs_on_them(sto
         assert await tx.deployments.delete("ten_1", "dep_1")
         assert await tx.outbox.of("ten_1", "dep_1") == []
         assert await tx.evidence.totals("ten_1", "dep_1") == ()
+
+
+async def test_a_fleet_has_one_order_and_its_instances(store):
+    """An order that is the same again changes nothing, its time least of all; instances are the tenant's."""
+    service = await furnish(store)
+    stable = Upstream(version="v1", addresses=("10.0.0.1:80",))
+    first = Order(split=DesiredSplit(service_id=service.id, service="checkout", stable=stable))
+    second = replace(first, terms=Terms(deadline_seconds=5.5, on_lost=OnLost.STABLE))
+    report = Report(
+        run="r", seq=7, counters=(Counted(version="v1", requests=3, errors=1, buckets={"inf": 3}),)
+    )
+    one = Instance(name="edge-1", report=report, first_seen_at=NOON, seen_at=NOON, changed_at=NOON)
+    later = NOON + timedelta(seconds=9)
+    async with store.begin() as tx:
+        assert await tx.fleet.ordered(service.id) is None
+        assert await tx.fleet.order(first, NOON) == "ten_1"
+        assert await tx.fleet.order(first, later) is None
+        assert await tx.fleet.ordered(service.id) == (first, NOON)
+        assert await tx.fleet.order(second, later) == "ten_1"
+        for instance in (one, replace(one, name="edge-0"), replace(one, seen_at=later)):
+            await tx.fleet.save("ten_1", service.id, instance)
+    async with store.begin() as tx:
+        found = await tx.fleet.ordered(service.id)
+        assert found == (second, later)
+        assert found[0].revision == second.revision != first.revision
+        assert await tx.fleet.instances(service.id) == [
+            replace(one, name="edge-0"),
+            replace(one, seen_at=later),
+        ]
+        assert not await tx.fleet.forget("ten_2", service.id, "edge-0")
+        assert await tx.fleet.forget("ten_1", service.id, "edge-0")
+        assert [i.name for i in await tx.fleet.instances(service.id)] == ["edge-1"]
 
 
 async def test_the_schema_is_the_migrations_sum(store):

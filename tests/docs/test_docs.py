@@ -21,6 +21,7 @@ from serinus.drivers.traffic.haproxy import HaproxyConfig
 from serinus.drivers.traffic.nginx import NginxConfig, ReloadConfig
 from serinus.drivers.traffic.nginx.config import Common
 from serinus.drivers.traffic.traefik import TraefikConfig
+from serinus.ports.fleet import FleetConfig
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -120,6 +121,14 @@ def test_every_setting_of_a_proxy_is_documented(page, config):
     table = text[text.index("| setting |") :].partition("\n\n")[0]
     named = set(re.findall(r"`(\w+)`", "\n".join(row.split("|")[1] for row in table.splitlines())))
     assert named | {"instances"} == {f.name for f in fields(config)}
+
+
+def test_every_setting_of_a_fleet_is_documented():
+    """And none that does not exist any more."""
+    page = (ROOT / "docs/fleets.md").read_text()
+    table = page[page.index("| setting |") :].partition("\n\n")[0]
+    named = set(re.findall(r"`(\w+)`", "\n".join(row.split("|")[1] for row in table.splitlines())))
+    assert named == {f.name for f in fields(FleetConfig)}
 
 
 def test_every_setting_of_plain_nginx_is_documented():

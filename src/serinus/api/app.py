@@ -10,7 +10,7 @@ from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
-from serinus.api import admin, deployments, problems, rulesets, streams, tools
+from serinus.api import admin, deployments, fleet, problems, rulesets, streams, tools
 from serinus.api.deps import CallerDep, PlaneDep
 from serinus.api.fast import FastExecute
 from serinus.api.middleware import Envelope
@@ -57,7 +57,14 @@ def create_app(plane: Plane, *, lifespan: Lifespan | None = None) -> FastAPI:
     problems.install(app)
     app.add_middleware(FastExecute, plane=plane, prefix=PREFIX)
     app.add_middleware(Envelope)
-    for part in (tools.router, deployments.router, rulesets.router, admin.router, streams.router):
+    for part in (
+        tools.router,
+        deployments.router,
+        rulesets.router,
+        admin.router,
+        fleet.router,
+        streams.router,
+    ):
         app.include_router(part, prefix=PREFIX, responses=_REFUSALS)
     _add_openapi(app)
     _add_operation(app)

@@ -261,7 +261,7 @@ class NewTokenBody(Body):
     )
 
     name: Name
-    role: Literal["sdk", "viewer", "approver", "admin"]
+    role: Literal["sdk", "agent", "viewer", "approver", "admin"]
     expires_in_days: float | None = Field(default=None, gt=0, le=3650)
 
 

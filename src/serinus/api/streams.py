@@ -17,7 +17,7 @@ from serinus.core.errors import InvalidInput
 from serinus.core.model import Role
 from serinus.ports.store import Page
 
-__all__ = ["events", "router"]
+__all__ = ["SSE_HEADERS", "events", "router"]
 
 router = APIRouter()
 
@@ -27,16 +27,20 @@ HEARTBEAT_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 #: People need no more than this many updates a second.
 PAUSE_SECONDS = 0.4
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+SSE_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 async def events(
-    plane: Plane, tenant_id: str, name: str, look: Callable[[], Awaitable[tuple[str, str]]], pause: float
+    plane: Plane, bell: str, name: str, look: Callable[[], Awaitable[tuple[str, str]]], pause: float
 ) -> AsyncIterator[str]:
-    """Yield an event at once and whenever ``look`` answers another ``(id, data)``."""
-    sent, idle = "", 0.0
+    """Yield an event at once and whenever ``look`` answers another ``(id, data)``.
+
+    ``bell`` names what rings on a change: mostly the tenant.
+    """
+    sent: str | None = None
+    idle = 0.0
     while True:
-        rung = plane.context.bell.count(tenant_id)
+        rung = plane.context.bell.count(bell)
         revision, data = await look()
         if revision != sent:
             sent, idle = revision, 0.0
@@ -45,12 +49,12 @@ async def events(
             idle = 0.0
             yield ": still here\n\n"
         await asyncio.sleep(pause)
-        await plane.context.bell.wait(tenant_id, rung, LOOK_SECONDS)
+        await plane.context.bell.wait(bell, rung, LOOK_SECONDS)
         idle += LOOK_SECONDS
 
 
 def _stream(body: AsyncIterator[str]) -> StreamingResponse:
-    return StreamingResponse(body, media_type="text/event-stream", headers=_HEADERS)
+    return StreamingResponse(body, media_type="text/event-stream", headers=SSE_HEADERS)
 
 
 def _dumped(view: Any) -> tuple[str, str]:

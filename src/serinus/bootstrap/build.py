@@ -16,6 +16,7 @@ from serinus.bootstrap.channels import desk_from, notifiers_from
 from serinus.bootstrap.clock import SystemClock
 from serinus.bootstrap.sources import source_factory
 from serinus.control.context import Context
+from serinus.control.fleet import Fleet
 from serinus.control.journal import FileJournal
 from serinus.control.monitor import MONITOR, Loop, Monitor
 from serinus.control.outbox import Relay
@@ -25,7 +26,7 @@ from serinus.control.reconcile import Reconciler
 from serinus.control.traffic import DriverFactory, TrafficPool
 from serinus.core.analysis.queries import Source
 from serinus.core.errors import InvalidInput
-from serinus.drivers.catalog import TRAFFIC, capabilities, load, rule_engines
+from serinus.drivers.catalog import RELAYED, TRAFFIC, capabilities, load, rule_engines
 from serinus.drivers.probe.tcp import TcpProbe
 from serinus.drivers.rules.sandbox.pool import WorkerPool
 from serinus.ports.clock import Clock
@@ -111,7 +112,8 @@ def build(
         window_seconds=settings.window_seconds,
         replica=settings.replica or _replica_name(settings),
     )
-    pool = TrafficPool(traffic_factories() if traffic is None else traffic, capabilities, TcpProbe())
+    factories = traffic_factories(context) if traffic is None else traffic
+    pool = TrafficPool(factories, capabilities, TcpProbe())
     sandbox = WorkerPool(engines=rule_engines(), size=settings.rule_workers)
     plane = Plane.assemble(context, pool, sandbox, version=version("serinus"))
     poller = Poller(SourcePool(sources or source_factory(os.environ)))
@@ -184,13 +186,19 @@ def open_store(settings: Settings) -> Store:
     return store
 
 
-def traffic_factories() -> dict[str, DriverFactory]:
-    """Return the traffic drivers by name; each is imported on first use."""
+def traffic_factories(context: Context | None = None) -> dict[str, DriverFactory]:
+    """Return the traffic drivers by name; each is imported on first use.
+
+    Those that relay orders need ``context``; without one only their settings can be checked.
+    """
 
     def factory(target: str) -> DriverFactory:
         return lambda config: load(target).from_config(config)
 
-    return {name: factory(target) for name, target in TRAFFIC.items()}
+    def relay(target: str) -> DriverFactory:
+        return lambda config: load(target).from_config(config, Fleet(context) if context else None)
+
+    return {name: (relay if name in RELAYED else factory)(target) for name, target in TRAFFIC.items()}
 
 
 #: Proxies that are started with a configuration of ours: name → settings.

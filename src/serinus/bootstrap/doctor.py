@@ -15,6 +15,7 @@ from serinus.control.plane import Plane
 from serinus.control.queries import Queries
 from serinus.core.errors import InvalidInput, SerinusError
 from serinus.core.model import Role
+from serinus.ports.fleet import AGENTS
 from serinus.ports.traffic import Finding
 from serinus.settings import Settings
 
@@ -55,6 +56,8 @@ async def _proxies(plane: Plane) -> Sequence[Finding]:
     for service in services:
         try:
             findings += await plane.traffic.of(service).check()
+            if service.driver == AGENTS:
+                findings += await plane.fleet.check(service)
         except SerinusError as error:
             findings.append(
                 Finding(

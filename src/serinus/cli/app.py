@@ -8,6 +8,7 @@ from serinus.cli import (
     backtest,
     drill,
     drivers,
+    fleet,
     guard,
     judge,
     manage,
@@ -47,6 +48,7 @@ for name, command in (
     ("backtest", backtest.backtest),
     ("drill", drill.drill),
     ("drivers", drivers.drivers),
+    ("agent", fleet.agent),
     ("version", operate.version),
 ):
     app.command(name)(command)
@@ -60,6 +62,7 @@ app.add_typer(weights.weights, name="weights")
 app.add_typer(manage.services, name="service")
 app.add_typer(ruleset.rulesets, name="ruleset")
 app.add_typer(manage.tokens, name="token")
+app.add_typer(fleet.fleet, name="fleet")
 app.add_typer(policy.policies, name="policy")
 app.add_typer(notify.notify, name="notify")
 app.add_typer(operate.proxy, name="proxy")

@@ -116,7 +116,7 @@ def set_stable(
 @tokens.command("create")
 def create_token(
     name: Annotated[str, typer.Argument(help="What it is for.")],
-    role: Annotated[str, typer.Option("--role", help="sdk, viewer, approver or admin.")] = "viewer",
+    role: Annotated[str, typer.Option("--role", help="sdk, agent, viewer, approver or admin.")] = "viewer",
     days: Annotated[
         float | None, typer.Option("--expires-in-days", help="When it ends; never by default.")
     ] = None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from serinus.control.commands import Commands
 from serinus.control.context import Context
 from serinus.control.executing import Executor
+from serinus.control.fleet import Fleet
 from serinus.control.ingest import Ingest
 from serinus.control.queries import Queries
 from serinus.control.rulesets import Rulesets
@@ -30,6 +31,7 @@ class Plane:
     tools: Tools
     access: Access
     ingest: Ingest
+    fleet: Fleet
     snapshots: Snapshots
     rulesets: Rulesets
     executor: Executor
@@ -50,6 +52,7 @@ class Plane:
             tools=Tools(context, commands),
             access=Access(context),
             ingest=ingest,
+            fleet=Fleet(context),
             snapshots=snapshots,
             rulesets=rulesets,
             executor=Executor(context, snapshots, ingest, sandbox),

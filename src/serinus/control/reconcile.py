@@ -246,7 +246,13 @@ async def _store_carried(tx: Transaction, service: Service, carried: Carried, no
         "carried_bp": carried.carried_bp,
         "at": stamp(now),
         "instances": [
-            {"name": i.name, "ok": i.ok, "carried_bp": i.carried_bp, "problem": i.problem}
+            {
+                "name": i.name,
+                "ok": i.ok,
+                "carried_bp": i.carried_bp,
+                "problem": i.problem,
+                "since": stamp(i.since),
+            }
             for i in carried.instances
         ],
     }
@@ -290,5 +296,5 @@ def _carried_words(look: _Look, took_ms: float) -> tuple[str, str, str, dict[str
             "monitor",
             data,
         )
-    problems = "; ".join(look.carried.problems)
+    problems = "; ".join(f"{i.name} {i.problem}" for i in look.carried.instances if not i.ok)
     return "not_carried", f"{share} is not carried yet: {problems}.", "monitor", data

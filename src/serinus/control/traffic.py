@@ -11,6 +11,7 @@ from typing import Any
 from serinus.core.errors import InvalidInput, Unavailable
 from serinus.core.health import Knocked
 from serinus.core.model import Deployment, Service, Status, TargetFilter, Upstream
+from serinus.ports.fleet import AGENTS
 from serinus.ports.needs import ensure_able
 from serinus.ports.probe import Probe
 from serinus.ports.traffic import Capability, DesiredSplit, Match, TrafficDriver, TrafficError
@@ -92,11 +93,15 @@ class TrafficPool:
         self.ensure_able(service, everything)
 
     async def knock(self, service: Service, d: Deployment) -> Knocked:
-        """Knock at both sides' addresses; where the SDK carries the split there is nothing to knock at."""
+        """Knock at both sides' addresses.
+
+        Where the SDK carries the split there is nothing to knock at, and those of a fleet are addresses of
+        its hosts' networks: from here, no answer would say nothing.
+        """
         if self._probe is None:
             return Knocked()
         stable, canary = (service.upstreams.get(v, ()) for v in (d.stable_version, d.version))
-        if service.driver == "in-process" or not stable or not canary:
+        if service.driver in ("in-process", AGENTS) or not stable or not canary:
             return Knocked()
         found = await asyncio.gather(self._probe(stable), self._probe(canary))
         return Knocked(stable=found[0], canary=found[1])

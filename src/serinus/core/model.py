@@ -94,17 +94,23 @@ class CompensationStrategy(StrEnum):
 
 
 class Role(StrEnum):
-    """What a token may do. SDK tokens read snapshots and send measurements, nothing else."""
+    """What a token may do.
+
+    SDK tokens read snapshots and send measurements, agent tokens read a service's split and report what
+    a proxy carries; neither can anything else.
+    """
 
     SDK = "sdk"
+    AGENT = "agent"
     VIEWER = "viewer"
     APPROVER = "approver"
     ADMIN = "admin"
 
     def reaches(self, needed: Role) -> bool:
-        """Tell whether this role includes ``needed``: admin ⊃ approver ⊃ viewer; sdk stands alone."""
-        if self is Role.SDK or needed is Role.SDK:
-            return self is needed or (needed is Role.SDK and self is Role.ADMIN)
+        """Tell whether this role includes ``needed``: admin ⊃ approver ⊃ viewer; the others stand alone."""
+        alone = (Role.SDK, Role.AGENT)
+        if self in alone or needed in alone:
+            return self is needed or self is Role.ADMIN
         order = (Role.VIEWER, Role.APPROVER, Role.ADMIN)
         return order.index(self) >= order.index(needed)
 

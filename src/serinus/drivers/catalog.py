@@ -13,8 +13,10 @@ from serinus.ports.traffic import Capability, DesiredSplit
 __all__ = [
     "METRICS",
     "NOTIFIERS",
+    "RELAYED",
     "RULES",
     "TRAFFIC",
+    "beside_an_agent",
     "capabilities",
     "ensure_carried_by",
     "load",
@@ -29,7 +31,12 @@ TRAFFIC = {
     "nginx": "serinus.drivers.traffic.nginx:NginxDriver",
     "nginx-reload": "serinus.drivers.traffic.nginx:NginxReloadDriver",
     "traefik": "serinus.drivers.traffic.traefik:TraefikDriver",
+    "agents": "serinus.drivers.traffic.agents:AgentsDriver",
 }
+#: Carries by other drivers, on other hosts: can what they can.
+RELAYED = ("agents",)
+#: Have no proxy that an agent could stand beside.
+_WITHOUT_PROXY = ("in-process", *RELAYED)
 
 #: Notifiers: name → "module:class".
 NOTIFIERS = {
@@ -68,8 +75,13 @@ def load(target: str) -> Any:
 
 
 def capabilities() -> dict[str, frozenset[Capability]]:
-    """Return what each traffic driver can do, by name."""
-    return {name: load(target).capabilities for name, target in TRAFFIC.items()}
+    """Return what each traffic driver can do, by name; one that relays can what those behind it can."""
+    return {name: load(target).capabilities for name, target in TRAFFIC.items() if name not in RELAYED}
+
+
+def beside_an_agent() -> tuple[str, ...]:
+    """Return the drivers whose proxy an agent can stand beside."""
+    return tuple(name for name in TRAFFIC if name not in _WITHOUT_PROXY)
 
 
 def ensure_carried_by(driver: str, desired: DesiredSplit) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from serinus.core.analysis.evidence import Sample, Window
 from serinus.core.model import Deployment, Role, Service, Status
 from serinus.core.rules import RuleVersion
+from serinus.ports.fleet import Instance, Order
 from serinus.ports.traffic import Finding
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "EvidenceLog",
     "Execution",
     "Executions",
+    "Fleet",
     "Idempotency",
     "Job",
     "Jobs",
@@ -568,6 +570,30 @@ class Jobs(Protocol):
         ...
 
 
+class Fleet(Protocol):
+    """Orders to agents, and what they reported."""
+
+    async def order(self, order: Order, at: datetime) -> str | None:
+        """Store what a service's instances should carry; its tenant's id, or ``None`` if it was so."""
+        ...
+
+    async def ordered(self, service_id: str) -> tuple[Order, datetime] | None:
+        """Return the present order of a service, and since when it is."""
+        ...
+
+    async def instances(self, service_id: str) -> Sequence[Instance]:
+        """Return every instance of a service, by name."""
+        ...
+
+    async def save(self, tenant_id: str, service_id: str, instance: Instance) -> None:
+        """Store an instance, new or known, of a service that belongs to this tenant."""
+        ...
+
+    async def forget(self, tenant_id: str, service_id: str, name: str) -> bool:
+        """Delete an instance; ``False`` when there is none."""
+        ...
+
+
 class Transaction(Protocol):
     """One transaction: everything below commits together or not at all."""
 
@@ -649,6 +675,11 @@ class Transaction(Protocol):
     @property
     def jobs(self) -> Jobs:
         """Jobs in this transaction."""
+        ...
+
+    @property
+    def fleet(self) -> Fleet:
+        """Fleet in this transaction."""
         ...
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
@@ -103,6 +104,10 @@ class InstanceState:
     carried_bp: int | None = None
     #: In words, when it does not: what is wrong and what to do.
     problem: str = ""
+    #: It does not yet, and still has time: no problem, but nothing goes on either.
+    pending: bool = False
+    #: Since when it does not, where that is known.
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +124,7 @@ class Carried:
     @property
     def problems(self) -> tuple[str, ...]:
         """What is wrong, instance by instance."""
-        return tuple(f"{i.name}: {i.problem}" for i in self.instances if not i.ok)
+        return tuple(f"{i.name}: {i.problem}" for i in self.instances if not i.ok and not i.pending)
 
     @property
     def carried_bp(self) -> int | None:

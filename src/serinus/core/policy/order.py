@@ -69,7 +69,9 @@ def not_carried(d: Deployment, evidence: Evidence, now: datetime) -> Decision | 
     """Hold while the data plane does not carry the wanted split."""
     if evidence.traffic.acknowledged:
         return None
-    problems = "; ".join(evidence.traffic.problems) or "no acknowledgement yet"
+    if not evidence.traffic.problems:  # nobody is late yet: nothing to tell people
+        return _hold(d, "carrying", "the split is on its way")
+    problems = "; ".join(evidence.traffic.problems)
     return _hold(d, "not-carried", f"the split is not carried: {problems}", warn=True)
 
 

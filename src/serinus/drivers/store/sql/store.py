@@ -24,6 +24,7 @@ from serinus.drivers.store.sql.deployments import (
 )
 from serinus.drivers.store.sql.errors import explained
 from serinus.drivers.store.sql.evidence import SqlEvidence, SqlSources
+from serinus.drivers.store.sql.fleet import SqlFleet
 from serinus.drivers.store.sql.people import SqlAudit, SqlIdempotency, SqlSessions, SqlTenants, SqlTokens
 from serinus.drivers.store.sql.rules import SqlExecutions, SqlRulesets
 from serinus.drivers.store.sql.work import SqlJobs, SqlOutbox
@@ -32,7 +33,7 @@ from serinus.ports.traffic import Finding
 __all__ = ["HEAD", "SqlStore", "SqlTransaction"]
 
 #: The newest migration; a test holds it against the folder, so that start-up needs no Alembic.
-HEAD = "0018"
+HEAD = "0003"
 #: Warn in ``doctor`` below this much free disk.
 LOW_DISK_BYTES = 200 * 1024 * 1024
 #: Warn in ``doctor`` when our clock and the database's differ by more.
@@ -62,6 +63,7 @@ class SqlTransaction:
         self.audit = SqlAudit(connection)
         self.idempotency = SqlIdempotency(connection)
         self.jobs = SqlJobs(connection)
+        self.fleet = SqlFleet(connection)
 
 
 class SqlStore:

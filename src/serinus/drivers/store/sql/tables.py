@@ -337,3 +337,25 @@ jobs = Table(
     Column("next_run_at", Moment),
     Column("error", Text, nullable=False),
 )
+
+fleet_orders = Table(
+    "fleet_orders",
+    metadata,
+    Column("service_id", String(40), ForeignKey("services.id", ondelete="CASCADE"), primary_key=True),
+    _tenant(),
+    Column("revision", String(64), nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+
+fleet_instances = Table(
+    "fleet_instances",
+    metadata,
+    Column("service_id", String(40), ForeignKey("services.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(100), primary_key=True),
+    _tenant(),
+    Column("report", JSON, nullable=False),
+    Column("first_seen_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+)
