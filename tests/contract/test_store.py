@@ -15,6 +15,7 @@ from serinus.core.errors import Conflict, InvalidInput, StaleRevision, Unavailab
 from serinus.core.histogram import Histogram
 from serinus.core.lifecycle import moves
 from serinus.core.model import Role, Service, Status, Upstream
+from serinus.core.rules import Case, RuleVersion
 from serinus.drivers.store.sql import SqlStore
 from serinus.drivers.store.sql.store import HEAD
 from serinus.ports.fleet import Counted, Instance, OnLost, Order, Report, Terms
@@ -22,6 +23,7 @@ from serinus.ports.store import (
     Assignment,
     AuditEntry,
     Event,
+    Execution,
     Job,
     OutboxItem,
     OutboxState,
@@ -614,3 +616,76 @@ def test_the_fake_clock_moves_when_told():
     clock = FakeClock()
     clock.pass_(5)
     assert (clock.now() - NOON).total_seconds() == clock.monotonic() == 5
+
+
+async def test_versions_of_rulesets_are_added_and_never_changed(store):
+    """Whole, newest first, for their tenant alone; a second one of the same name is refused."""
+    service = await furnish(store)
+    await furnish(store, "ten_2")
+    case = Case(name="big", input={"amount": 200}, expected_output=None)
+    first = RuleVersion(
+        tenant_id="ten_1",
+        service_id=service.id,
+        version="v1",
+        engine="starlark",
+        source="x",
+        digest="sha256:1",
+        cases=(case,),
+        created_at=NOON,
+    )
+    async with store.begin() as tx:
+        await tx.rulesets.add(first)
+        later = NOON + timedelta(seconds=1)
+        await tx.rulesets.add(replace(first, version="v2", digest="sha256:2", created_at=later))
+    with pytest.raises(Conflict, match="versions never change"):
+        async with store.begin() as tx:
+            await tx.rulesets.add(replace(first, source="y"))
+    async with store.begin(write=False) as tx:
+        assert await tx.rulesets.get("ten_1", service.id, "v1") == first
+        assert await tx.rulesets.get("ten_2", service.id, "v1") is None
+        page, total = await tx.rulesets.page("ten_1", service.id, Page(size=1))
+        assert ([v.version for v in page], total) == (["v2"], 2)
+
+
+async def test_the_execution_log_is_found_by_what_went_wrong_and_stays_bounded(store):
+    """Newest first; the oldest go when there are too many, or after their time."""
+    service = await furnish(store)
+    entries = [
+        Execution(
+            id=f"exe_{n}",
+            tenant_id="ten_1",
+            service_id=service.id,
+            deployment_id="dep_1",
+            at=NOON + timedelta(seconds=n),
+            kind="shadow" if n == 3 else "execute",
+            version="v2",
+            is_canary=True,
+            ok=n != 2,
+            latency_ms=0.5,
+            differs=n == 3,
+            input={"n": n},
+            differences=("$.a: expected 1, got 2",) if n == 3 else (),
+        )
+        for n in range(5)
+    ]
+
+    async def found(**wanted) -> list[str]:
+        async with store.begin(write=False) as tx:
+            page, total = await tx.executions.page("ten_1", service.id, Page(), **wanted)
+            assert total == len(page)
+            return [e.id for e in page]
+
+    async with store.begin() as tx:
+        await tx.executions.add(entries)
+        await tx.executions.add(entries[:2])
+    assert await found() == ["exe_4", "exe_3", "exe_2", "exe_1", "exe_0"]
+    assert await found(failed=True) == ["exe_2"]
+    assert await found(differs=True) == await found(kind="shadow") == ["exe_3"]
+    assert await found(deployment_id="dep_2") == []
+    async with store.begin(write=False) as tx:
+        page, _ = await tx.executions.page("ten_1", service.id, Page(), kind="shadow")
+        assert page == [entries[3]]
+        assert (await tx.executions.page("ten_2", service.id, Page()))[1] == 0
+    async with store.begin() as tx:
+        assert await tx.executions.prune(before=NOON + timedelta(seconds=1), most=2) == 3
+    assert await found() == ["exe_4", "exe_3"]

@@ -24,7 +24,14 @@ from serinus.drivers.traffic.traefik import TraefikConfig
 from serinus.ports.fleet import FleetConfig
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "README.ko.md", "docs/in-app.md", "docs/judge.md", "docs/notifications.md"]
+PAGES = [
+    "README.md",
+    "README.ko.md",
+    "docs/in-app.md",
+    "docs/judge.md",
+    "docs/notifications.md",
+    "docs/rulesets.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -26,8 +26,9 @@ from serinus.control.reconcile import Reconciler
 from serinus.control.traffic import DriverFactory, TrafficPool
 from serinus.core.analysis.queries import Source
 from serinus.core.errors import InvalidInput
-from serinus.drivers.catalog import RELAYED, TRAFFIC, capabilities, load
+from serinus.drivers.catalog import RELAYED, TRAFFIC, capabilities, load, rule_engines
 from serinus.drivers.probe.tcp import TcpProbe
+from serinus.drivers.rules.sandbox.pool import WorkerPool
 from serinus.ports.clock import Clock
 from serinus.ports.metrics import MetricSource
 from serinus.ports.notify import Notifier
@@ -52,6 +53,8 @@ ROLL_UP_AFTER_SECONDS = 3600
 ROLL_UP_INTO_SECONDS = 300
 #: Answers by idempotency key are kept this long.
 IDEMPOTENCY_HOURS = 24
+#: Logged executions per ruleset; the oldest go first.
+EXECUTIONS_KEPT = 20_000
 
 
 @dataclass(kw_only=True, slots=True)
@@ -84,6 +87,7 @@ class Running:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.relay.close()
         await self.poller.close()
+        await self.plane.executor.close()
         await self.plane.traffic.close()
         await self.plane.context.store.close()
 
@@ -110,7 +114,8 @@ def build(
     )
     factories = traffic_factories(context) if traffic is None else traffic
     pool = TrafficPool(factories, capabilities, TcpProbe())
-    plane = Plane.assemble(context, pool, version=version("serinus"))
+    sandbox = WorkerPool(engines=rule_engines(), size=settings.rule_workers)
+    plane = Plane.assemble(context, pool, sandbox, version=version("serinus"))
     poller = Poller(SourcePool(sources or source_factory(os.environ)))
     journal = FileJournal(settings.data_dir.expanduser(), context.replica)
     relay = Relay(context, channels, journal)
@@ -132,6 +137,9 @@ def _loops(settings: Settings, plane: Plane, relay: Relay, poller: Poller) -> tu
                 delete_before=(now - timedelta(days=settings.retention_days)).timestamp(),
             )
             await tx.idempotency.prune(now - timedelta(hours=IDEMPOTENCY_HOURS))
+            await tx.executions.prune(
+                before=now - timedelta(days=settings.retention_days), most=EXECUTIONS_KEPT
+            )
 
     # Services are due by their own times; the loop only has to look often enough for the shortest.
     pulse = min(1.0, settings.tick_seconds / 2)
@@ -139,6 +147,13 @@ def _loops(settings: Settings, plane: Plane, relay: Relay, poller: Poller) -> tu
         Loop(context=context, name=MONITOR, interval=pulse, work=monitor.tick, early=context.poke),
         Loop(context=context, name="notification_outbox", interval=1.0, work=relay.tick, early=context.post),
         Loop(context=context, name="evidence_roll_up", interval=60.0, work=tidy),
+        Loop(
+            context=context,
+            name="rule_executions",
+            interval=1.0,
+            work=plane.executor.flush,
+            early=plane.executor.early,
+        ),
     )
 
 

@@ -18,6 +18,7 @@ from serinus.cli import (
     policy,
     release,
     rollout,
+    ruleset,
     simulate,
     slo,
     smoke,
@@ -59,6 +60,7 @@ app.add_typer(smoke.smoke, name="smoke")
 app.add_typer(pipeline.pipeline, name="pipeline")
 app.add_typer(weights.weights, name="weights")
 app.add_typer(manage.services, name="service")
+app.add_typer(ruleset.rulesets, name="ruleset")
 app.add_typer(manage.tokens, name="token")
 app.add_typer(fleet.fleet, name="fleet")
 app.add_typer(policy.policies, name="policy")

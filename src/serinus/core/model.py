@@ -13,6 +13,7 @@ from serinus.core.analysis.verdict import Verdict
 from serinus.core.breaker import CLOSED_BREAKER, OPEN, Breaker
 from serinus.core.bucketing import BUCKETS
 from serinus.core.errors import InvalidInput
+from serinus.core.rules import RuleSettings
 from serinus.core.strategy import (
     FreezeCalendar,
     GoingBack,
@@ -158,6 +159,8 @@ class Service:
     driver_config: dict[str, object] = field(default_factory=dict)
     #: version → addresses
     upstreams: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    #: For kind ``ruleset``: logging, redaction, shadow executions.
+    rules: RuleSettings = RuleSettings()
     created_at: datetime | None = None
 
 

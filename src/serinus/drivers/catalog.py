@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import Any
 
 from serinus.ports.needs import ensure_able
@@ -12,11 +14,13 @@ __all__ = [
     "METRICS",
     "NOTIFIERS",
     "RELAYED",
+    "RULES",
     "TRAFFIC",
     "beside_an_agent",
     "capabilities",
     "ensure_carried_by",
     "load",
+    "rule_engines",
 ]
 
 #: Traffic drivers: name → "module:class".
@@ -50,6 +54,18 @@ METRICS = {
     "http-json": "serinus.drivers.metrics.http_json:HttpJsonSource",
     "sql": "serinus.drivers.metrics.sql:SqlSource",
 }
+
+#: Rule engines: name → "module:class". Others join by an entry point of the group ``serinus.rule_engines``.
+RULES = {
+    "zen": "serinus.drivers.rules.zen:ZenEngine",
+    "starlark": "serinus.drivers.rules.starlark:StarlarkEngine",
+}
+
+
+def rule_engines() -> dict[str, str]:
+    """Return the rule engines that are installed here: ours with the extra ``rules``, and entry points."""
+    ours = {name: target for name, target in RULES.items() if find_spec(name)}
+    return {**{e.name: e.value for e in entry_points(group="serinus.rule_engines")}, **ours}
 
 
 def load(target: str) -> Any:

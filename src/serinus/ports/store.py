@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from serinus.core.analysis.evidence import Sample, Window
 from serinus.core.model import Deployment, Role, Service, Status
+from serinus.core.rules import RuleVersion
 from serinus.ports.fleet import Instance, Order
 from serinus.ports.traffic import Finding
 
@@ -26,6 +27,8 @@ __all__ = [
     "Deployments",
     "Event",
     "EvidenceLog",
+    "Execution",
+    "Executions",
     "Fleet",
     "Idempotency",
     "Job",
@@ -35,6 +38,7 @@ __all__ = [
     "OutboxItem",
     "OutboxState",
     "Page",
+    "Rulesets",
     "Services",
     "Sessions",
     "Sources",
@@ -186,6 +190,34 @@ class StoredAnswer:
     fingerprint: str
     status: int
     body: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Execution:
+    """A logged run of rules, redacted. ``id`` is given by whoever ran it, so that an answer can name it."""
+
+    id: str
+    tenant_id: str
+    service_id: str
+    #: Empty when nothing was rolling out.
+    deployment_id: str
+    at: datetime
+    #: ``execute``, or ``shadow`` for the canary's rules run beside stable's.
+    kind: str
+    version: str
+    is_canary: bool
+    ok: bool
+    latency_ms: float
+    #: Which key decided; empty without one.
+    priority: str = ""
+    error: str = ""
+    #: Of the error: error, time, memory, output or crash.
+    error_kind: str = ""
+    #: For a shadow: whether its output differs from stable's, and where.
+    differs: bool = False
+    input: Any = None
+    output: Any = None
+    differences: tuple[str, ...] = ()
 
 
 class Tenants(Protocol):
@@ -456,6 +488,48 @@ class Assignments(Protocol):
         ...
 
 
+class Rulesets(Protocol):
+    """Versions of rulesets: added, read, never changed."""
+
+    async def add(self, version: RuleVersion) -> None:
+        """Store a version. Raises ``Conflict`` when the ruleset has one of that name."""
+        ...
+
+    async def get(self, tenant_id: str, service_id: str, version: str) -> RuleVersion | None:
+        """Return one version, whole."""
+        ...
+
+    async def page(self, tenant_id: str, service_id: str, page: Page) -> tuple[Sequence[RuleVersion], int]:
+        """Return a page, newest first, and the total."""
+        ...
+
+
+class Executions(Protocol):
+    """The execution log (``canary_execution_logs``)."""
+
+    async def add(self, items: Sequence[Execution]) -> None:
+        """Store entries; known ids are left as they are."""
+        ...
+
+    async def page(
+        self,
+        tenant_id: str,
+        service_id: str,
+        page: Page,
+        *,
+        deployment_id: str = "",
+        kind: str = "",
+        failed: bool = False,
+        differs: bool = False,
+    ) -> tuple[Sequence[Execution], int]:
+        """Return a page, newest first, and the total."""
+        ...
+
+    async def prune(self, *, before: datetime, most: int) -> int:
+        """Forget what is older than ``before`` and all but the newest ``most`` per ruleset; how many went."""
+        ...
+
+
 class Audit(Protocol):
     """Who did what."""
 
@@ -576,6 +650,16 @@ class Transaction(Protocol):
     @property
     def assignments(self) -> Assignments:
         """Assignments in this transaction."""
+        ...
+
+    @property
+    def rulesets(self) -> Rulesets:
+        """Rulesets in this transaction."""
+        ...
+
+    @property
+    def executions(self) -> Executions:
+        """Executions in this transaction."""
         ...
 
     @property
