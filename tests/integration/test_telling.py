@@ -371,6 +371,55 @@ async def test_a_killed_process_is_known_by_its_journal(world, tmp_path, written
     assert (found["state"], len(world.channels["slack"].messages)) == (state, sends)
 
 
+async def test_a_process_that_was_held_up_until_its_lease_ran_out_sends_nothing(world):
+    """Another replica may have begun: so it is left to whoever claims it next."""
+    context = world.running.plane.context
+    identity = await world.canary()
+    await world.warn(identity, "w")
+
+    class HeldUp(Relay):
+        async def _claim(self, channel):
+            claimed = await super()._claim(channel)
+            world.clock.pass_(31)  # of the 60 s; a sending may take 30
+            return claimed
+
+    await HeldUp(context, world.channels).tick()
+    assert world.channels["slack"].messages == []
+    world.clock.pass_(61)
+    await world.tick(0)
+    assert len(world.channels["slack"].messages) == 1
+
+
+async def test_what_was_delivered_but_could_not_be_settled_is_not_sent_again(world, tmp_path):
+    """The database is away at just that moment; the journal knows, also within the same process."""
+    from serinus.core.errors import Unavailable
+
+    context = world.running.plane.context
+    identity = await world.canary()
+    await world.warn(identity, "w")
+    relay = Relay(context, {"slack": world.channels["slack"]}, FileJournal(tmp_path, context.replica))
+    begin, away = context.store.begin, []
+
+    def failing(**options):
+        if away and options.get("write", True):
+            raise Unavailable("The database is away.")
+        return begin(**options)
+
+    async def send(notification):
+        world.channels["slack"].messages.append(notification)
+        away.append(True)
+
+    world.channels["slack"].send = send
+    context.store.begin = failing
+    with pytest.raises(Unavailable):
+        await relay.tick()
+    away.clear()
+    world.clock.pass_(61)
+    await relay.tick()
+    found = next(n for n in await world.messages(identity) if n["channel"] == "slack")
+    assert (found["state"], len(world.channels["slack"].messages)) == ("sent", 1)
+
+
 async def test_a_slow_channel_delays_no_other(world):
     """Its messages wait for it alone."""
     import asyncio

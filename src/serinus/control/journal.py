@@ -92,7 +92,7 @@ class FileJournal:
         Our own file is there whenever something was begun; another's may lie on another machine.
         """
         mine = owner == self._replica
-        lines = self._before if mine else _lines(self._file(owner))
+        lines = _lines(self._file(owner)) | (self._before if mine else set())
         if item_id in lines:
             return Fate.DELIVERED
         if _BEGUN + item_id in lines:

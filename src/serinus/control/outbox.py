@@ -48,6 +48,10 @@ def backoff_seconds(attempts: int) -> float:
     return float(min(3600, 2 ** min(attempts - 1, 12)))
 
 
+class _TooLate(Exception):
+    """The process was held up for so long that its lease may be over before the sending is."""
+
+
 class Relay:
     """Delivers pending items. Several replicas share the work by leases."""
 
@@ -71,6 +75,8 @@ class Relay:
         self._journal = journal or NoJournal()
         self._drains: dict[str, asyncio.Task[None]] = {}
         self._closing = False
+        #: Begun here and not settled yet: until none is left, the journal is needed.
+        self._open: set[str] = set()
 
     async def tick(self) -> None:
         """Deliver everything that is due; leave slow channels to go on by themselves.
@@ -84,7 +90,7 @@ class Relay:
         await asyncio.wait(self._drains.values(), timeout=PATIENCE_SECONDS)
         ended = [name for name, task in self._drains.items() if task.done()]
         results = [self._drains.pop(name) for name in ended]
-        if not self._drains:
+        if not self._drains and not self._open:
             # Nothing is under way: every delivery so far is committed.
             self._journal.clear()
         failures = [task.exception() for task in results]
@@ -105,10 +111,13 @@ class Relay:
 
     async def _drain(self, channel: str) -> None:
         while not self._closing:
+            claimed_at = self._context.clock.monotonic()
             items = await self._claim(channel)
             if not items:
                 return
-            await asyncio.gather(*(self._deliver(item) for item in items))
+            # A sending that begins later could outlast the lease, and meet another replica's.
+            latest = claimed_at + self._lease_seconds - self._send_seconds
+            await asyncio.gather(*(self._deliver(item, latest) for item in items))
 
     async def _claim(self, channel: str) -> list[OutboxItem]:
         """Lease what is due, with what belongs together put into one message."""
@@ -120,20 +129,24 @@ class Relay:
             )
             return [await sorted_out(tx, self._context, item) for item in claimed]
 
-    async def _deliver(self, item: OutboxItem) -> None:
+    async def _deliver(self, item: OutboxItem, latest: float) -> None:
         settled, thread = item, ""
         later = item.next_attempt_at is not None and item.next_attempt_at > self._context.clock.now()
         if item.state is OutboxState.PENDING and not later:
-            settled, thread = await self._attempt(item)
+            try:
+                settled, thread = await self._attempt(item, latest)
+            except _TooLate:
+                return  # whoever claims it when the lease is over finds that it was not begun
         async with self._context.store.begin() as tx:
             await tx.outbox.settle(settled)
             if thread:
                 await tx.sources.set_cursor(_thread_key(item), {"thread": thread})
             if settled.state is not OutboxState.PENDING:
                 await tx.timeline.append(_told(settled))
+        self._open.discard(item.id)
         self._context.bell.ring(item.tenant_id)
 
-    async def _attempt(self, item: OutboxItem) -> tuple[OutboxItem, str]:
+    async def _attempt(self, item: OutboxItem, latest: float) -> tuple[OutboxItem, str]:
         """Send it unless something speaks against it; return it as it is now, and a new thread."""
         now = self._context.clock.now()
         notifier = self._notifiers.get(item.channel)
@@ -153,12 +166,17 @@ class Relay:
         if quiet is not None:
             error = f"quiet hours of {item.channel} until {quiet:%Y-%m-%d %H:%M} UTC"
             return replace(item, next_attempt_at=quiet, error=error), ""
-        return await self._send(item, told, notifier)
+        return await self._send(item, told, notifier, latest)
 
-    async def _send(self, item: OutboxItem, told: Notification, notifier: Notifier) -> tuple[OutboxItem, str]:
+    async def _send(
+        self, item: OutboxItem, told: Notification, notifier: Notifier, latest: float
+    ) -> tuple[OutboxItem, str]:
         thread = await self._thread(item)
         if item.payload.get("again"):
             told = followups.second_copy(told)
+        if self._context.clock.monotonic() > latest:
+            raise _TooLate
+        self._open.add(item.id)
         self._journal.begun(item.id)
         try:
             async with asyncio.timeout(self._send_seconds):
