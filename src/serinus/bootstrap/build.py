@@ -13,8 +13,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from serinus.bootstrap.clock import SystemClock
+from serinus.bootstrap.hooks import Hooks
 from serinus.bootstrap.sources import source_factory
 from serinus.control.context import Context
+from serinus.control.hooks import HookRelay
 from serinus.control.journal import FileJournal
 from serinus.control.monitor import MONITOR, Loop, Monitor
 from serinus.control.outbox import Relay
@@ -59,6 +61,7 @@ class Running:
     plane: Plane
     loops: tuple[Loop, ...]
     poller: Poller
+    hooks: HookRelay
     #: The first admin token, when this start has made it; shown once.
     first_token: str | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -79,6 +82,7 @@ class Running:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.poller.close()
+        await self.hooks.close()
         await self.plane.traffic.close()
         await self.plane.context.store.close()
 
@@ -94,6 +98,7 @@ def build(
 ) -> Running:
     """Build a control plane. What is not given comes from the settings and the environment."""
     channels = notifiers_from(os.environ)[0] if notifiers is None else dict(notifiers)
+    hooks = Hooks(settings, os.environ)
     context = Context(
         store=store or open_store(settings),
         clock=clock or SystemClock(),
@@ -101,16 +106,22 @@ def build(
         public_url=settings.address,
         window_seconds=settings.window_seconds,
         replica=settings.replica or _replica_name(settings),
+        hooks=hooks,
     )
     pool = TrafficPool(traffic_factories() if traffic is None else traffic, capabilities)
     plane = Plane.assemble(context, pool, version=version("serinus"))
     poller = Poller(SourcePool(sources or source_factory(os.environ)))
-    loops = _loops(settings, plane, channels, poller)
-    return Running(settings=settings, plane=plane, loops=loops, poller=poller)
+    relay = HookRelay(context, hooks, longest_seconds=settings.hook_seconds)
+    loops = _loops(settings, plane, channels, poller, relay)
+    return Running(settings=settings, plane=plane, loops=loops, poller=poller, hooks=relay)
 
 
 def _loops(
-    settings: Settings, plane: Plane, channels: Mapping[str, Notifier], poller: Poller
+    settings: Settings,
+    plane: Plane,
+    channels: Mapping[str, Notifier],
+    poller: Poller,
+    hooks: HookRelay,
 ) -> tuple[Loop, ...]:
     context = plane.context
     reconciler = Reconciler(context, plane.traffic, tick=settings.tick_seconds, poller=poller)
@@ -134,6 +145,7 @@ def _loops(
         Loop(context=context, name=MONITOR, interval=pulse, work=monitor.tick, early=context.poke),
         Loop(context=context, name="notification_outbox", interval=1.0, work=relay.tick, early=context.post),
         Loop(context=context, name="evidence_roll_up", interval=60.0, work=tidy),
+        Loop(context=context, name="hook_outbox", interval=1.0, work=hooks.tick, early=context.call),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from serinus.control import views
 from serinus.control.context import Context, new_id
 from serinus.control.evidence import gather
+from serinus.control.hooks import check_hooks
 from serinus.control.record import write_decision, write_event
 from serinus.control.traffic import TrafficPool, desired_split
 from serinus.control.unit import Answer, Call, execute
@@ -27,6 +28,7 @@ from serinus.core.model import (
     TargetFilter,
     parse_percentage,
 )
+from serinus.core.policy import confirm
 from serinus.core.policy.gate import promotion_gate
 from serinus.core.policy.parse import policy_from, salt_from, strategy_from
 from serinus.ports.store import Transaction
@@ -129,6 +131,7 @@ class Commands:
                 service = replace(service, upstreams={**service.upstreams, new.version: new.addresses})
                 await tx.services.save(service)
             draft = self._draft(call, service, new)
+            check_hooks(self._context, draft.strategy.hooks)
             await tx.deployments.add(draft)
             message = f"Draft of {service.name} {new.version} made."
             await write_event(tx, self._context, draft, "created", message, call.caller.name)
@@ -205,6 +208,7 @@ class Commands:
             if any(v is not None for v in given.values()):
                 d = self._configured(d, given["canary_config"], given["strategy"], given["analysis"])
                 d = replace(d, salt=salt_from(given["strategy"], d.salt))
+                check_hooks(self._context, d.strategy.hooks)
             saved = await tx.deployments.save(d)
             await write_event(tx, self._context, saved, "updated", "Draft changed.", call.caller.name)
             return 200, views.deployment_view(saved)
@@ -234,7 +238,7 @@ class Commands:
             follow(d.status, Action.START)
             await self._may_start(tx, service, d, target)
             fresh = replace(d, stable_version=service.stable_version)
-            return moves.start(fresh, self._context.clock.now(), bp=bp, target=target)
+            return confirm.started(fresh, self._context.clock.now(), bp=bp, target=target)
 
         return await self._move(call, deployment_id, decide)
 
@@ -271,7 +275,7 @@ class Commands:
 
         async def decide(_: Transaction, service: Service, d: Deployment) -> Decision:
             keeps = self._traffic.can(service, Capability.PERSISTENT)
-            return moves.shift(d, self._context.clock.now(), bp, keeps_units=keeps)
+            return confirm.shifted(d, self._context.clock.now(), bp, keeps_units=keeps)
 
         return await self._move(call, deployment_id, decide)
 
@@ -306,7 +310,7 @@ class Commands:
             follow(d.status, Action.PROMOTE)
             now = self._context.clock.now()
             gate = promotion_gate(d, await gather(tx, d, now), now)
-            return moves.promote(d, now, gate, force=force)
+            return confirm.promoted(d, now, gate, force=force)
 
         return await self._move(call, deployment_id, decide)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from serinus.control.context import Context, stamp
 from serinus.control.evidence import delta_windows, gather, remember
+from serinus.control.hooks import heard
 from serinus.control.polling import Polled, Poller
 from serinus.control.record import write_decision, write_event
 from serinus.control.traffic import TrafficPool, desired_split
@@ -122,6 +123,7 @@ class Reconciler:
         if decision.reasons:
             self._context.bell.ring(service.tenant_id)
             self._context.post.set()
+            self._context.call.set()
         if self._poller and after.status is not Status.CANARY and not under_watch(after):
             self._poller.drop(after.id)
         if look.desired == self._wanted(service, before, after):
@@ -139,7 +141,7 @@ class Reconciler:
         evidence = await self._evidence(tx, d, look, now)
         if look.drift:
             await write_event(tx, self._context, d, "drift", look.drift, "monitor")
-        decision = decide(d, evidence, now)
+        decision = decide(await heard(tx, d), evidence, now)
         changed = bool(decision.reasons)
         saved = await write_decision(tx, self._context, service, decision, "monitor", bump=changed)
         await _store_carried(tx, service, look.carried, now)

@@ -74,6 +74,7 @@ def deployment_view(d: Deployment) -> dict[str, Any]:
             "stickiness": d.strategy.stickiness.value,
             "auto_promote": d.strategy.auto_promote,
             "salt": d.salt,
+            "hooks": [to_json(hook) for hook in d.strategy.hooks],
             "steps": [
                 {"traffic_percentage": s.traffic_bp / 100, "hold_seconds": s.hold_seconds, "gate": s.gate}
                 for s in d.strategy.steps
@@ -91,6 +92,7 @@ def deployment_view(d: Deployment) -> dict[str, Any]:
             "hold_seconds": d.step.hold_seconds if d.step else None,
         },
         "circuit_breaker_state": d.breaker.state.upper(),
+        "hooks": [to_json(ask) for ask in d.asks],
         "checks": [verdict_view(v) for v in d.verdicts],
         "judge": judge_view(d),
         "watch": watch_view(d),

@@ -19,8 +19,10 @@ from serinus.core.breaker import FAILURES, OPEN, Breaker
 from serinus.core.bucketing import BUCKETS
 from serinus.core.codec import to_json
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
+from serinus.core.hooks import Phase
 from serinus.core.lifecycle.moves import roll_back, under_watch
 from serinus.core.model import Deployment, Status
+from serinus.core.policy.confirm import confirm_move
 from serinus.core.policy.order import ORDER
 from serinus.core.values import changed
 
@@ -36,6 +38,9 @@ def decide(d: Deployment, evidence: Evidence, now: datetime) -> Decision:
         return _watch(d, evidence, now)
     if d.status is not Status.CANARY:
         return Decision(next_state=d)
+    if d.intended is not None and d.intended.phase is Phase.CONFIRM_ROLLOUT:
+        # It has no traffic before its hooks say yes: there is nothing to measure.
+        return confirm_move(d, evidence, now) or Decision(next_state=d)
     measured = _measure(d, evidence, now)
     news = _breaker_news(d, measured) + _warnings(d, measured)
     for rule in ORDER:

@@ -13,11 +13,13 @@ from serinus.core.analysis.verdict import Verdict
 from serinus.core.breaker import CLOSED_BREAKER, OPEN, Breaker
 from serinus.core.bucketing import BUCKETS
 from serinus.core.errors import InvalidInput
+from serinus.core.hooks import Ask, Hook, Phase
 
 __all__ = [
     "CanaryConfig",
     "CompensationStrategy",
     "Deployment",
+    "Intended",
     "Mode",
     "Role",
     "Service",
@@ -189,6 +191,8 @@ class Strategy:
     stickiness: Stickiness = Stickiness.PERSISTENT
     #: Promote by itself once every step has passed; otherwise wait for a person.
     auto_promote: bool = False
+    #: Other people's programs, called at their phases.
+    hooks: tuple[Hook, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,6 +205,17 @@ class TargetFilter:
     def __bool__(self) -> bool:
         """Tell whether it names anybody."""
         return bool(self.user_ids or self.workflow_ids)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Intended:
+    """A move that somebody asked for, and that waits until its hooks have said yes."""
+
+    #: Which hooks are asked, and so which move it is: start, more traffic, or promotion.
+    phase: Phase
+    at: datetime
+    bp: int | None = None
+    target: TargetFilter = TargetFilter()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -239,6 +254,9 @@ class Deployment:
     paused: bool = False
     waiting: Waiting = Waiting.NOTHING
     approved: bool = False
+    intended: Intended | None = None
+    #: The hooks asked of late, and what they said.
+    asks: tuple[Ask, ...] = ()
     breaker: Breaker = CLOSED_BREAKER
     verdicts: tuple[Verdict, ...] = ()
     #: The sequential judge: its state (opaque), the time up to which it has seen, its newest answer.

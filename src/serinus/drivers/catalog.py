@@ -8,7 +8,7 @@ from typing import Any
 from serinus.ports.needs import ensure_able
 from serinus.ports.traffic import Capability, DesiredSplit
 
-__all__ = ["METRICS", "NOTIFIERS", "TRAFFIC", "capabilities", "ensure_carried_by", "load"]
+__all__ = ["HOOKS", "METRICS", "NOTIFIERS", "TRAFFIC", "capabilities", "ensure_carried_by", "load"]
 
 #: Traffic drivers: name → "module:class".
 TRAFFIC = {
@@ -28,6 +28,12 @@ METRICS = {
     "prometheus": "serinus.drivers.metrics.prometheus:PrometheusSource",
     "http-json": "serinus.drivers.metrics.http_json:HttpJsonSource",
     "sql": "serinus.drivers.metrics.sql:SqlSource",
+}
+
+#: What calls hooks: way → "module:class".
+HOOKS = {
+    "webhook": "serinus.drivers.hooks.webhook:Webhook",
+    "command": "serinus.drivers.hooks.command:Command",
 }
 
 

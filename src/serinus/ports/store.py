@@ -123,6 +123,7 @@ class OutboxState(StrEnum):
     SENT = "sent"
     FAILED = "failed"  #: given up; the error says why
     OFF = "off"  #: the channel is not configured
+    REFUSED = "refused"  #: a hook said no
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,7 +133,7 @@ class OutboxItem:
     id: str
     tenant_id: str
     deployment_id: str
-    #: ``notify`` or ``compensate``.
+    #: ``notify``, or ``hook`` for a call that a rollout may wait for.
     kind: str
     #: Which notifier or hook.
     channel: str
@@ -343,9 +344,9 @@ class Outbox(Protocol):
         ...
 
     async def claim(
-        self, owner: str, now: datetime, lease_seconds: float, limit: int
+        self, owner: str, now: datetime, lease_seconds: float, limit: int, *, kind: str = "notify"
     ) -> Sequence[OutboxItem]:
-        """Lease pending items that are due, oldest first."""
+        """Lease pending items of a kind that are due, oldest first."""
         ...
 
     async def settle(self, item: OutboxItem) -> None:

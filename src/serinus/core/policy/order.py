@@ -20,6 +20,7 @@ from serinus.core.codec import to_json
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
 from serinus.core.lifecycle.moves import SET_TRAFFIC, enter_step, promote, roll_back
 from serinus.core.model import Deployment, Mode, Step, Waiting, percent
+from serinus.core.policy.confirm import confirm_move, confirm_step
 from serinus.core.policy.gate import promotion_gate
 from serinus.core.values import changed
 
@@ -161,11 +162,13 @@ ORDER: tuple[Rule, ...] = (
     not_carried,
     is_paused,
     hold_check_failed,
+    confirm_move,
     waits_for_person,
     manual_mode,
     still_observing,
     on_verge,
     not_enough_measured,
+    confirm_step,
     step_passed,
 )
 

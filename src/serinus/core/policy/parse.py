@@ -11,6 +11,7 @@ from typing import Any
 from serinus.core.analysis.checks import Check, Policy
 from serinus.core.codec import from_json, refuse
 from serinus.core.errors import InvalidInput
+from serinus.core.hooks import Hook, checked
 from serinus.core.model import CanaryConfig, Mode, Step, Stickiness, Strategy, parse_percentage
 from serinus.core.policy.file import read_policy
 from serinus.core.policy.presets import DEFAULT, PRESETS, RULESETS, SEQUENTIAL
@@ -35,6 +36,7 @@ class _StrategyInput:
     auto_promote: bool = False
     #: Prefix of the hashed key; the deployment's id unless given.
     salt: str = ""
+    hooks: tuple[Hook, ...] = ()
 
 
 def strategy_from(data: Mapping[str, Any] | None, config: CanaryConfig) -> Strategy:
@@ -63,7 +65,11 @@ def strategy_from(data: Mapping[str, Any] | None, config: CanaryConfig) -> Strat
     if given.mode is Mode.AUTO and not steps:
         steps = config.steps()
     return Strategy(
-        mode=given.mode, steps=steps, stickiness=given.stickiness, auto_promote=given.auto_promote
+        mode=given.mode,
+        steps=steps,
+        stickiness=given.stickiness,
+        auto_promote=given.auto_promote,
+        hooks=checked(given.hooks),
     )
 
 

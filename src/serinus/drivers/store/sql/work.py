@@ -29,12 +29,13 @@ class SqlOutbox(Group):
         await self._run(self._insert(t.outbox).values(**values).on_conflict_do_nothing())
 
     async def claim(
-        self, owner: str, now: datetime, lease_seconds: float, limit: int
+        self, owner: str, now: datetime, lease_seconds: float, limit: int, *, kind: str = "notify"
     ) -> Sequence[OutboxItem]:
-        """Lease pending items that are due, oldest first."""
+        """Lease pending items of a kind that are due, oldest first."""
         c = t.outbox.c
         free = or_(c.lease_until.is_(None), c.lease_until <= now)
-        pending = select(t.outbox).where(c.state == OutboxState.PENDING.value, c.next_attempt_at <= now, free)
+        due = (c.state == OutboxState.PENDING.value, c.next_attempt_at <= now, free)
+        pending = select(t.outbox).where(c.kind == kind, *due)
         rows = await self._all(
             pending.order_by(c.created_at, c.id).limit(limit).with_for_update(skip_locked=True)
         )
