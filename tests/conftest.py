@@ -7,6 +7,7 @@ pytest_plugins = [
     "fixtures_store",
     "fixtures_edges",
     "fixtures_envoy",
+    "fixtures_hooks",
     "fixtures_notify",
     "fixtures_plane",
     "fixtures_prometheus",

@@ -150,7 +150,9 @@ class HookRelay:
     async def _call(self, item: OutboxItem) -> None:
         try:
             if not await self._is_wanted(item):
-                await self._settle(item, replace(item, state=OutboxState.OFF, error="not needed any more"), 0)
+                await self._settle(
+                    item, replace(item, state=OutboxState.OFF, error="not needed any more"), None
+                )
                 return
             began = self._context.clock.monotonic()
             reply = await self._reply(item)
@@ -192,13 +194,13 @@ class HookRelay:
             return replace(tried, state=OutboxState.FAILED, done_at=now)
         return replace(tried, next_attempt_at=now + timedelta(seconds=pause))
 
-    async def _settle(self, before: OutboxItem, after: OutboxItem, took_ms: float) -> None:
+    async def _settle(self, before: OutboxItem, after: OutboxItem, took_ms: float | None) -> None:
         news = after.state is not OutboxState.PENDING or after.error != before.error
         async with self._context.store.begin() as tx:
             await tx.outbox.settle(after)
             if news:
                 await tx.timeline.append(_told(after, self._context.clock.now(), took_ms))
-            if after.state is not OutboxState.PENDING and _hook(after).phase.blocks:
+            if news and _hook(after).phase.blocks:
                 d = await tx.deployments.get(after.tenant_id, after.deployment_id)
                 if d is not None:
                     await tx.leases.wake(d.service_id, self._context.clock.now())
@@ -210,7 +212,7 @@ def _hook(item: OutboxItem) -> Hook:
     return from_json(Hook, item.payload["hook"])
 
 
-def _told(item: OutboxItem, now: Any, took_ms: float) -> Event:
+def _told(item: OutboxItem, now: Any, took_ms: float | None) -> Event:
     """Return the timeline's line: who said what, and how long it took."""
     hook = _hook(item)
     verb = {
@@ -220,7 +222,7 @@ def _told(item: OutboxItem, now: Any, took_ms: float) -> Event:
         OutboxState.FAILED: "gave no answer",
         OutboxState.PENDING: "has no answer yet",
     }[item.state]
-    took = f" after {took_ms:.0f} ms" if took_ms else ""
+    took = f" after {took_ms:.0f} ms" if took_ms is not None else ""
     words = f": {item.error}" if item.error else ""
     return Event(
         tenant_id=item.tenant_id,
@@ -233,7 +235,7 @@ def _told(item: OutboxItem, now: Any, took_ms: float) -> Event:
             "hook": hook.name,
             "phase": hook.phase.value,
             "state": item.state.value,
-            "ms": round(took_ms, 1),
+            "ms": None if took_ms is None else round(took_ms, 1),
             "attempts": item.attempts,
             "id": item.id,
         },
