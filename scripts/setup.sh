@@ -60,11 +60,16 @@ system_parts() { # what the tests run for real
   command -v wrk >/dev/null || missing+=(wrk)
   command -v prometheus >/dev/null || missing+=(prometheus)
   command -v openssl >/dev/null || missing+=(openssl)
+  command -v git >/dev/null || missing+=(git)
+  command -v redis-server >/dev/null || missing+=(redis-server)
+  command -v haproxy >/dev/null || missing+=(haproxy)
   [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
   # Debian starts what it installs; the tests start their own, on a port of their own.
-  case " ${missing[*]} " in
-    *" prometheus "*) as_root systemctl disable --now prometheus >/dev/null 2>&1 || true ;;
-  esac
+  for service in prometheus redis-server haproxy; do
+    case " ${missing[*]} " in
+      *" $service "*) as_root systemctl disable --now $service >/dev/null 2>&1 || true ;;
+    esac
+  done
 }
 
 make_venv

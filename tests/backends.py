@@ -44,6 +44,8 @@ class Backend:
             for connection in list(self._connections):
                 connection.transport.abort()
             await self._server.wait_closed()
+            while self._connections:  # dropped means closed by now, not soon
+                await asyncio.sleep(0)
             self._server = None
 
     def answer(self, head: str) -> tuple[bytes, bool]:

@@ -8,8 +8,11 @@ pytest_plugins = [
     "fixtures_edges",
     "fixtures_envoy",
     "fixtures_hooks",
+    "fixtures_haproxy",
     "fixtures_notify",
     "fixtures_plane",
     "fixtures_prometheus",
+    "fixtures_tools",
+    "perfume",
     "fixtures_traefik",
 ]

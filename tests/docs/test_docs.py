@@ -11,6 +11,7 @@ import pytest
 from serinus.bootstrap.proxies import who_can_what
 from serinus.cli.drivers import markdown
 from serinus.drivers.traffic.envoy import EnvoyConfig
+from serinus.drivers.traffic.haproxy import HaproxyConfig
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "README.ko.md", "docs/in-app.md", "docs/judge.md"]
@@ -64,6 +65,14 @@ def test_every_setting_of_envoy_is_documented():
     table = page[page.index("| setting |") :].partition("\n\n")[0]
     named = set(re.findall(r"`(\w+)`", "\n".join(row.split("|")[1] for row in table.splitlines())))
     assert named == {f.name for f in fields(EnvoyConfig)} - {"instances"}
+
+
+def test_every_setting_of_haproxy_is_documented():
+    """And none that does not exist any more."""
+    page = (ROOT / "docs/haproxy.md").read_text()
+    table = page[page.index("| setting |") :].partition("\n\n")[0]
+    named = set(re.findall(r"`(\w+)`", "\n".join(row.split("|")[1] for row in table.splitlines())))
+    assert named == {f.name for f in fields(HaproxyConfig)} - {"instances"}
 
 
 def test_no_path_of_a_machine_and_no_registry_is_in_the_repository():

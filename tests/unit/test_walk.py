@@ -7,6 +7,7 @@ import io
 from rich.console import Console
 
 from answers import ALONE, HARM, NOT_YET, SAFE
+from serinus.cli.client import Unreachable
 from serinus.cli.walk import Walk
 from serinus.control import views
 from serinus.core.model import Status, Waiting
@@ -66,6 +67,7 @@ Stage 1 of 4
     │    v2 49.5 ms, v1 50.0 ms
     └─ ━─────────────────── 3 % of the error budget used; sure in about 6 min
   validation  PASSED no harm found; it goes on looking
+  next        5 % on v2, observed for 60 s
 
 Stage 2 of 4
   traffic     v1 95 % ───────────────────━ v2 5 %
@@ -108,3 +110,31 @@ def test_after_promotion_the_walk_is_over():
     watched = {"status": Status.ACTIVE, "phase": "watching", "ended_at": NOON}
     code, _, _ = walked(looked(ALONE, "promoted", {}, **watched))
     assert code == 0
+
+
+def test_a_promotion_by_force_is_no_passed_rollout():
+    """Exit code 0 is for stages that all passed; somebody was faster here."""
+    forced = looked(NOT_YET, "promoted", {"forced": True}, status=Status.ACTIVE, ended_at=NOON)
+    forced[1][0]["actor"] = "somebody"
+    code, _, walk = walked(STARTED, forced)
+    assert code == 7
+    assert [s["outcome"] for s in walk.stages] == ["observing"]
+
+
+def test_a_walk_that_asks_nobody_gives_up_in_time():
+    """At a gate at once, and otherwise when its time is over; even when nobody answers any more."""
+    waits = looked(SAFE, "started", {"traffic_bp": 100}, waiting=Waiting.APPROVAL)
+    out = Console(file=io.StringIO(), width=80)
+    common = {"out": out, "err": out, "deployment_id": "dep_1", "poll": 0.001, "silent": True}
+    code, _ = Walk(api=Told(waits), **common).follow()
+    assert code == 6
+
+    class Gone(Told):
+        def get(self, path: str, **_):
+            """Answer once, and then no more."""
+            if not self.looks:
+                raise Unreachable("gone.")
+            return super().get(path)
+
+    code, view = Walk(api=Gone(STARTED), max_seconds=0.05, **common).follow()
+    assert (code, view["deployment_id"]) == (6, "dep_1")

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
-from serinus.api import admin, deployments, problems, streams
+from serinus.api import admin, deployments, problems, streams, tools
 from serinus.api.deps import CallerDep, PlaneDep
 from serinus.api.middleware import Envelope
 from serinus.api.schemas import Problem
@@ -54,7 +54,7 @@ def create_app(plane: Plane, *, lifespan: Lifespan | None = None) -> FastAPI:
     app.state.plane = plane
     problems.install(app)
     app.add_middleware(Envelope)
-    for part in (deployments.router, admin.router, streams.router):
+    for part in (tools.router, deployments.router, admin.router, streams.router):
         app.include_router(part, prefix=PREFIX, responses=_REFUSALS)
     _add_openapi(app)
     _add_operation(app)

@@ -10,5 +10,6 @@ code meaning
 4    the control plane refused (the reason is printed)
 5    interrupted; a rollout under way goes on by itself
 6    held longer than ``--max-hold``
+7    promoted by somebody before every stage had passed
 ==== ==========================================================
 """

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import typer
 
-from serinus.cli import backtest, drivers, judge, manage, operate, policy, rollout, simulate
+from serinus.cli import (
+    backtest,
+    drill,
+    drivers,
+    guard,
+    judge,
+    manage,
+    operate,
+    pipeline,
+    policy,
+    release,
+    rollout,
+    simulate,
+    slo,
+    smoke,
+    weights,
+)
 
 __all__ = ["app", "run"]
 
@@ -27,11 +43,18 @@ for name, command in (
     ("dashboard", manage.dashboard),
     ("judge", judge.judge),
     ("backtest", backtest.backtest),
+    ("drill", drill.drill),
     ("drivers", drivers.drivers),
     ("version", operate.version),
 ):
     app.command(name)(command)
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(guard.guard, name="guard")
+app.add_typer(slo.slo, name="slo")
+app.add_typer(release.release, name="release")
+app.add_typer(smoke.smoke, name="smoke")
+app.add_typer(pipeline.pipeline, name="pipeline")
+app.add_typer(weights.weights, name="weights")
 app.add_typer(manage.services, name="service")
 app.add_typer(manage.tokens, name="token")
 app.add_typer(policy.policies, name="policy")

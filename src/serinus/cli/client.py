@@ -115,6 +115,19 @@ class Api:
             raise Refused(_problem(answer))
         return answer.json() if answer.content else None
 
+    def only_service(self) -> str:
+        """Return the name of the service, when there is only one.
+
+        Raises:
+            Refused: There are none, or several.
+        """
+        names = [str(s["name"]) for s in self.get("/services")["services"]]
+        if len(names) == 1:
+            return names[0]
+        several = f"There are several services: {', '.join(names)}." if names else "There is no service yet."
+        make = "Say which: --service NAME." if names else "Make one: serinus service create NAME --stable V1"
+        raise Refused({"detail": several, "next_step": make})
+
     def find_deployment(self, named: str) -> str:
         """Return a deployment's id for an id, or for a service: its newest that runs, or its newest.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,8 +18,25 @@ from serinus.cli.client import Api, Refused, Unreachable
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["JsonFlag", "api", "err", "failed", "handled", "lines", "out", "print_json"]
+__all__ = [
+    "JsonFlag",
+    "ServiceOption",
+    "api",
+    "err",
+    "failed",
+    "handled",
+    "lines",
+    "out",
+    "print_json",
+    "terminable",
+]
 
+ServiceOption = Annotated[
+    str,
+    typer.Option(
+        "--service", help="Which service; may be left out when there is only one.", envvar="SERINUS_SERVICE"
+    ),
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -58,6 +77,27 @@ def failed(what: str, next_step: str = "", code: int = 2) -> typer.Exit:
     if next_step:
         err().print(f"  [dim]next[/]  {escape(next_step)}")
     return typer.Exit(code)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Take SIGTERM, by which CI systems and supervisors end a job, for Ctrl-C: what was begun is taken back.
+
+    Once: what follows is the rollback, and that is not ended.
+    """
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only a program's main thread is told of signals
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -46,7 +46,9 @@ def create_service(
     name: Annotated[str, typer.Argument(help="Its name.")],
     stable: Annotated[str, typer.Option("--stable", help="The version that serves everyone now.")],
     kind: Annotated[str, typer.Option("--kind", help="application, feature or ruleset.")] = "application",
-    driver: Annotated[str, typer.Option("--driver", help="in-process, envoy or traefik.")] = "in-process",
+    driver: Annotated[
+        str, typer.Option("--driver", help="in-process, envoy, haproxy or traefik.")
+    ] = "in-process",
     driver_config: Annotated[
         Path | None, typer.Option("--driver-config", help="JSON file with the driver's settings.")
     ] = None,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from serinus.cli.yaml_file import Document, Mark, Unreadable, read_yaml
 from serinus.core.errors import InvalidInput
 from serinus.core.policy.file import PolicyFile, policy_file_from
 from serinus.core.policy.presets import PRESETS
 
-__all__ = ["Loaded", "Problem", "Wrong", "load", "named", "to_send"]
+__all__ = ["Loaded", "Problem", "Wrong", "load", "named", "read_as", "to_send"]
 
+T = TypeVar("T")
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -56,13 +58,22 @@ def load(path: Path) -> Loaded:
     Raises:
         Wrong: Something is not right.
     """
+    return read_as(path, lambda data: Loaded(policy_file_from(data), data))
+
+
+def read_as(path: Path, reader: Callable[[Any], T]) -> T:
+    """Read a YAML file by a function that raises ``InvalidInput`` with ``errors`` by place.
+
+    Raises:
+        Wrong: Something is not right.
+    """
     try:
         document = read_yaml(path)
     except Unreadable as error:
         listed = [Problem(path, mark, "", words) for mark, words in error.problems]
         raise Wrong(listed, readable=False) from None
     try:
-        return Loaded(policy_file_from(document.data), document.data)
+        return reader(document.data)
     except InvalidInput as error:
         errors: dict[str, str] = error.extra.get("errors", {error.field: error.detail})
         listed = [

@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from serinus.cli import judged, render
-from serinus.cli.client import Api, Refused
-from serinus.cli.common import JsonFlag, api, err, handled, lines, out, print_json
+from serinus.cli.client import Api
+from serinus.cli.common import JsonFlag, ServiceOption, api, err, handled, lines, out, print_json
 from serinus.cli.planning import STAGES, analysis_of, plan_of
+from serinus.cli.walk import EARLY
 from serinus.core.policy.presets import PRESETS
 
 __all__ = ["app"]
@@ -24,8 +25,8 @@ Named = Annotated[str, typer.Argument(help="Deployment id, or a service: its run
 
 @app.command()
 def run(
-    service: Annotated[str, typer.Option("--service", help="Which service.", envvar="SERINUS_SERVICE")],
     version: Annotated[str, typer.Option("--version", help="Which version.", envvar="SERINUS_VERSION")],
+    service: ServiceOption = "",
     address: Annotated[
         list[str] | None, typer.Option("--address", help="host:port of the new version; may be repeated.")
     ] = None,
@@ -80,57 +81,46 @@ def run(
         control = api()
         plan = plan_of(stages, observation_period, final_observation, policy, stickiness, salt)
         body = {
-            "service_id": service,
+            "service_id": service or control.only_service(),
             "version": version,
             "changelog": changelog,
             "addresses": address or [],
             **plan,
         }
         if dry_run:
-            _dry_run(control, body)
+            _dry_run(control, body, as_json)
             return
         _walk(control, body, yes=yes, max_hold=max_hold, poll=poll, report=report, as_json=as_json)
 
 
-def _dry_run(control: Api, body: dict[str, Any]) -> None:
+def _dry_run(control: Api, body: dict[str, Any], as_json: bool) -> None:
     """Have the control plane check everything, and show the walk, without a single request moved."""
     service = control.get(f"/services/{body['service_id']}")
-    known = {**service["upstreams"], **({body["version"]: body["addresses"]} if body["addresses"] else {})}
-    draft = control.post("/deployments", {**body, "changelog": "dry run"})
-    try:
-        console = out()
-        console.print(f"[bold]Dry run[/]: {service['name']} {service['stable_version']} → {body['version']}")
-        console.print(f"  driver      {service['driver']}: {_proxy_words(service)}")
-        missing = (
-            []
-            if service["driver"] == "in-process"
-            else [v for v in (service["stable_version"], body["version"]) if not known.get(v)]
-        )
-        for number, step in enumerate(draft["strategy"]["steps"], 1):
-            share = step["traffic_percentage"]
-            console.print(f"\n[bold]Stage {number} of {len(draft['strategy']['steps'])}[/]  would set")
-            console.print(f"  traffic     {render.traffic_line(draft, share)}")
-            console.print(f"  observing   {step['hold_seconds']:g} s, then")
-            if draft["judge"]:
-                console.print(f"  ├─ {judged.plan_words(draft['analysis']['judge'])}", markup=False)
-            for check in draft["analysis"]["checks"]:
-                console.print(f"  ├─ {check['name']} over {check['window_seconds']:g} s")
-        console.print("\nNothing was changed. Without --dry-run this walk begins.")
-    finally:
-        control.delete(f"/deployments/{draft['deployment_id']}")
-    if missing:
-        raise Refused(
-            {
-                "detail": f"No address is known for {' and '.join(missing)}.",
-                "next_step": "Give --address host:port.",
-            }
-        )
+    draft = control.post("/deployments/plan", body)
+    if as_json:
+        print_json(draft)
+        return
+    console = out()
+    console.print(f"[bold]Dry run[/]: {service['name']} {service['stable_version']} → {body['version']}")
+    console.print(f"  driver      {service['driver']}: {_proxy_words(service)}")
+    for number, step in enumerate(draft["strategy"]["steps"], 1):
+        share = step["traffic_percentage"]
+        console.print(f"\n[bold]Stage {number} of {len(draft['strategy']['steps'])}[/]  would set")
+        console.print(f"  traffic     {render.traffic_line(draft, share)}")
+        console.print(f"  observing   {step['hold_seconds']:g} s, then")
+        held_to = [judged.plan_words(draft["analysis"]["judge"])] if draft["judge"] else []
+        held_to += [f"{c['name']} over {c['window_seconds']:g} s" for c in draft["analysis"]["checks"]]
+        for at, words in enumerate(held_to, 1):
+            console.print(f"  {'└' if at == len(held_to) else '├'}─ {words}", markup=False)
+    console.print("\nNothing was changed. Without --dry-run this walk begins.")
 
 
 def _proxy_words(service: dict[str, Any]) -> str:
     proxy = service.get("proxy") or {}
-    if not proxy.get("instances"):
+    if service["driver"] == "in-process":
         return "the SDK carries the split"
+    if not proxy.get("instances"):
+        return "the monitor has not looked at its proxies yet"
     bad = [f"{i['name']}: {i['problem']}" for i in proxy["instances"] if not i["ok"]]
     return "; ".join(bad) if bad else "every proxy follows"
 
@@ -179,6 +169,8 @@ def _walk(
 
 
 def _outcome(code: int, view: dict[str, Any]) -> str:
+    if code == EARLY:
+        return "promoted_early"
     if view["status"] == "active":
         return "promoted"
     if view["status"] == "rolled_back":
@@ -198,6 +190,9 @@ def _summary(console: Any, summary: dict[str, Any], view: dict[str, Any]) -> Non
         if view.get("watch"):
             console.print(f"  {judged.watch_line(view['watch'])}")
             console.print(f"  next  serinus watch {identity}")
+    elif summary["outcome"] == "promoted_early":
+        console.print("  Somebody promoted it before every stage had passed.")
+        console.print(f"  next  serinus rollout status {identity}")
     elif summary["outcome"] == "rolled_back":
         console.print(f"  Everyone is on {view['stable_version']}. Why: {view['end_reason']}", markup=False)
         console.print(f"  next  serinus rollout status {identity}")

@@ -17,10 +17,14 @@ from serinus.cli.client import Api, Unreachable
 from serinus.cli.judged import brief, judge_lines
 from serinus.cli.render import fixed_checks, traffic_line, tree
 
-__all__ = ["Walk"]
+__all__ = ["EARLY", "HELD", "Walk"]
 
 #: Without a terminal a line is printed this often while observing.
 QUIET_SECONDS = 15.0
+#: Exit code when somebody promoted it before every stage had passed.
+EARLY = 7
+#: Exit code when it held, or took, longer than it may.
+HELD = 6
 
 
 @dataclass(kw_only=True)
@@ -37,27 +41,38 @@ class Walk:
     yes: bool = False
     #: Seconds of holding after which the walk gives up (0: never).
     max_hold: float = 0.0
+    #: Never ask anybody; what waits for a person ends the walk.
+    silent: bool = False
+    #: Seconds after which the walk gives up, whatever it is at (0: never).
+    max_seconds: float = 0.0
     stages: list[dict[str, Any]] = field(default_factory=list)
     _seen: int = 0
     _away: bool = False
     _held_since: float | None = None
     _progress: Progress | None = None
     _said_at: float = 0.0
+    _began: float = field(default_factory=time.monotonic)
     #: What the judge said when it was last looked at.
     _judge: dict[str, Any] | None = None
 
     def follow(self) -> tuple[int, dict[str, Any]]:
         """Watch until it has ended or waits for a person; return the exit code and the last view."""
+        last: dict[str, Any] | None = None
         try:
             while True:
                 view = self._look()
-                if view is not None:
-                    code = self._step(view)
-                    if code is not None:
-                        return code, view
+                last = view or last
+                code = self._step(view) if view is not None else None
+                if code is None and self._too_long():
+                    code = HELD
+                if code is not None:
+                    return code, last or self.api.get(f"/deployments/{self.deployment_id}")
                 time.sleep(self.poll)
         finally:
             self._end_progress()
+
+    def _too_long(self) -> bool:
+        return 0 < self.max_seconds < time.monotonic() - self._began
 
     def _look(self) -> dict[str, Any] | None:
         """Read news and state; while the control plane is away say so once, and try again."""
@@ -86,8 +101,11 @@ class Walk:
             self._stage(view, 1, data["traffic_bp"] / 100)
         elif kind == "step_passed":
             self._validated(data.get("verdicts", []), view, self._judge or view.get("judge"), passed=True)
+            self.out.print(f"  next        {_next(view, data)}")
             if "to_bp" in data:
                 self._stage(view, len(self.stages) + 1, data["to_bp"] / 100)
+        elif kind == "promoted" and event.get("actor") == "monitor":
+            self._validated(view["checks"], view, view.get("judge"), passed=True)
         elif kind == "rolled_back":
             self._validated(data.get("verdicts", []), view, view.get("judge"), passed=False)
             self._end_progress()
@@ -135,13 +153,15 @@ class Walk:
         if view["status"] == "rolled_back":
             return 1
         if view["status"] in ("active", "deprecated"):
-            return 0
+            return self._promoted(view)
         if view["waiting"] == "promotion":
             return self._promote(view)
+        if view["waiting"] == "approval" and self.silent:
+            return HELD
         if view["phase"].startswith("holding") and self.max_hold:
             self._held_since = self._held_since or time.monotonic()
             if time.monotonic() - self._held_since > self.max_hold:
-                return 6
+                return HELD
         elif not view["phase"].startswith("holding"):
             self._held_since = None
             self._observe(view)
@@ -149,12 +169,17 @@ class Walk:
 
     def _promote(self, view: dict[str, Any]) -> int | None:
         """Every stage passed: promote if that was asked for or is answered, else say how."""
-        if not self.yes and self.out.is_terminal and self.err.is_terminal:
+        if not self.yes and not self.silent and self.out.is_terminal and self.err.is_terminal:
             self.yes = self.out.input("\nEvery stage passed. Promote? [y/N] ").strip().lower() in ("y", "yes")
         if not self.yes:
             return 0
         self.api.post(f"/deployments/{view['deployment_id']}/promote", {})
         return None
+
+    def _promoted(self, view: dict[str, Any]) -> int:
+        """Somebody may have promoted it by force: exit code 0 is for stages that all passed."""
+        passed = sum(stage["outcome"] == "passed" for stage in self.stages)
+        return EARLY if self.stages and passed < view["step"]["of"] else 0
 
     def _observe(self, view: dict[str, Any]) -> None:
         hold, done = view["step"]["hold_seconds"], view["step"]["observed_seconds"]
@@ -186,3 +211,15 @@ class Walk:
         if self._progress:
             self._progress.stop()
             self._progress = None
+
+
+def _next(view: dict[str, Any], data: dict[str, Any]) -> str:
+    """Say what comes after a stage that passed."""
+    if "to_bp" not in data:
+        if view["waiting"] == "approval":
+            return f"an approval: serinus rollout approve {view['deployment_id']}"
+        return f"the promotion of {escape(view['version'])}"
+    steps = view["strategy"]["steps"]
+    holds = [s["hold_seconds"] for s in steps if s["traffic_percentage"] == data["to_bp"] / 100]
+    watch = f", observed for {holds[0]:g} s" if holds else ""
+    return f"{data['to_bp'] / 100:g} % on {escape(view['version'])}{watch}"

@@ -130,8 +130,12 @@ class Commands:
             if new.addresses:
                 service = replace(service, upstreams={**service.upstreams, new.version: new.addresses})
                 await tx.services.save(service)
+<<<<<<< HEAD
             draft = self._draft(call, service, new)
             check_hooks(self._context, draft.strategy.hooks)
+=======
+            draft = self.draft(call, service, new)
+>>>>>>> 1f3ce4c3553ccc89433b25299dd1c0819986251d
             await tx.deployments.add(draft)
             message = f"Draft of {service.name} {new.version} made."
             await write_event(tx, self._context, draft, "created", message, call.caller.name)
@@ -139,7 +143,12 @@ class Commands:
 
         return await execute(self._context, call, work)
 
-    def _draft(self, call: Call, service: Service, new: NewDeployment) -> Deployment:
+    def draft(self, call: Call, service: Service, new: NewDeployment) -> Deployment:
+        """Return a draft as it would be stored.
+
+        Raises:
+            InvalidInput: Something in it is wrong.
+        """
         if new.version == service.stable_version:
             raise InvalidInput(
                 f"{new.version} is {service.name}'s stable version already.",
@@ -236,15 +245,20 @@ class Commands:
 
         async def decide(tx: Transaction, service: Service, d: Deployment) -> Decision:
             follow(d.status, Action.START)
-            await self._may_start(tx, service, d, target)
+            await self.may_start(tx, service, d, target)
             fresh = replace(d, stable_version=service.stable_version)
             return confirm.started(fresh, self._context.clock.now(), bp=bp, target=target)
 
         return await self._move(call, deployment_id, decide)
 
-    async def _may_start(
+    async def may_start(
         self, tx: Transaction, service: Service, d: Deployment, target: TargetFilter | None
     ) -> None:
+        """Refuse a start that could not work.
+
+        Raises:
+            InvalidInput: What is in the way, and what to do about it.
+        """
         for other in await tx.deployments.current(service.tenant_id, service.id):
             if other.status.value == "canary":
                 raise InvalidInput(

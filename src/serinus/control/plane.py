@@ -10,6 +10,7 @@ from serinus.control.ingest import Ingest
 from serinus.control.queries import Queries
 from serinus.control.snapshot import Snapshots
 from serinus.control.tokens import Access
+from serinus.control.tools import Tools
 from serinus.control.traffic import TrafficPool
 
 __all__ = ["Plane"]
@@ -23,6 +24,7 @@ class Plane:
     traffic: TrafficPool
     commands: Commands
     queries: Queries
+    tools: Tools
     access: Access
     ingest: Ingest
     snapshots: Snapshots
@@ -32,11 +34,13 @@ class Plane:
     def assemble(cls, context: Context, traffic: TrafficPool, *, version: str) -> Plane:
         """Build the parts that only need the context and the drivers."""
         snapshots = Snapshots(context)
+        commands = Commands(context, traffic)
         return cls(
             context=context,
             traffic=traffic,
-            commands=Commands(context, traffic),
+            commands=commands,
             queries=Queries(context),
+            tools=Tools(context, commands),
             access=Access(context),
             ingest=Ingest(context, snapshots),
             snapshots=snapshots,

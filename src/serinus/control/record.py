@@ -111,12 +111,16 @@ async def _compensate(tx: Transaction, context: Context, d: Deployment, strategy
 async def _tell(
     tx: Transaction, context: Context, d: Deployment, intent: Intent, cause: str, exposed: int | None
 ) -> None:
+    wanted = d.policy.notifications
+    if intent.topic not in wanted.on:
+        return
     tenant = await tx.tenants.get(d.tenant_id)
     told = _message(context, d, intent, cause, tenant.name if tenant else "", exposed)
-    if not context.channels:
+    channels = [c for c in context.channels if not wanted.channels or c in wanted.channels]
+    if not channels:
         message = f"Nobody was told ({told.title}): no notification channel is configured."
         await write_event(tx, context, d, "notification", message, "serinus")
-    for channel in context.channels:
+    for channel in channels:
         item = OutboxItem(
             id=f"{cause}.{channel}",
             tenant_id=d.tenant_id,

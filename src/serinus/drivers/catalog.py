@@ -14,6 +14,7 @@ __all__ = ["HOOKS", "METRICS", "NOTIFIERS", "TRAFFIC", "capabilities", "ensure_c
 TRAFFIC = {
     "in-process": "serinus.drivers.traffic.inprocess:InProcessDriver",
     "envoy": "serinus.drivers.traffic.envoy:EnvoyDriver",
+    "haproxy": "serinus.drivers.traffic.haproxy:HaproxyDriver",
     "traefik": "serinus.drivers.traffic.traefik:TraefikDriver",
 }
 

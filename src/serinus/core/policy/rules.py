@@ -8,13 +8,14 @@ from typing import Any
 
 from serinus.core.analysis.checks import Check, Comparison, Measure, OnFail
 from serinus.core.analysis.queries import Query, RequestsFrom, SourceType
+from serinus.core.policy.budget import BURNS
 from serinus.core.policy.explain import check_sentence
 from serinus.core.policy.file import PolicyFile
 from serinus.core.policy.promql import duration, is_label, matching, quoted
 from serinus.core.policy.slos import Alert, Severity, Slo
 from serinus.core.policy.units import plain, share_text, span
 
-__all__ = ["Rules", "rules_of"]
+__all__ = ["Rules", "counted", "rules_of"]
 
 _SEVERITY = {
     OnFail.ROLLBACK: Severity.CRITICAL,
@@ -22,27 +23,6 @@ _SEVERITY = {
     OnFail.WARN: Severity.INFO,
 }
 _QUANTILES = {Measure.LATENCY_P50: 0.5, Measure.LATENCY_P95: 0.95, Measure.LATENCY_P99: 0.99}
-
-
-@dataclass(frozen=True, slots=True)
-class Burn:
-    """An alert on a burn rate: so much of the period's budget within the long window, and still now."""
-
-    spent: float
-    long: float
-    short: float
-    severity: Severity
-    hold: float
-
-
-#: Google's SRE Workbook, chapter 5, table 5-8: pages at 2 % in an hour and 5 % in six, tickets at 10 %
-#: in three days; and at 10 % in one day between them.
-BURNS = (
-    Burn(0.02, 3600, 300, Severity.CRITICAL, 120),
-    Burn(0.05, 6 * 3600, 1800, Severity.CRITICAL, 900),
-    Burn(0.10, 86400, 7200, Severity.WARNING, 3600),
-    Burn(0.10, 3 * 86400, 6 * 3600, Severity.WARNING, 3 * 3600),
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,7 +191,7 @@ def _burning(slo: Slo, file: PolicyFile) -> list[Any]:
     for burn in BURNS:
         if burn.long >= slo.period:
             continue
-        rate = plain(round(burn.spent * slo.period / burn.long, 3))
+        rate = plain(burn.rate(slo.period))
         both = (f"{_bad_share(slo, file, window)} > {rate} * {allowed}" for window in (burn.long, burn.short))
         summary = (
             f"{slo.name}: {share_text(burn.spent)} of the error budget for {span(slo.period)} "
@@ -223,15 +203,32 @@ def _burning(slo: Slo, file: PolicyFile) -> list[Any]:
 
 
 def _bad_share(slo: Slo, file: PolicyFile, window: float) -> str:
-    requests = file.policy.requests
-    total, bad = slo.total or (requests.total if requests else ""), slo.bad
+    total, bad, good = _selected(slo, file.policy.requests)
     over = f"[{duration(window)}]"
+    if good:
+        return f"(1 - sum(rate({good}{over})) / sum(rate({total}{over})))"
+    return f"(sum(rate({bad}{over})) / sum(rate({total}{over})))"
+
+
+def counted(slo: Slo, requests: RequestsFrom | None, window: float) -> tuple[str, str]:
+    """Return PromQL for all requests of an objective over the last ``window`` seconds, and the bad ones.
+
+    Where nothing has ever gone wrong there is no series of errors: that is none.
+    """
+    total, bad, good = _selected(slo, requests)
+    every = f"sum(increase({total}[{duration(window)}]))"
+    if good:
+        return every, f"{every} - sum(increase({good}[{duration(window)}]))"
+    return every, f"(sum(increase({bad}[{duration(window)}])) or vector(0))"
+
+
+def _selected(slo: Slo, requests: RequestsFrom | None) -> tuple[str, str, str]:
+    """Return the selectors of all requests, of the bad ones, or instead of those of the good ones."""
     if slo.under:
         assert requests is not None
         # Go's library writes a whole edge as 1, Python's as 1.0.
         edge = 'le=~"{:g}([.]0)?"' if slo.under % 1 == 0 else 'le="{:g}"'
-        bucket = matching(requests.latency, edge.format(slo.under))
-        every = matching(requests.latency, 'le="+Inf"')
-        return f"(1 - sum(rate({bucket}{over})) / sum(rate({every}{over})))"
-    bad = bad or (requests.errors if requests else "")
-    return f"(sum(rate({bad}{over})) / sum(rate({total}{over})))"
+        good = matching(requests.latency, edge.format(slo.under))
+        return matching(requests.latency, 'le="+Inf"'), "", good
+    total = slo.total or (requests.total if requests else "")
+    return total, slo.bad or (requests.errors if requests else ""), ""

@@ -24,7 +24,7 @@ from serinus.core.policy.inputs import (
 )
 from serinus.core.policy.presets import DEFAULT
 
-__all__ = ["DIALECT", "form_of", "policy_schema", "written_default"]
+__all__ = ["DIALECT", "form_of", "policy_schema", "schema_of", "written_default"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -48,11 +48,16 @@ _DEFAULTS: dict[type, tuple[Any, ...]] = {
 
 def policy_schema() -> dict[str, Any]:
     """Return the schema, with descriptions and defaults for editors."""
+    return schema_of(PolicyInput, "Serinus policy")
+
+
+def schema_of(kind: type, title: str) -> dict[str, Any]:
+    """Return the schema of a file of ours that is read as ``kind``; all of them have a ``version``."""
     made = _Schema()
-    top = made.shape(PolicyInput)
+    top = made.shape(kind)
     return {
         "$schema": DIALECT,
-        "title": "Serinus policy",
+        "title": title,
         **top,
         "required": ["version"],
         "$defs": dict(sorted(made.shapes.items())),

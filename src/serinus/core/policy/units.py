@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-__all__ = ["plain", "share_text", "span"]
+__all__ = ["number_of", "plain", "share_text", "span"]
 
 
 def share_text(value: float) -> str:
@@ -37,3 +37,12 @@ def span(seconds: float) -> str:
         count, left = divmod(left, size)
         text += f"{count}{unit}" if count else ""
     return text
+
+
+def number_of(count: int, what: str) -> str:
+    """Return how many of something there are.
+
+    >>> number_of(1, "file"), number_of(1200, "file")
+    ('1 file', '1,200 files')
+    """
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

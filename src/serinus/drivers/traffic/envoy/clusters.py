@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from serinus.core.model import Upstream
-from serinus.drivers.traffic.envoy.config import FAILOVER, EnvoyConfig, split_address
+from serinus.drivers._address import plain_name, split_address
+from serinus.drivers.traffic.envoy.config import FAILOVER, EnvoyConfig
 from serinus.ports.traffic import DesiredSplit
 
-__all__ = ["candidates", "cluster_name", "clusters", "document", "failover_name", "versions"]
+__all__ = ["candidates", "clusters", "document", "failover_name", "versions"]
 
 _ADDRESS = re.compile(r"[0-9.]+|[0-9a-fA-F:]+")
 _LIMITS = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
@@ -26,21 +27,9 @@ _WIDE = 65_536
 _COPIES = 1024
 
 
-def cluster_name(version: str) -> str:
-    """Return a version's cluster name: letters, digits and dashes only, since dots part statistics.
-
-    >>> cluster_name("v2"), cluster_name("v2") == cluster_name("v2.0")
-    ('v2', False)
-    """
-    plain = re.sub(r"[^A-Za-z0-9-]", "-", version)[:60]
-    if plain == version:
-        return plain
-    return f"{plain}-{hashlib.sha256(version.encode()).hexdigest()[:8]}"
-
-
 def failover_name(version: str) -> str:
     """Return the name of the cluster that is this version, and stable where it fails."""
-    return f"{cluster_name(version)}{FAILOVER}"
+    return f"{plain_name(version)}{FAILOVER}"
 
 
 def document(resources: Iterable[dict[str, Any]]) -> str:
@@ -61,7 +50,7 @@ def versions(desired: DesiredSplit) -> dict[str, str]:
     """Return the version of each cluster that counts for one."""
     tested = [upstream.version for upstream, _ in candidates(desired)]
     mirror = [desired.mirror.version] if desired.mirror else []
-    named = {cluster_name(v): v for v in (desired.stable.version, *tested, *mirror)}
+    named = {plain_name(v): v for v in (desired.stable.version, *tested, *mirror)}
     return named | {failover_name(v): v for v in tested}
 
 
@@ -79,7 +68,7 @@ def clusters(config: EnvoyConfig, desired: DesiredSplit) -> list[dict[str, Any]]
 
 
 def _cluster(upstream: Upstream, *, limit: int = _WIDE) -> dict[str, Any]:
-    name = cluster_name(upstream.version)
+    name = plain_name(upstream.version)
     where = [split_address(a, f"upstreams.{upstream.version}") for a in upstream.addresses]
     plain = all(_ADDRESS.fullmatch(host) for host, _ in where)
     return {
@@ -140,7 +129,7 @@ def _failover(version: str, stable: str) -> dict[str, Any]:
             "name": "envoy.clusters.aggregate",
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig",
-                "clusters": [cluster_name(version), cluster_name(stable)],
+                "clusters": [plain_name(version), plain_name(stable)],
             },
         },
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from serinus.core.codec import from_json
-from serinus.core.errors import InvalidInput
+from serinus.drivers._address import split_address
+from serinus.drivers._proxies import Instance, check_settings, latency_edges_ms
 
 __all__ = [
     "CDS_FILE",
@@ -21,7 +21,6 @@ __all__ = [
     "Instance",
     "bootstrap",
     "canary_log",
-    "split_address",
 ]
 
 #: Files in an instance's folder that Envoy watches.
@@ -30,16 +29,13 @@ ROUTE_CONFIG = "serinus"
 #: How the name of every candidate's cluster ends: the version, and stable where it fails.
 FAILOVER = "_or_stable"
 _EXTENSIONS = "type.googleapis.com/envoy.extensions"
-_HEADER = re.compile(r"[a-z0-9-]{1,100}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Instance:
-    """One Envoy: where its admin interface answers, and the folder that both can reach."""
-
-    name: str
-    admin: str
-    config_dir: str
+_POSITIVE = (
+    "timeout_seconds",
+    "try_seconds",
+    "breaker_failures",
+    "breaker_seconds",
+    "canary_log_megabytes",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,48 +70,8 @@ class EnvoyConfig:
             InvalidInput: Anything that Envoy would refuse, told here in words.
         """
         config = from_json(cls, dict(data), "driver_config")
-        if not config.instances:
-            raise _wrong("instances", "has no instance", "Name at least one Envoy.")
-        split_address(config.listen, "driver_config.listen")
-        for at, instance in enumerate(config.instances):
-            parts = urlsplit(instance.admin)
-            if parts.scheme not in ("http", "https") or not parts.netloc:
-                raise _wrong(f"instances[{at}].admin", "is no URL", "Like http://127.0.0.1:9901.")
-            if not Path(instance.config_dir).is_absolute():
-                raise _wrong(f"instances[{at}].config_dir", "is no absolute path", "Give the whole path.")
-        for name in ("workflow_header", "session_header", "user_header", "cookie"):
-            if not _HEADER.fullmatch(getattr(config, name).replace("_", "-")):
-                raise _wrong(name, "is no header name", "Use lower-case letters, digits and dashes.")
-        for name in (
-            "timeout_seconds",
-            "try_seconds",
-            "breaker_failures",
-            "breaker_seconds",
-            "canary_log_megabytes",
-        ):
-            if getattr(config, name) <= 0:
-                raise _wrong(name, "must be above 0", "Leave it out for the default.")
+        check_settings(config, proxy="Envoy", admin="http://127.0.0.1:9901", positive=_POSITIVE)
         return config
-
-
-def _wrong(field: str, what: str, next_step: str) -> InvalidInput:
-    where = f"driver_config.{field}"
-    return InvalidInput(f"{where} {what}.", field=where, next_step=next_step)
-
-
-def split_address(address: str, where: str) -> tuple[str, int]:
-    """Return host and port of ``host:port`` or ``[v6]:port``.
-
-    Raises:
-        InvalidInput: It is neither.
-    """
-    host, _, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise InvalidInput(
-            f"{address[:80]!r} is no address.", field=where, next_step="Write it as host:port."
-        )
-    return host, int(port)
 
 
 def bootstrap(config: EnvoyConfig, instance: Instance) -> dict[str, Any]:
@@ -129,7 +85,7 @@ def bootstrap(config: EnvoyConfig, instance: Instance) -> dict[str, Any]:
         "stats_flush_interval": "1s",
         "stats_config": {
             "histogram_bucket_settings": [
-                {"match": {"suffix": "upstream_rq_time"}, "buckets": _latency_edges()}
+                {"match": {"suffix": "upstream_rq_time"}, "buckets": latency_edges_ms()}
             ]
         },
         "layered_runtime": {"layers": [{"name": "patterns", "static_layer": _PATTERNS}]},
@@ -230,12 +186,3 @@ def _watched(folder: str, file: str) -> dict[str, Any]:
 
 def _socket(host: str, port: int) -> dict[str, Any]:
     return {"socket_address": {"address": host, "port_value": port}}
-
-
-def _latency_edges() -> list[float]:
-    """Return upper edges from 0.5 ms to a minute, 15 % apart: a quantile is off by 7 % at most."""
-    edges, edge = [], 0.5
-    while edge < 60_000:
-        edges.append(round(edge, 2))
-        edge *= 1.15
-    return [*edges, 60_000.0]

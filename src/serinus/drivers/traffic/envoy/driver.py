@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -14,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from serinus.core.analysis.queries import Query
+from serinus.drivers._proxies import find_folder, replace_file
 from serinus.drivers.catalog import ensure_carried_by
 from serinus.drivers.traffic.envoy import prometheus
 from serinus.drivers.traffic.envoy.admin import Admin, Unreachable, addresses_of
@@ -94,18 +92,18 @@ class EnvoyDriver:
         try:
             # Make before break: the new clusters are known and warm before a route names them, and the
             # old ones go only after no route does.
-            _write(folder / CDS_FILE, document(_with_known(made, folder)))
+            replace_file(folder / CDS_FILE, document(_with_known(made, folder)))
             if not await self._follows(instance, made):
                 state = await self._state(instance, desired, made, wanted)
                 return replace(state, ok=False, problem=_NOT_TAKEN)
-            _write(folder / RDS_FILE, document([wanted]))
+            replace_file(folder / RDS_FILE, document([wanted]))
         except OSError as error:
             raise TrafficError(
                 f"{instance.name}: cannot write {folder} ({error.strerror}). Check its rights and space."
             ) from error
         state = await self._settle(instance, desired, made, wanted)
         if state.ok:
-            _write(folder / CDS_FILE, document(made))
+            replace_file(folder / CDS_FILE, document(made))
         return state
 
     async def _follows(self, instance: Instance, made: list[dict[str, Any]]) -> bool:
@@ -222,20 +220,11 @@ class EnvoyDriver:
 
     async def _check(self, instance: Instance) -> list[Finding]:
         name = f"envoy {instance.name}"
-        folder = Path(instance.config_dir)
-        writable = folder.is_dir() and os.access(folder, os.W_OK)
-        findings = [
-            Finding(
-                name=f"{name} folder",
-                ok=writable,
-                detail=f"{folder} can be written" if writable else f"{folder} cannot be written",
-                remedy="" if writable else f"mkdir -p {folder}, and let this user write there.",
-            )
-        ]
+        findings = [find_folder(name, instance)]
         try:
             info = await self._admins[instance.name].server_info()
         except Unreachable as error:
-            remedy = f"envoy -c {folder}/bootstrap.json"
+            remedy = f"envoy -c {instance.config_dir}/bootstrap.json"
             return [*findings, Finding(name=name, ok=False, detail=str(error), remedy=remedy)]
         version = _version(str(info.get("version", "")))
         new = version >= MIN_VERSION
@@ -247,18 +236,6 @@ class EnvoyDriver:
 def _known(made: list[dict[str, Any]], known: Mapping[str, list[str]]) -> bool:
     """Tell whether every cluster is active with the addresses that it should have."""
     return all(known.get(c["name"]) == addresses_of(c) for c in made)
-
-
-def _write(path: Path, content: str) -> None:
-    """Replace a file at once, and only when its content differs: Envoy looks at every rename."""
-    if path.exists() and path.read_text() == content:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    shutil.move(file.name, path)
 
 
 def _with_known(made: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:

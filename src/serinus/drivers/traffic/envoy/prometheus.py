@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 from serinus.core.analysis.queries import Query
 from serinus.core.policy.promql import duration, quoted
-from serinus.drivers.traffic.envoy.clusters import cluster_name, failover_name
+from serinus.drivers._address import plain_name
+from serinus.drivers._proxies import job_name, scrape_targets
+from serinus.drivers.traffic.envoy.clusters import failover_name
 from serinus.drivers.traffic.envoy.config import EnvoyConfig
 from serinus.ports.traffic import DesiredSplit
 
@@ -19,23 +20,14 @@ __all__ = ["queries", "scrape_config"]
 _SCRAPED = r"^cluster\..*\.(endpoint\..*|upstream_rq_time|upstream_cx_protocol_error)$"
 
 
-def _job(config: EnvoyConfig) -> str:
-    """Return a name that no other fleet has: clusters are named by version, and so the same everywhere."""
-    fleet = ",".join(sorted(instance.admin for instance in config.instances))
-    return f"serinus-envoy-{hashlib.sha256(fleet.encode()).hexdigest()[:8]}"
-
-
 def scrape_config(config: EnvoyConfig) -> dict[str, Any]:
     """Return one entry of ``scrape_configs`` for all instances."""
-    admins = [(instance, urlsplit(instance.admin)) for instance in config.instances]
     return {
-        "job_name": _job(config),
-        "scheme": admins[0][1].scheme,
+        "job_name": job_name("envoy", config.instances),
+        "scheme": urlsplit(config.instances[0].admin).scheme,
         "metrics_path": "/stats/prometheus",
         "params": {"filter": [_SCRAPED]},
-        "static_configs": [
-            {"targets": [admin.netloc], "labels": {"instance": instance.name}} for instance, admin in admins
-        ],
+        "static_configs": scrape_targets(config.instances),
     }
 
 
@@ -48,13 +40,13 @@ def queries(
         canary = desired.canary
         return Query(
             source=source,
-            canary=ask(cluster_name(canary.version), failover_name(canary.version)) if canary else "",
-            stable=ask(cluster_name(desired.stable.version)),
+            canary=ask(plain_name(canary.version), failover_name(canary.version)) if canary else "",
+            stable=ask(plain_name(desired.stable.version)),
         )
 
     def grown(counter: str, *clusters: str) -> str:
         named = quoted("|".join(clusters))
-        labels = f"job={quoted(_job(config))},envoy_cluster_name=~{named}"
+        labels = f"job={quoted(job_name('envoy', config.instances))},envoy_cluster_name=~{named}"
         return f"increase(envoy_cluster_{counter}{{{labels}}}[{duration(window_seconds)}])"
 
     def requests(cluster: str, *_: str) -> str:

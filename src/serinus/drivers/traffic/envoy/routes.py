@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from serinus.core.bucketing import BUCKETS
-from serinus.drivers.traffic.envoy.clusters import candidates, cluster_name, failover_name
+from serinus.drivers._address import plain_name
+from serinus.drivers._proxies import VERSION_HEADER
+from serinus.drivers.traffic.envoy.clusters import candidates, failover_name
 from serinus.drivers.traffic.envoy.config import ROUTE_CONFIG, EnvoyConfig
 from serinus.ports.traffic import DesiredSplit, Match
 
 __all__ = ["carried_share", "essence", "routes"]
 
-VERSION_HEADER = "x-serinus-version"
 _RETRY_SAFE = "connect-failure,refused-stream"
 _RETRY_ALL = "5xx,reset,connect-failure,refused-stream"
 _PRIORITIES = "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3"
@@ -53,7 +54,7 @@ def _shares(desired: DesiredSplit) -> Shares:
     """Return who gets which part of the buckets; a version without a part is left out."""
     tested = [(failover_name(upstream.version), bp) for upstream, bp in candidates(desired) if bp]
     rest = BUCKETS - sum(bp for _, bp in tested)
-    return [*tested, (cluster_name(desired.stable.version), rest)] if rest else tested
+    return [*tested, (plain_name(desired.stable.version), rest)] if rest else tested
 
 
 def _mirror(desired: DesiredSplit) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def _mirror(desired: DesiredSplit) -> dict[str, Any]:
         return {}
     share = {"numerator": desired.mirror_bp, "denominator": "TEN_THOUSAND"}
     policy = {
-        "cluster": cluster_name(desired.mirror.version),
+        "cluster": plain_name(desired.mirror.version),
         "runtime_fraction": {"default_value": share},
         # The copy is what the original was: a service that looks at its host name answers it, too.
         "disable_shadow_host_suffix_append": True,
@@ -128,7 +129,7 @@ def _pair(
     """Return a route for methods that may be repeated, and one for those that may not."""
     methods = "|".join(re.escape(method) for method in config.retry_methods)
     made = []
-    if config.retry_methods and shares[0][0] != cluster_name(desired.stable.version):
+    if config.retry_methods and shares[0][0] != plain_name(desired.stable.version):
         safe = {"name": ":method", "string_match": {"safe_regex": {"regex": methods}}}
         made.append(_route(config, shares, [*headers, safe], hashed, repeat=True))
     made.append(_route(config, shares, headers, hashed, repeat=False))
@@ -220,4 +221,4 @@ def carried_share(config: Mapping[str, Any], desired: DesiredSplit) -> int:
     shares = {c["name"]: int(c.get("weight", 0)) for c in weighted} or {action.get("cluster"): BUCKETS}
     if desired.canary is not None and desired.others:
         return shares.get(failover_name(desired.canary.version), 0)
-    return BUCKETS - shares.get(cluster_name(desired.stable.version), 0)
+    return BUCKETS - shares.get(plain_name(desired.stable.version), 0)

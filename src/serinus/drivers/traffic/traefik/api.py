@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 
+from serinus.drivers.traffic.traefik.config import STATE_PATH
+
 __all__ = ["Admin", "Unreachable", "VersionCounters", "differences", "sum_up"]
 
 #: The admin address is on the same host or network, and answers in milliseconds.
@@ -63,7 +65,7 @@ class Admin:
     async def state(self) -> dict[str, Any]:
         """Return our plugin's revision and, by service and version, its breakers; empty without it."""
         try:
-            answer = await self._client.get("/serinus/state")
+            answer = await self._client.get(STATE_PATH)
             return dict(answer.json()) if answer.status_code == 200 else {}
         except (httpx.HTTPError, OSError) as error:
             raise Unreachable(f"does not answer at {self.url}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +9,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from serinus.core.codec import from_json
-from serinus.core.errors import InvalidInput
+from serinus.drivers._proxies import Instance, check_settings, check_url, latency_edges_ms
 
 __all__ = [
+    "CANARY_LOG",
     "DYNAMIC_FILE",
     "LOG_FILE",
+    "METRICS_PATH",
     "PLUGIN_FOLDER",
+    "PLUGIN_PATH",
+    "STATE_PATH",
     "STATIC_FILE",
     "Instance",
     "TraefikConfig",
     "bootstrap",
-    "split_address",
     "start_command",
 ]
 
@@ -28,16 +30,10 @@ __all__ = [
 STATIC_FILE, LOG_FILE, CANARY_LOG = "traefik.yml", "traefik.log", "canary.log"
 DYNAMIC_FILE = "dynamic/serinus.yml"
 PLUGIN_FOLDER = "plugins-local/src/serinus"
-_HEADER = re.compile(r"[a-z0-9-]{1,100}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Instance:
-    """One Traefik: where its API and metrics answer, and the folder that both can reach."""
-
-    name: str
-    admin: str
-    config_dir: str
+#: Where our plugin answers on the admin address: its state as JSON, and for Prometheus.
+PLUGIN_PATH = "/serinus"
+STATE_PATH, METRICS_PATH = f"{PLUGIN_PATH}/state", f"{PLUGIN_PATH}/metrics"
+_POSITIVE = ("timeout_seconds", "try_seconds", "breaker_failures", "breaker_seconds", "poll_seconds")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,48 +70,10 @@ class TraefikConfig:
             InvalidInput: Anything that Traefik would refuse, told here in words.
         """
         config = from_json(cls, dict(data), "driver_config")
-        if not config.instances:
-            raise _wrong("instances", "has no instance", "Name at least one Traefik.")
-        split_address(config.listen, "driver_config.listen")
-        for at, instance in enumerate(config.instances):
-            _check_url(instance.admin, f"instances[{at}].admin", "Like http://127.0.0.1:8081.")
-            if not Path(instance.config_dir).is_absolute():
-                raise _wrong(f"instances[{at}].config_dir", "is no absolute path", "Give the whole path.")
-        for name in ("workflow_header", "session_header", "user_header", "cookie"):
-            if not _HEADER.fullmatch(getattr(config, name).replace("_", "-")):
-                raise _wrong(name, "is no header name", "Use lower-case letters, digits and dashes.")
-        for name in ("timeout_seconds", "try_seconds", "breaker_failures", "breaker_seconds", "poll_seconds"):
-            if getattr(config, name) <= 0:
-                raise _wrong(name, "must be above 0", "Leave it out for the default.")
+        check_settings(config, proxy="Traefik", admin="http://127.0.0.1:8081", positive=_POSITIVE)
         if config.provider_url:
-            _check_url(config.provider_url, "provider_url", "Leave it out to use a file.")
+            check_url(config.provider_url, "provider_url", "Leave it out to use a file.")
         return config
-
-
-def _check_url(url: str, field: str, next_step: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise _wrong(field, "is no URL", next_step)
-
-
-def _wrong(field: str, what: str, next_step: str) -> InvalidInput:
-    where = f"driver_config.{field}"
-    return InvalidInput(f"{where} {what}.", field=where, next_step=next_step)
-
-
-def split_address(address: str, where: str) -> tuple[str, int]:
-    """Return host and port of ``host:port`` or ``[v6]:port``.
-
-    Raises:
-        InvalidInput: It is neither.
-    """
-    host, _, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise InvalidInput(
-            f"{address[:80]!r} is no address.", field=where, next_step="Write it as host:port."
-        )
-    return host, int(port)
 
 
 def start_command(instance: Instance) -> str:
@@ -142,7 +100,7 @@ def bootstrap(config: TraefikConfig, instance: Instance) -> dict[str, Any]:
                 "addServicesLabels": True,
                 "addEntryPointsLabels": False,
                 "addRoutersLabels": False,
-                "buckets": _latency_edges(),
+                "buckets": [round(edge / 1000, 5) for edge in latency_edges_ms()],
             }
         },
         "experimental": {
@@ -160,12 +118,3 @@ def _provider(config: TraefikConfig) -> dict[str, Any]:
         poll = f"{config.poll_seconds:g}s"
         return {**throttle, "http": {"endpoint": config.provider_url, "pollInterval": poll}}
     return {**throttle, "file": {"directory": str(Path(DYNAMIC_FILE).parent), "watch": True}}
-
-
-def _latency_edges() -> list[float]:
-    """Return upper edges in seconds from 0.5 ms to a minute, 15 % apart: a quantile is off by 7 % at most."""
-    edges, edge = [], 0.0005
-    while edge < 60:
-        edges.append(round(edge, 5))
-        edge *= 1.15
-    return [*edges, 60.0]

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from serinus.core.analysis.queries import Query
 from serinus.core.bucketing import BUCKETS
+from serinus.drivers._address import plain_name
+from serinus.drivers._proxies import find_folder, replace_file
+from serinus.drivers.catalog import ensure_carried_by
+from serinus.drivers.traffic.traefik import prometheus
 from serinus.drivers.traffic.traefik.api import Admin, Unreachable, VersionCounters, differences, sum_up
 from serinus.drivers.traffic.traefik.config import (
     DYNAMIC_FILE,
@@ -23,7 +27,7 @@ from serinus.drivers.traffic.traefik.config import (
     bootstrap,
     start_command,
 )
-from serinus.drivers.traffic.traefik.dynamic import document, dynamic, service_name, versions
+from serinus.drivers.traffic.traefik.dynamic import document, dynamic, versions
 from serinus.drivers.traffic.traefik.provider import ProviderEndpoint
 from serinus.ports.traffic import (
     Capability,
@@ -43,7 +47,7 @@ POLL_SECONDS = 0.01
 #: The first with child routers and plugins that fail aloud.
 MIN_VERSION = (3, 6)
 #: What the plugin must answer; a running Traefik keeps the code that it started with.
-REVISION = 1
+REVISION = 2
 #: How much of the log's end is looked through for a refusal, in bytes.
 LOG_TAIL = 16_384
 
@@ -75,6 +79,7 @@ class TraefikDriver:
 
     async def apply(self, desired: DesiredSplit) -> Carried:
         """Make every instance carry ``desired``, and read back what they carry."""
+        ensure_carried_by("traefik", desired)
         wanted = dynamic(self._config, desired)
         self.endpoint.document = document(wanted)
         for instance in self._config.instances:
@@ -86,11 +91,12 @@ class TraefikDriver:
         """Write everything that this instance reads; what is there already is left alone."""
         folder = Path(instance.config_dir)
         try:
-            _write(folder, STATIC_FILE, json.dumps(bootstrap(self._config, instance), indent=1))
+            replace_file(folder / STATIC_FILE, json.dumps(bootstrap(self._config, instance), indent=1))
             for source in (files(__package__) / "plugin").iterdir():
-                _write(folder, f"{PLUGIN_FOLDER}/{source.name}", source.read_text())
+                replace_file(folder / PLUGIN_FOLDER / source.name, source.read_text())
             if not self._config.provider_url:
-                _write(folder, DYNAMIC_FILE, self.endpoint.document)
+                # Made beside the folder that Traefik watches: it reads everything anew at each event there.
+                replace_file(folder / DYNAMIC_FILE, self.endpoint.document, beside=folder)
         except OSError as error:
             raise TrafficError(
                 f"{instance.name}: cannot write {folder} ({error.strerror}). Check its rights and space."
@@ -168,6 +174,16 @@ class TraefikDriver:
             for version, counted in sum_up(text, names).items()
         ]
 
+    def scrape_config(self) -> Mapping[str, Any]:
+        """Return the entry of Prometheus' ``scrape_configs`` that reads every instance."""
+        return prometheus.scrape_config(self._config)
+
+    def queries(
+        self, desired: DesiredSplit, *, source: str = "", window_seconds: float = 300
+    ) -> Mapping[str, Query]:
+        """Return the PromQL of each check, for stable and the canary."""
+        return prometheus.queries(self._config, desired, source, window_seconds)
+
     async def check(self) -> tuple[Finding, ...]:
         """Look every instance over."""
         listed = await asyncio.gather(*(self._check(i) for i in self._config.instances))
@@ -175,16 +191,7 @@ class TraefikDriver:
 
     async def _check(self, instance: Instance) -> list[Finding]:
         name = f"traefik {instance.name}"
-        folder = Path(instance.config_dir)
-        writable = folder.is_dir() and os.access(folder, os.W_OK)
-        findings = [
-            Finding(
-                name=f"{name} folder",
-                ok=writable,
-                detail=f"{folder} can be written" if writable else f"{folder} cannot be written",
-                remedy="" if writable else f"mkdir -p {folder}, and let this user write there.",
-            )
-        ]
+        findings = [find_folder(name, instance)]
         admin = self._admins[instance.name]
         try:
             version, state = await asyncio.gather(admin.version(), admin.state())
@@ -235,7 +242,7 @@ def _share(found: Mapping[str, Mapping[str, Any]], desired: DesiredSplit) -> int
         sides = plugin.get("sides") or [{}]
         return int(sides[0].get("upTo", 0))
     leads_to = str(entry.get("service", "")).partition("@")[0].removesuffix("_mirrored")
-    return 0 if leads_to == service_name(desired.stable.version) else BUCKETS
+    return 0 if leads_to == plain_name(desired.stable.version) else BUCKETS
 
 
 def _refusal(lines: list[str]) -> str:
@@ -247,19 +254,3 @@ def _refusal(lines: list[str]) -> str:
         if isinstance(entry, dict) and entry.get("providerName") in ("file", "http") and entry.get("error"):
             return str(entry["error"])[:300]
     return ""
-
-
-def _write(folder: Path, name: str, content: str) -> None:
-    """Replace a file at once, and only when its content differs.
-
-    The new one is made beside the folder that Traefik watches: it reads everything anew at each event there.
-    """
-    path = folder / name
-    if path.exists() and path.read_text() == content:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".tmp", delete=False) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)

@@ -6,38 +6,26 @@ side to the version's service. Services are named by version, so a promotion mov
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from typing import Any
 
 from serinus.core.model import Upstream
-from serinus.drivers.traffic.traefik.config import CANARY_LOG, TraefikConfig, split_address
+from serinus.drivers._address import plain_name, split_address
+from serinus.drivers._proxies import VERSION_HEADER
+from serinus.drivers.traffic.traefik.config import CANARY_LOG, PLUGIN_PATH, TraefikConfig
 from serinus.ports.traffic import DesiredSplit, TrafficError
 
-__all__ = ["document", "dynamic", "mirrored_name", "once_name", "service_name", "versions"]
+__all__ = ["document", "dynamic", "mirrored_name", "once_name", "versions"]
 
-VERSION_HEADER = "x-serinus-version"
 SIDE_HEADER = "X-Serinus-Side"
 #: A longer body is not copied to the mirror: it would have to be kept in memory.
 MOST_MIRRORED = 1 << 20
 
 
-def service_name(version: str) -> str:
-    """Return a version's service name: letters, digits and dashes only.
-
-    >>> service_name("v2"), service_name("v2") == service_name("v2.0")
-    ('v2', False)
-    """
-    plain = re.sub(r"[^A-Za-z0-9-]", "-", version)[:60]
-    if plain == version:
-        return plain
-    return f"{plain}-{hashlib.sha256(version.encode()).hexdigest()[:8]}"
-
-
 def once_name(version: str) -> str:
     """Return the name of the service for requests that may not be sent twice: it waits longer."""
-    return f"{service_name(version)}_once"
+    return f"{plain_name(version)}_once"
 
 
 def mirrored_name(name: str) -> str:
@@ -48,7 +36,7 @@ def mirrored_name(name: str) -> str:
 def versions(desired: DesiredSplit) -> dict[str, str]:
     """Return ``{service name: version}`` of every service that counts a version's requests."""
     listed = [desired.stable, *_candidates(desired), *([desired.mirror] if desired.mirror else [])]
-    names = {service_name(u.version): u.version for u in listed}
+    names = {plain_name(u.version): u.version for u in listed}
     return names | {once_name(u.version): u.version for u in _candidates(desired)}
 
 
@@ -70,10 +58,10 @@ def dynamic(config: TraefikConfig, desired: DesiredSplit) -> dict[str, Any]:
         InvalidInput: An address is none.
     """
     sides = _candidates(desired)
-    stable = service_name(desired.stable.version)
+    stable = plain_name(desired.stable.version)
     routers: dict[str, Any] = {
         "state": {
-            "rule": "Path(`/serinus/state`)",
+            "rule": f"PathPrefix(`{PLUGIN_PATH}/`)",
             "entryPoints": ["traefik"],
             "service": "noop@internal",
             "middlewares": ["state"],
@@ -110,7 +98,7 @@ def _candidates(desired: DesiredSplit) -> list[Upstream]:
 
 
 def _version_middleware(upstream: Upstream) -> str:
-    return f"version_{service_name(upstream.version)}"
+    return f"version_{plain_name(upstream.version)}"
 
 
 def _headers(upstream: Upstream) -> dict[str, Any]:
@@ -126,7 +114,7 @@ def _leads_to(desired: DesiredSplit, upstream: Upstream, service: str) -> dict[s
 
 def _children(desired: DesiredSplit) -> dict[str, Any]:
     """Return the routers from a side to its service: the plugin's header decides."""
-    stable = service_name(desired.stable.version)
+    stable = plain_name(desired.stable.version)
     child: dict[str, Any] = {"parentRefs": ["entry"]}
     made = {
         "stable": {
@@ -145,7 +133,7 @@ def _children(desired: DesiredSplit) -> dict[str, Any]:
         },
     }
     for upstream in _candidates(desired):
-        for name in (service_name(upstream.version), once_name(upstream.version)):
+        for name in (plain_name(upstream.version), once_name(upstream.version)):
             rule = f"Header(`{SIDE_HEADER}`, `{name}`)"
             made[f"to_{name}"] = {
                 **child,
@@ -162,7 +150,7 @@ def _plugin(config: TraefikConfig, desired: DesiredSplit) -> dict[str, Any]:
     shares = [desired.canary_bp, *(share.bp for share in desired.others)]
     for upstream, share in zip(_candidates(desired), shares, strict=True):
         up_to += share
-        sides.append({"name": service_name(upstream.version), "version": upstream.version, "upTo": up_to})
+        sides.append({"name": plain_name(upstream.version), "version": upstream.version, "upTo": up_to})
     whole = {
         "service": desired.service_id,
         "salt": desired.salt,
@@ -182,9 +170,9 @@ def _plugin(config: TraefikConfig, desired: DesiredSplit) -> dict[str, Any]:
 
 
 def _services(desired: DesiredSplit) -> dict[str, Any]:
-    made = {service_name(desired.stable.version): _service(desired.stable, "patient")}
+    made = {plain_name(desired.stable.version): _service(desired.stable, "patient")}
     for upstream in _candidates(desired):
-        made[service_name(upstream.version)] = _service(upstream, "candidate")
+        made[plain_name(upstream.version)] = _service(upstream, "candidate")
         made[once_name(upstream.version)] = _service(upstream, "patient")
     if desired.mirror is None or not desired.mirror_bp:
         return made
@@ -192,7 +180,7 @@ def _services(desired: DesiredSplit) -> dict[str, Any]:
         raise TrafficError(
             f"Traefik mirrors whole percents, not {desired.mirror_bp / 100:g} %. Choose a whole percent."
         )
-    target = service_name(desired.mirror.version)
+    target = plain_name(desired.mirror.version)
     copies = {"name": target, "percent": desired.mirror_bp // 100}
     for name in list(made):
         mirroring = {"service": name, "maxBodySize": MOST_MIRRORED, "mirrors": [copies]}

@@ -1,11 +1,15 @@
-"""For those who let Prometheus scrape: what to scrape, and what to ask for each check."""
+"""Traefik for Prometheus: the job that scrapes a service's fleet, and the PromQL of each check."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from serinus.drivers.traffic.traefik.config import TraefikConfig
+from serinus.core.analysis.queries import Query
+from serinus.core.policy.promql import duration, quoted
+from serinus.drivers._proxies import job_name, scrape_targets
+from serinus.drivers.traffic.traefik.config import METRICS_PATH, TraefikConfig
 from serinus.drivers.traffic.traefik.dynamic import versions
 from serinus.ports.traffic import DesiredSplit
 
@@ -13,57 +17,57 @@ __all__ = ["queries", "scrape_config"]
 
 
 def scrape_config(config: TraefikConfig) -> dict[str, Any]:
-    """Return one job for Prometheus' ``scrape_configs``, with every instance's name as a label."""
+    """Return one entry of ``scrape_configs`` for all instances: Traefik's own metrics, and our plugin's."""
+    # A target's own path wins over the job's. ``part`` keeps the two targets of an instance apart.
+    plugin = {"part": "plugin", "__metrics_path__": METRICS_PATH}
     return {
-        "job_name": "serinus-traefik",
+        "job_name": job_name("traefik", config.instances),
+        "scheme": urlsplit(config.instances[0].admin).scheme,
         "metrics_path": "/metrics",
-        "static_configs": [
-            {"targets": [urlsplit(i.admin).netloc], "labels": {"proxy": i.name}} for i in config.instances
-        ],
+        "static_configs": [*scrape_targets(config.instances), *scrape_targets(config.instances, **plugin)],
     }
 
 
-def queries(desired: DesiredSplit, *, window: str = "5m") -> dict[str, dict[str, str]]:
-    """Return PromQL by check and version's role (``stable``, ``canary``).
+def queries(
+    config: TraefikConfig, desired: DesiredSplit, source: str, window_seconds: float
+) -> dict[str, Query]:
+    """Return the PromQL of each check, from the counters that the driver itself reads."""
+    job, window = quoted(job_name("traefik", config.instances)), duration(window_seconds)
 
-    A failed canary answer is a 5xx of the canary's service here, though a repeat on stable saved the
-    client; one that broke off after its head is not (only our own statistics have those).
+    def traefiks(counter: str, version: str, more: str = "") -> str:
+        names = "|".join(name for name, counts_for in versions(desired).items() if counts_for == version)
+        labels = f"job={job},service=~{quoted(f'({names})@(file|http)')}{more}"
+        return f"increase(traefik_service_{counter}{{{labels}}}[{window}])"
 
-    Args:
-        desired: The split; without a canary there are only stable's queries.
-        window: Range of each rate, as Prometheus writes durations.
-    """
-    roles = {"stable": desired.stable}
-    if desired.canary is not None:
-        roles["canary"] = desired.canary
-    selectors = {}
-    for role, upstream in roles.items():
-        names = [name for name, version in versions(desired).items() if version == upstream.version]
-        selectors[role] = f'service=~"({"|".join(names)})@(file|http)"'
-    return {check: {r: ask(s, window) for r, s in selectors.items()} for check, ask in _CHECKS.items()}
+    def broken_off(version: str) -> str:
+        return f"sum(increase(serinus_broken_off_total{{job={job},version={quoted(version)}}}[{window}]))"
 
+    def requests(version: str) -> str:
+        whole = f"sum({traefiks('requests_total', version)})"
+        if version == desired.stable.version:
+            return whole
+        # Traefik does not count an answer that broke off after its head; one that always does has no
+        # series there at all.
+        return f"({whole} or vector(0)) + {broken_off(version)}"
 
-def _error_rate(select: str, window: str) -> str:
-    failed = f'sum(rate(traefik_service_requests_total{{{select},code=~"5.."}}[{window}]))'
-    return f"({failed} or vector(0)) / {_request_rate(select, window)}"
+    def error_rate(version: str) -> str:
+        more = ',code=~"5.."'
+        failed = f"(sum({traefiks('requests_total', version, more)}) or vector(0))"
+        if version == desired.stable.version:
+            return f"{failed} / {requests(version)}"
+        return f"({failed} + {broken_off(version)}) / ({requests(version)})"
 
+    def p95(version: str) -> str:
+        # A policy's limits are milliseconds, Traefik's histogram counts seconds.
+        rate = traefiks("request_duration_seconds_bucket", version)
+        return f"1000 * histogram_quantile(0.95, sum by (le) ({rate}))"
 
-def _request_rate(select: str, window: str) -> str:
-    return f"sum(rate(traefik_service_requests_total{{{select}}}[{window}]))"
+    def both(ask: Callable[[str], str]) -> Query:
+        canary = desired.canary
+        return Query(
+            source=source,
+            canary=ask(canary.version) if canary else "",
+            stable=ask(desired.stable.version),
+        )
 
-
-def _quantile(share: float) -> Any:
-    def ask(select: str, window: str) -> str:
-        rate = f"rate(traefik_service_request_duration_seconds_bucket{{{select}}}[{window}])"
-        return f"histogram_quantile({share:g}, sum by (le) ({rate}))"
-
-    return ask
-
-
-_CHECKS = {
-    "request_rate": _request_rate,
-    "error_rate": _error_rate,
-    "latency_p50": _quantile(0.5),
-    "latency_p95": _quantile(0.95),
-    "latency_p99": _quantile(0.99),
-}
+    return {"requests": both(requests), "error rate": both(error_rate), "p95 latency": both(p95)}

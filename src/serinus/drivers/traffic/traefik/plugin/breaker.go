@@ -1,6 +1,8 @@
 package serinus
 
 import (
+	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,7 +66,7 @@ func failed(b *breaker, most int, out time.Duration, broken bool) {
 	}
 }
 
-// states returns what is asked for at /serinus/state, by service and version.
+// states returns what the driver asks for, by service and version.
 func states() map[string]map[string]map[string]interface{} {
 	breakersMutex.Lock()
 	defer breakersMutex.Unlock()
@@ -76,4 +78,19 @@ func states() map[string]map[string]map[string]interface{} {
 		}
 	}
 	return made
+}
+
+// exposition returns the answers that broke off after their head, as Prometheus reads them.
+func exposition() string {
+	breakersMutex.Lock()
+	defer breakersMutex.Unlock()
+	text := "# HELP serinus_broken_off_total Answers of a candidate that broke off.\n# TYPE serinus_broken_off_total counter\n"
+	escaped := strings.NewReplacer("\\", "\\\\", "\"", "\\\"", "\n", "\\n")
+	for service, versions := range breakers {
+		for version, b := range versions {
+			text += fmt.Sprintf("serinus_broken_off_total{service=\"%s\",version=\"%s\"} %d\n",
+				escaped.Replace(service), escaped.Replace(version), atomic.LoadInt64(&b.broken))
+		}
+	}
+	return text
 }

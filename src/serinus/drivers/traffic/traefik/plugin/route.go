@@ -14,11 +14,12 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 )
 
 // revision must be the one that the driver expects: a running Traefik keeps the code it started with.
-const revision = 1
+const revision = 2
 
 // sideHeader leads to the side's router; whatever a client sends in it is overwritten.
 const sideHeader = "X-Serinus-Side"
@@ -263,7 +264,13 @@ func repeatable(r *router, request *http.Request) ([]byte, bool) {
 	return body, err == nil
 }
 
-func answerState(client http.ResponseWriter, _ *http.Request) {
+// answerState answers what we know: to Prometheus in its own format, to the driver as JSON.
+func answerState(client http.ResponseWriter, request *http.Request) {
+	if strings.HasSuffix(request.URL.Path, "/metrics") {
+		client.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		_, _ = io.WriteString(client, exposition())
+		return
+	}
 	client.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(client).Encode(map[string]interface{}{"revision": revision, "services": states()})
 }
