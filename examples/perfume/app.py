@@ -37,6 +37,9 @@ THOUGHT_OF, SHOWN = 8, 3
 KEPT = 10_000
 MAX_BODY = 64_000
 
+#: One of the service's calls: what was asked to a status and an answer.
+Call = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
+
 
 class Refused(Exception):
     """A request that cannot be answered: a status and what is wrong."""
@@ -162,71 +165,73 @@ def mode_of(asked: dict[str, Any]) -> str:
     return str(mode)
 
 
-def handler_of(perfumery: Perfumery) -> type[BaseHTTPRequestHandler]:
-    """Return the class that answers requests."""
-    routes: dict[str, Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]] = {
-        "/dna/create": perfumery.create,
-        "/evolve/options": perfumery.options,
-        "/evolve/feedback": perfumery.feedback,
-    }
+class Handler(BaseHTTPRequestHandler):
+    """Answers requests; a subclass with its ``perfumery`` is made for each server."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    protocol_version = "HTTP/1.1"
+    perfumery: Perfumery
 
-        def do_GET(self) -> None:
-            if self.path == "/metrics":
-                self._send(200, perfumery.metrics.text().encode(), "text/plain; version=0.0.4; charset=utf-8")
-            elif self.path == "/health":
-                self._answer(200, {"status": "ok", "version": perfumery.version})
-            else:
-                self._answer(404, {"detail": "there is nothing here"})
+    def do_GET(self) -> None:
+        """Show metrics and health."""
+        if self.path == "/metrics":
+            text = self.perfumery.metrics.text()
+            self._send(200, text.encode(), "text/plain; version=0.0.4; charset=utf-8")
+        elif self.path == "/health":
+            self._answer(200, {"status": "ok", "version": self.perfumery.version})
+        else:
+            self._answer(404, {"detail": "there is nothing here"})
 
-        def do_POST(self) -> None:
-            began, mode, status = time.perf_counter(), "", 500
-            body: dict[str, Any] = {"detail": "something broke"}
-            try:
-                asked = self._asked()
-                mode = asked["mode"] if asked.get("mode") in MODES else ""
-                if self.path not in routes:
-                    raise Refused(404, "there is nothing here")
-                perfumery.suffer()
-                status, body = routes[self.path](asked)
-            except Refused as refusal:
-                status, body = refusal.status, {"detail": refusal.detail}
-            except OSError:
-                status, body = 502, {"detail": "a model's endpoint did not answer"}
-            finally:
-                perfumery.metrics.request(mode, status, time.perf_counter() - began)
-                self._answer(status, body)
+    def do_POST(self) -> None:
+        """Answer the three calls, and count whatever came of them."""
+        began, mode, status = time.perf_counter(), "", 500
+        body: dict[str, Any] = {"detail": "something broke"}
+        try:
+            asked = self._asked()
+            mode = asked["mode"] if asked.get("mode") in MODES else ""
+            self.perfumery.suffer()
+            status, body = self._call()(asked)
+        except Refused as refusal:
+            status, body = refusal.status, {"detail": refusal.detail}
+        finally:
+            self.perfumery.metrics.request(mode, status, time.perf_counter() - began)
+            self._answer(status, body)
 
-        def _asked(self) -> dict[str, Any]:
-            length = int(self.headers.get("content-length") or 0)
-            if length > MAX_BODY:
-                self.close_connection = True
-                raise Refused(413, "too long")
-            try:
-                asked = json.loads(self.rfile.read(length))
-            except ValueError:
-                raise Refused(400, "that is no JSON") from None
-            if not isinstance(asked, dict):
-                raise Refused(400, "send a JSON object")
-            return asked
+    def _call(self) -> Call:
+        calls: dict[str, Call] = {
+            "/dna/create": self.perfumery.create,
+            "/evolve/options": self.perfumery.options,
+            "/evolve/feedback": self.perfumery.feedback,
+        }
+        if self.path not in calls:
+            raise Refused(404, "there is nothing here")
+        return calls[self.path]
 
-        def _answer(self, status: int, body: dict[str, Any]) -> None:
-            self._send(status, json.dumps(body).encode(), "application/json")
+    def _asked(self) -> dict[str, Any]:
+        length = int(self.headers.get("content-length") or 0)
+        if length > MAX_BODY:
+            self.close_connection = True
+            raise Refused(413, "too long")
+        try:
+            asked = json.loads(self.rfile.read(length))
+        except ValueError:
+            raise Refused(400, "that is no JSON") from None
+        if not isinstance(asked, dict):
+            raise Refused(400, "send a JSON object")
+        return asked
 
-        def _send(self, status: int, content: bytes, kind: str) -> None:
-            self.send_response(status)
-            self.send_header("content-type", kind)
-            self.send_header("content-length", str(len(content)))
-            self.send_header("x-version", perfumery.version)
-            self.end_headers()
-            self.wfile.write(content)
+    def _answer(self, status: int, body: dict[str, Any]) -> None:
+        self._send(status, json.dumps(body).encode(), "application/json")
 
-        def log_message(self, *_: object) -> None:
-            """Stay quiet: the metrics count requests."""
+    def _send(self, status: int, content: bytes, kind: str) -> None:
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(content)))
+        self.send_header("x-version", self.perfumery.version)
+        self.end_headers()
+        self.wfile.write(content)
 
-    return Handler
+    def log_message(self, *_: object) -> None:
+        """Stay quiet: the metrics count requests."""
 
 
 class Server(ThreadingHTTPServer):
@@ -259,7 +264,7 @@ def main() -> None:
         fault=given.fault,
         chance=chance,
     )
-    server = Server((given.host, given.port), handler_of(perfumery))
+    server = Server((given.host, given.port), type("Answers", (Handler,), {"perfumery": perfumery}))
     try:
         server.serve_forever()
     except KeyboardInterrupt:

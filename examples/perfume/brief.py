@@ -105,7 +105,10 @@ class OpenAI:
         request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310
         with urllib.request.urlopen(request, timeout=self.timeout_seconds) as answer:  # noqa: S310
             said = json.load(answer)
-        return str(said["choices"][0]["message"]["content"])
+        try:
+            return str(said["choices"][0]["message"]["content"])
+        except (KeyError, IndexError, TypeError):
+            return ""  # an answer, and no brief
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,11 @@ class Ensemble:
         failures = 0
         for voter in self.voters:
             for number in range(MODES[mode]):
-                draft = valid(voter.model.draft(wish, number))
+                try:
+                    text = voter.model.draft(wish, number)
+                except (OSError, ValueError):
+                    continue  # it does not answer: the others vote
+                draft = valid(text)
                 if draft is None:
                     failures += 1
                     continue

@@ -130,12 +130,8 @@ class Commands:
             if new.addresses:
                 service = replace(service, upstreams={**service.upstreams, new.version: new.addresses})
                 await tx.services.save(service)
-<<<<<<< HEAD
-            draft = self._draft(call, service, new)
-            check_hooks(self._context, draft.strategy.hooks)
-=======
             draft = self.draft(call, service, new)
->>>>>>> 1f3ce4c3553ccc89433b25299dd1c0819986251d
+            check_hooks(self._context, draft.strategy.hooks)
             await tx.deployments.add(draft)
             message = f"Draft of {service.name} {new.version} made."
             await write_event(tx, self._context, draft, "created", message, call.caller.name)
