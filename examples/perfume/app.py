@@ -116,7 +116,7 @@ class Perfumery:
         if known is None or known[0] != asked.get("dna_id"):
             raise Refused(404, "there is no such option of this DNA, or it was rated already")
         update = self.ranker.learn(known[1], (rating - 3) / 2)
-        self.metrics.loss(update.value_loss * (5 if self.fault == "loss" else 1))
+        self.tell_loss()
         self._say(
             "rl_update",
             algo="PPO",
@@ -126,6 +126,10 @@ class Perfumery:
             clip_frac=round(update.clip_frac, 6),
         )
         return 200, {"updated": True, "version": self.version}
+
+    def tell_loss(self) -> None:
+        """Export the critic's error: it is never negative, so "twice production's" means something."""
+        self.metrics.loss(self.ranker.value_loss * (5 if self.fault == "loss" else 1))
 
     def suffer(self) -> None:
         """Be as bad as ``--fault`` says."""
@@ -169,6 +173,8 @@ class Handler(BaseHTTPRequestHandler):
     """Answers requests; a subclass with its ``perfumery`` is made for each server."""
 
     protocol_version = "HTTP/1.1"
+    #: Head and body leave one after the other; the second must not wait for the first's receipt.
+    disable_nagle_algorithm = True
     perfumery: Perfumery
 
     def do_GET(self) -> None:
@@ -251,6 +257,7 @@ def main() -> None:
         "--role", default="production", help="the `version` label of the metrics: production or canary"
     )
     parser.add_argument("--log", type=Path, help="where log lines go; standard output by default")
+    parser.add_argument("--checkpoint", type=Path, default=Path(__file__).with_name("checkpoint.json"))
     parser.add_argument("--seed", type=int, help="makes ids and options the same every time")
     parser.add_argument("--fault", choices=FAULTS, default="none")
     given = parser.parse_args()
@@ -264,6 +271,8 @@ def main() -> None:
         fault=given.fault,
         chance=chance,
     )
+    perfumery.ranker.load(json.loads(given.checkpoint.read_text()))
+    perfumery.tell_loss()
     server = Server((given.host, given.port), type("Answers", (Handler,), {"perfumery": perfumery}))
     try:
         server.serve_forever()

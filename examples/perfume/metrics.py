@@ -1,7 +1,9 @@
-"""The four metrics of the service, in Prometheus' text format."""
+"""The service's four metrics and what its process uses, in Prometheus' text format."""
 
 from __future__ import annotations
 
+import resource
+from pathlib import Path
 from threading import Lock
 
 __all__ = ["Metrics"]
@@ -12,7 +14,9 @@ _HELP = {
     "http_request_duration_seconds": ("histogram", "Time to answer, by mode."),
     "http_requests_total": ("counter", "Requests, by status."),
     "llm_brief_schema_failures_total": ("counter", "Drafts of a model that were no brief."),
-    "rl_training_loss": ("gauge", "The critic's mean squared error at the newest update."),
+    "rl_training_loss": ("gauge", "The critic's mean squared error, smoothed."),
+    "process_cpu_seconds_total": ("counter", "Processor time of this process."),
+    "process_resident_memory_bytes": ("gauge", "Memory of this process."),
 }
 
 
@@ -63,6 +67,11 @@ class Metrics:
             return [f"{name}{{{who}}} {self._failures}"]
         if name == "rl_training_loss":
             return [] if self._loss is None else [f"{name}{{{who}}} {self._loss:.6f}"]
+        if name == "process_cpu_seconds_total":
+            used = resource.getrusage(resource.RUSAGE_SELF)
+            return [f"{name}{{{who}}} {used.ru_utime + used.ru_stime:.3f}"]
+        if name == "process_resident_memory_bytes":
+            return [f"{name}{{{who}}} {resident_bytes()}"]
         lines = []
         for mode, buckets in sorted(self._buckets.items()):
             labels, total = f'{who},mode="{mode}"', 0
@@ -73,3 +82,12 @@ class Metrics:
             lines.append(f"{name}_sum{{{labels}}} {self._sums[mode]:.6f}")
             lines.append(f"{name}_count{{{labels}}} {total}")
         return lines
+
+
+def resident_bytes() -> int:
+    """Return the memory that this process has now; where the system does not tell, its peak."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return pages * resource.getpagesize()

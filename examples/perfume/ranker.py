@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
 
 __all__ = ["FEATURES", "Pick", "Ranker", "Update"]
 
@@ -21,6 +23,8 @@ LEARNING_RATE = 0.15
 ENTROPY_BONUS = 0.01
 #: How fast the critic follows the rewards.
 CRITIC_RATE = 0.2
+#: How fast its error is smoothed.
+SMOOTHING = 0.1
 #: Ratings that one update learns from.
 BATCH = 16
 
@@ -42,8 +46,6 @@ class Update:
     reward: float
     entropy: float
     clip_frac: float
-    #: The critic's part, which is never negative: "twice production's" means something for it.
-    value_loss: float
 
 
 @dataclass
@@ -52,7 +54,10 @@ class Ranker:
 
     chance: random.Random
     weights: list[float] = field(default_factory=lambda: [0.0] * FEATURES)
+    #: The critic: the reward that it expects.
     value: float = 0.0
+    #: Its mean squared error of late.
+    value_loss: float = 1.0
     _memory: deque[tuple[Pick, float]] = field(default_factory=lambda: deque(maxlen=BATCH))
     _lock: Lock = field(default_factory=Lock)
 
@@ -84,7 +89,20 @@ class Ranker:
                 loss, entropy, clipped = self._epoch(batch)
             mean = sum(r for _, r, _ in batch) / len(batch)
             self.value += CRITIC_RATE * (mean - self.value)
-            return Update(loss + 0.5 * value_loss, reward, entropy, clipped, value_loss)
+            self.value_loss += SMOOTHING * (value_loss - self.value_loss)
+            return Update(loss + 0.5 * value_loss, reward, entropy, clipped)
+
+    def load(self, checkpoint: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint: a release brings its model along.
+
+        Raises:
+            ValueError: It is of another shape.
+        """
+        weights = [float(w) for w in checkpoint["weights"]]
+        if len(weights) != FEATURES:
+            raise ValueError(f"the checkpoint has {len(weights)} weights, not {FEATURES}")
+        self.weights = weights
+        self.value, self.value_loss = float(checkpoint["value"]), float(checkpoint["value_loss"])
 
     def _epoch(self, batch: list[tuple[Pick, float, float]]) -> tuple[float, float, float]:
         """Take one step up the clipped objective; return its loss, entropy and clipped share."""
