@@ -115,7 +115,7 @@ def test_the_alert_rules_are_those_of_the_policy():
 
 
 def test_grafana_finds_its_source_and_its_dashboards(compose):
-    """The provisioned source is the one that the panels name; the folder is mounted where it is looked for."""
+    """The provisioned source is the one that the panels name; the folder is mounted where it looks."""
     source = read("grafana/provisioning/datasources/prometheus.yaml")["datasources"][0]
     provider = read("grafana/provisioning/dashboards/serinus.yaml")["providers"][0]
     assert (
