@@ -131,7 +131,6 @@ class Commands:
                 service = replace(service, upstreams={**service.upstreams, new.version: new.addresses})
                 await tx.services.save(service)
             draft = self.draft(call, service, new)
-            check_hooks(self._context, draft.strategy.hooks)
             await tx.deployments.add(draft)
             message = f"Draft of {service.name} {new.version} made."
             await write_event(tx, self._context, draft, "created", message, call.caller.name)
@@ -152,7 +151,7 @@ class Commands:
                 next_step="Give the new version a name of its own.",
             )
         identity = new_id("dep")
-        return self._configured(
+        made = self._configured(
             Deployment(
                 id=identity,
                 tenant_id=service.tenant_id,
@@ -170,6 +169,8 @@ class Commands:
             new.strategy,
             new.analysis,
         )
+        check_hooks(self._context, made.strategy.hooks)
+        return made
 
     @staticmethod
     def _configured(
