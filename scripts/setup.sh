@@ -59,13 +59,15 @@ system_parts() { # what the tests run for real
   command -v chromium >/dev/null || command -v chromium-browser >/dev/null || missing+=(chromium)
   command -v wrk >/dev/null || missing+=(wrk)
   command -v prometheus >/dev/null || missing+=(prometheus)
+  { command -v nginx >/dev/null || [ -x /usr/sbin/nginx ]; } || missing+=(nginx)
+  [ -e /usr/lib/nginx/modules/ngx_http_lua_module.so ] || missing+=(libnginx-mod-http-lua)
   command -v openssl >/dev/null || missing+=(openssl)
   command -v git >/dev/null || missing+=(git)
   command -v redis-server >/dev/null || missing+=(redis-server)
   command -v haproxy >/dev/null || missing+=(haproxy)
   [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
   # Debian starts what it installs; the tests start their own, on a port of their own.
-  for service in prometheus redis-server haproxy; do
+  for service in prometheus redis-server haproxy nginx; do
     case " ${missing[*]} " in
       *" $service "*) as_root systemctl disable --now $service >/dev/null 2>&1 || true ;;
     esac

@@ -22,6 +22,9 @@ __all__ = ["EDGES", "ODD", "USERS", "Backend", "Edge", "ask", "can", "carried", 
 EDGES = {
     "envoy": "edge",
     "haproxy": "haproxy_edge",
+    "nginx lua": "lua_edge",
+    "nginx njs": "njs_edge",
+    "nginx-reload": "plain_nginx_edge",
     "traefik": "traefik_edge",
 }
 
@@ -44,6 +47,8 @@ class Edge:
     #: A third version, for A/B/n and mirrors; a fixture starts it with the others.
     third: Backend = field(default_factory=lambda: Backend("v3"))
     salt: str = "dep_test"
+    #: Prometheus is told of answers that broke off; where not, the proxy's page says so.
+    breaks_are_scraped: bool = True
     clients: list = field(default_factory=list)
 
     def upstream(self, backend: Backend) -> Upstream:

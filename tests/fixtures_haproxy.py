@@ -23,6 +23,7 @@ class HaproxyEdge(Edge):
 
     #: Where Prometheus scrapes.
     metrics: int = 0
+    breaks_are_scraped: bool = False
     process: subprocess.Popen | None = None
 
     @property

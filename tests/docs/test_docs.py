@@ -12,6 +12,9 @@ from serinus.bootstrap.proxies import who_can_what
 from serinus.cli.drivers import markdown
 from serinus.drivers.traffic.envoy import EnvoyConfig
 from serinus.drivers.traffic.haproxy import HaproxyConfig
+from serinus.drivers.traffic.nginx import NginxConfig, ReloadConfig
+from serinus.drivers.traffic.nginx.config import Common
+from serinus.drivers.traffic.traefik import TraefikConfig
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "README.ko.md", "docs/in-app.md", "docs/judge.md"]
@@ -59,20 +62,28 @@ def test_the_table_of_what_drivers_can_is_what_the_code_says():
     assert shown[1] == markdown(who_can_what())
 
 
-def test_every_setting_of_envoy_is_documented():
+@pytest.mark.parametrize(
+    ("page", "config"),
+    [
+        ("data-planes.md", EnvoyConfig),
+        ("haproxy.md", HaproxyConfig),
+        ("nginx.md", NginxConfig),
+        ("traefik.md", TraefikConfig),
+    ],
+)
+def test_every_setting_of_a_proxy_is_documented(page, config):
     """And none that does not exist any more."""
-    page = (ROOT / "docs/data-planes.md").read_text()
-    table = page[page.index("| setting |") :].partition("\n\n")[0]
+    text = (ROOT / "docs" / page).read_text()
+    table = text[text.index("| setting |") :].partition("\n\n")[0]
     named = set(re.findall(r"`(\w+)`", "\n".join(row.split("|")[1] for row in table.splitlines())))
-    assert named == {f.name for f in fields(EnvoyConfig)} - {"instances"}
+    assert named | {"instances"} == {f.name for f in fields(config)}
 
 
-def test_every_setting_of_haproxy_is_documented():
-    """And none that does not exist any more."""
-    page = (ROOT / "docs/haproxy.md").read_text()
-    table = page[page.index("| setting |") :].partition("\n\n")[0]
-    named = set(re.findall(r"`(\w+)`", "\n".join(row.split("|")[1] for row in table.splitlines())))
-    assert named == {f.name for f in fields(HaproxyConfig)} - {"instances"}
+def test_every_setting_of_plain_nginx_is_documented():
+    """The second table of its page has what only the plain one takes."""
+    table = (ROOT / "docs/nginx.md").read_text().split("| setting |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`(\w+)`", "\n".join(row.split("|")[1] for row in table.splitlines()[2:])))
+    assert named == {f.name for f in fields(ReloadConfig)} - {f.name for f in fields(Common)}
 
 
 def test_no_path_of_a_machine_and_no_registry_is_in_the_repository():

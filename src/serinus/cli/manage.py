@@ -47,7 +47,7 @@ def create_service(
     stable: Annotated[str, typer.Option("--stable", help="The version that serves everyone now.")],
     kind: Annotated[str, typer.Option("--kind", help="application, feature or ruleset.")] = "application",
     driver: Annotated[
-        str, typer.Option("--driver", help="in-process, envoy, haproxy or traefik.")
+        str, typer.Option("--driver", help="in-process, envoy, haproxy, nginx, nginx-reload or traefik.")
     ] = "in-process",
     driver_config: Annotated[
         Path | None, typer.Option("--driver-config", help="JSON file with the driver's settings.")

@@ -97,7 +97,7 @@ def replace_file(path: Path, content: str, *, beside: Path | None = None) -> Non
     Raises:
         OSError: It cannot be written.
     """
-    if path.exists() and path.read_text() == content:
+    if path.exists() and path.read_bytes() == content.encode():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=beside or path.parent, suffix=".tmp", delete=False) as file:

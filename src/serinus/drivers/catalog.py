@@ -15,6 +15,8 @@ TRAFFIC = {
     "in-process": "serinus.drivers.traffic.inprocess:InProcessDriver",
     "envoy": "serinus.drivers.traffic.envoy:EnvoyDriver",
     "haproxy": "serinus.drivers.traffic.haproxy:HaproxyDriver",
+    "nginx": "serinus.drivers.traffic.nginx:NginxDriver",
+    "nginx-reload": "serinus.drivers.traffic.nginx:NginxReloadDriver",
     "traefik": "serinus.drivers.traffic.traefik:TraefikDriver",
 }
 

@@ -26,8 +26,8 @@ def settings(tmp_path):
 
 
 def run(*arguments: str):
-    """Run a command."""
-    return CliRunner().invoke(app, list(arguments))
+    """Run a command in a terminal that is wide enough for every driver."""
+    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "160"})
 
 
 def test_every_capability_and_every_driver_has_its_place():

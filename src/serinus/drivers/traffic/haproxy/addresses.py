@@ -6,7 +6,7 @@ import asyncio
 import socket
 from ipaddress import ip_address
 
-from serinus.drivers.traffic.haproxy.config import split_address
+from serinus.drivers._address import split_address
 from serinus.ports.traffic import DesiredSplit, TrafficError
 
 __all__ = ["resolve"]

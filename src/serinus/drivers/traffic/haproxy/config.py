@@ -10,8 +10,10 @@ from typing import Any
 
 from serinus.core.codec import from_json
 from serinus.core.errors import InvalidInput
+from serinus.drivers._address import split_address
+from serinus.drivers._proxies import Instance
 
-__all__ = ["CONFIG_FILE", "HaproxyConfig", "Instance", "split_address"]
+__all__ = ["CONFIG_FILE", "HaproxyConfig", "Instance"]
 
 #: What an operator starts HAProxy with, in an instance's folder.
 CONFIG_FILE = "haproxy.cfg"
@@ -23,18 +25,10 @@ _PLACE = re.compile(r"/[A-Za-z0-9@._+/-]{0,200}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Instance:
-    """One HAProxy: its runtime API (a socket's path, or host:port), and the folder that both can reach."""
-
-    name: str
-    admin: str
-    config_dir: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class HaproxyConfig:
     """A service's ``driver_config``."""
 
+    #: ``admin`` is the runtime API: a socket's path, or host:port.
     instances: tuple[Instance, ...]
     listen: str = "127.0.0.1:8080"
     #: Where Prometheus finds HAProxy's exporter (/metrics) and ours (/serinus); empty: nowhere.
@@ -116,18 +110,3 @@ def _check_instances(config: HaproxyConfig) -> None:
 def _wrong(field: str, what: str, next_step: str) -> InvalidInput:
     where = f"driver_config.{field}"
     return InvalidInput(f"{where} {what}.", field=where, next_step=next_step)
-
-
-def split_address(address: str, where: str) -> tuple[str, int]:
-    """Return host and port of ``host:port`` or ``[v6]:port``.
-
-    Raises:
-        InvalidInput: It is neither.
-    """
-    host, _, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not _WORD.fullmatch(host) or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise InvalidInput(
-            f"{address[:80]!r} is no address.", field=where, next_step="Write it as host:port."
-        )
-    return host, int(port)

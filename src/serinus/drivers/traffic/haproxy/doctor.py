@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+from serinus.drivers._proxies import find_folder
 from serinus.drivers.traffic.haproxy.config import CONFIG_FILE, HaproxyConfig, Instance
 from serinus.drivers.traffic.haproxy.runtime import Runtime, Unreachable
 from serinus.drivers.traffic.haproxy.template import description
@@ -28,18 +28,9 @@ def start_command(instance: Instance) -> str:
 
 async def check(config: HaproxyConfig, instance: Instance, runtime: Runtime) -> list[Finding]:
     """Look at one instance: its folder, its configuration, and itself."""
-    folder = Path(instance.config_dir)
-    writable = folder.is_dir() and os.access(folder, os.W_OK)
-    findings = [
-        Finding(
-            name=f"haproxy {instance.name} folder",
-            ok=writable,
-            detail=f"{folder} can be written" if writable else f"{folder} cannot be written",
-            remedy="" if writable else f"mkdir -p {folder}, and let this user write there.",
-        )
-    ]
+    folder = find_folder(f"haproxy {instance.name}", instance)
     valid = await _configuration(instance)
-    return [*findings, *([valid] if valid else []), await _process(config, instance, runtime)]
+    return [folder, *([valid] if valid else []), await _process(config, instance, runtime)]
 
 
 async def _configuration(instance: Instance) -> Finding | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from serinus.drivers._proxies import replace_file
 from serinus.drivers.traffic.haproxy.config import CONFIG_FILE, HaproxyConfig, Instance
 from serinus.drivers.traffic.haproxy.exposition import PAGE_FILE, page
 from serinus.drivers.traffic.haproxy.latency import LATENCY_FILE, map_lines
@@ -25,11 +23,11 @@ def write_all(config: HaproxyConfig, instance: Instance, plan: Plan) -> None:
     """
     folder = Path(instance.config_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / LATENCY_FILE, map_lines())
-    _write(folder / PAGE_FILE, page())
-    _write(folder / MATCHES_FILE, entries(plan.matches))
-    _write(folder / SPLIT_FILE, entries(plan.split))
-    _write(folder / CONFIG_FILE, render(config, instance, plan.servers))
+    replace_file(folder / LATENCY_FILE, map_lines())
+    replace_file(folder / PAGE_FILE, page())
+    replace_file(folder / MATCHES_FILE, entries(plan.matches))
+    replace_file(folder / SPLIT_FILE, entries(plan.split))
+    replace_file(folder / CONFIG_FILE, render(config, instance, plan.servers))
 
 
 def entries(held: Mapping[str, str]) -> str:
@@ -45,14 +43,3 @@ def read_map(path: Path) -> dict[str, str]:
         return {}  # the first apply, or a file that somebody has broken: ours takes its place
     parts = (line.partition(" ") for line in lines)
     return {key: value for key, space, value in parts if space}
-
-
-def _write(path: Path, content: str) -> None:
-    """Replace a file at once, and only when its content differs."""
-    if path.exists() and path.read_bytes() == content.encode():
-        return
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    shutil.move(file.name, path)

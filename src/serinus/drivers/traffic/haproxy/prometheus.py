@@ -9,7 +9,8 @@ from typing import Any
 from serinus.core.analysis.queries import Query
 from serinus.core.errors import InvalidInput
 from serinus.core.policy.promql import duration, quoted
-from serinus.drivers.traffic.haproxy.config import HaproxyConfig, split_address
+from serinus.drivers._address import split_address
+from serinus.drivers.traffic.haproxy.config import HaproxyConfig
 from serinus.drivers.traffic.haproxy.exposition import DURATION, ERRORS_TOTAL, REQUESTS_TOTAL
 from serinus.drivers.traffic.haproxy.slots import version_key
 from serinus.ports.traffic import DesiredSplit

@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from serinus.drivers.traffic.haproxy.config import split_address
+from serinus.drivers._address import split_address
 
 __all__ = ["Refused", "Runtime", "Server", "Unreachable"]
 

@@ -1,0 +1,252 @@
+-- Routes, fails over, breaks and counts for one service. What is carried lies in a shared dictionary and is
+-- changed through the admin location; each worker keeps it parsed until the dictionary's revision moves.
+local add_header = require("ngx.resp").add_header
+local balancer = require "ngx.balancer"
+local ffi = require "ffi"
+local hash = require "serinus_xxh64"
+local parse = require "serinus_split"
+
+local held, counts = ngx.shared.serinus_split, ngx.shared.serinus_counts
+local ngx, tonumber, random = ngx, tonumber, math.random
+
+local edge = { settings = {} }
+
+ffi.cdef [[
+  typedef struct { long seconds; long nanoseconds; } serinus_time;
+  int clock_gettime(int id, serinus_time *at);
+]]
+local moment = ffi.new "serinus_time"
+
+-- Milliseconds of the monotonic clock; NGINX's own time moves once per turn of its loop.
+local function clock()
+  ffi.C.clock_gettime(1, moment)
+  return tonumber(moment.seconds) * 1e3 + tonumber(moment.nanoseconds) / 1e6
+end
+
+-- Upper edges in milliseconds, 15 % apart: a quantile is off by 7 % at most.
+local edges, step = {}, math.log(1.15)
+do
+  local upper = 0.05
+  while upper < 60000 do
+    edges[#edges + 1] = upper
+    upper = upper * 1.15
+  end
+end
+edge.edges = edges
+
+local function bucket(ms)
+  if ms <= edges[1] then return 1 end
+  if ms > edges[#edges] then return #edges + 1 end
+  local at = math.ceil(math.log(ms / edges[1]) / step) + 1
+  if edges[at - 1] >= ms then return at - 1 end
+  return at
+end
+
+local current, revision
+
+local function carried()
+  local now = held:get "revision"
+  if now ~= revision then
+    current, revision = parse(held:get "text" or ""), now
+  end
+  return current
+end
+
+-- In the master, at start and at every reload: what was carried before, from the file.
+function edge.init(settings)
+  edge.settings = settings
+  if held:get "revision" then return end
+  local file = io.open(settings.folder .. "/split")
+  if not file then return end
+  local text = file:read "*a"
+  file:close()
+  local split, wrong = parse(text)
+  if not split then
+    ngx.log(ngx.ERR, "serinus: the file of the split is unusable: ", wrong)
+    return
+  end
+  held:set("text", text)
+  held:set("revision", 1)
+end
+
+-- Returns why a text cannot be carried; nothing when it is.
+function edge.carry(text)
+  local split, wrong = parse(text)
+  if not split then return wrong end
+  local kept, full = held:safe_set("text", text)
+  if not kept then return full end
+  held:incr("revision", 1, 0)
+end
+
+function edge.text() return held:get "text" or "" end
+
+function edge.split() return carried() end
+
+-- A candidate that failed so many times in a row is out until its time is over. Then the first answer
+-- decides: a success forgets the failures, a failure puts it out again.
+local function is_out(side)
+  local till = counts:get("o|" .. side.id)
+  return till and till > ngx.now()
+end
+edge.is_out = is_out
+
+local function count(side, ms, failed)
+  local id = side.id
+  counts:incr("b|" .. id .. "|" .. bucket(ms), 1, 0)
+  counts:incr("t|" .. id, ms, 0)
+  if failed then
+    counts:incr("e|" .. id, 1, 0)
+    if side.candidate then
+      local row = counts:incr("f|" .. id, 1, 0)
+      if row and row >= edge.settings.breaker_failures then
+        counts:set("o|" .. id, ngx.now() + edge.settings.breaker_seconds)
+      end
+    end
+  elseif side.candidate and (counts:get("f|" .. id) or 0) > 0 then
+    counts:set("f|" .. id, 0)
+  end
+end
+
+local function pinned(split, var)
+  local workflow = var[edge.settings.keys[1]]
+  if workflow and split.workflows[workflow] then return true end
+  local user = var[edge.settings.keys[3]]
+  if user and split.users[user] then return true end
+  return false
+end
+
+local function matched(split, var)
+  for _, match in ipairs(split.matches) do
+    if var[match.variable] == match.value then return true end
+  end
+  return false
+end
+
+-- The first key present, in the SDK's order; without any the unit in the cookie, or a new one for it.
+local function unit(var, ctx)
+  local names = edge.settings.keys
+  for at = 1, #names do
+    local key = var[names[at]]
+    if key and key ~= "" then return key end
+  end
+  ctx.unit = var.request_id
+  return ctx.unit
+end
+
+local function chosen(split, ctx)
+  local var = ngx.var
+  if split.canary then
+    if split.pins and pinned(split, var) then return split.canary end
+    if split.matches[1] and matched(split, var) then return split.canary end
+  end
+  if split.total == 0 then return split.stable end
+  local at = tonumber(hash(split.salt .. unit(var, ctx)) % 10000ULL)
+  if at >= split.total then return split.stable end
+  for _, side in ipairs(split.candidates) do
+    if at < side.below then return side end
+  end
+  return split.stable
+end
+
+-- In the rewrite phase of every location, whose name is `here`: the methods that may be repeated and those
+-- that may not have locations of their own, and so have requests that are mirrored.
+function edge.route(here)
+  local split = carried()
+  if not split then return ngx.exit(503) end
+  local repeats = edge.settings.repeats[ngx.req.get_method()]
+  if here == "/" then
+    local mirror = split.mirror
+    local copy = mirror and random(0, 9999) < mirror.bp and not is_out(mirror)
+    if copy then return ngx.exec(repeats and "@serinus_copied" or "@serinus_copied_once") end
+    if not repeats then return ngx.exec "@serinus_once" end
+  end
+  local ctx = ngx.ctx
+  -- Whatever goes wrong in there, the request goes to stable.
+  local sound, side = pcall(chosen, split, ctx)
+  if not sound then
+    ngx.log(ngx.ERR, "serinus: sent to stable: ", side)
+    side = split.stable
+  end
+  if side.candidate and is_out(side) then side = split.stable end
+  ctx.side, ctx.split, ctx.repeats = side, split, repeats
+end
+
+-- In the location of copies: the mirrored version, which counts like any other.
+function edge.copy()
+  local split = carried()
+  local mirror = split and split.mirror
+  if not mirror then return ngx.exit(204) end
+  local ctx = ngx.ctx
+  ctx.side, ctx.split, ctx.is_copy = mirror, split, true
+end
+
+local function next_address(side)
+  local addresses = side.addresses
+  if not addresses[2] then return addresses[1] end
+  side.turn = side.turn % #addresses + 1
+  return addresses[side.turn]
+end
+
+-- What was sent may not be sent again; NGINX itself thinks so of POST, but not of PUT or DELETE.
+local function was_sent()
+  return ngx.var.upstream_connect_time:sub(1, 1) ~= "-"
+end
+
+-- NGX_BUSY: NGINX answers 502 and tries no more. Any status given here would become a 500.
+local NO_LIVE_SERVER = -3
+
+-- Once per try: the first at the side chosen, the second at stable.
+function edge.balance()
+  local ctx, settings = ngx.ctx, edge.settings
+  local side, now = ctx.side, clock()
+  if ctx.began then
+    count(side, now - ctx.began, true)
+    ctx.began = nil
+    ctx.over = ctx.is_copy or (not ctx.repeats and was_sent())
+    side = ctx.split.stable
+    ctx.side = ctx.over and ctx.side or side
+  elseif (side.candidate or side.addresses[2]) and not ctx.is_copy then
+    balancer.set_more_tries(1)
+    if side.candidate then ngx.var.serinus_candidate = side.name end
+  end
+  if ctx.over then return ngx.exit(NO_LIVE_SERVER) end
+  ctx.began = now
+  local wait = settings.timeout_seconds
+  if ctx.is_copy or (side.candidate and ctx.repeats) then wait = settings.try_seconds end
+  balancer.set_timeouts(settings.connect_seconds, wait, wait)
+  local address = next_address(side)
+  local set, wrong = balancer.set_current_peer(address.host, address.port)
+  if not set then
+    ngx.log(ngx.ERR, "serinus: ", wrong)
+    return ngx.exit(NO_LIVE_SERVER)
+  end
+end
+
+function edge.header()
+  local ctx = ngx.ctx
+  if not ctx.side then return end
+  ngx.header["x-serinus-version"] = ctx.side.name
+  ngx.var.serinus_version = ctx.side.name
+  if ctx.unit then add_header("Set-Cookie", edge.settings.cookie .. "=" .. ctx.unit .. edge.settings.cookie_ends) end
+end
+
+-- The last piece tells when the answer was whole. NGINX flushes without one when the version broke it off,
+-- and not at all when the client went away.
+function edge.body()
+  local arg = ngx.arg
+  local ctx = ngx.ctx
+  if arg[2] then
+    ctx.ended, ctx.broken = clock(), nil
+  else
+    ctx.broken = arg[1] == ""
+  end
+end
+
+function edge.log()
+  local ctx = ngx.ctx
+  if not ctx.began then return end
+  local status = ngx.status
+  count(ctx.side, (ctx.ended or clock()) - ctx.began, status >= 500 or ctx.broken)
+end
+
+return edge

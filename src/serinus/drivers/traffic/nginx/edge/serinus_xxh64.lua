@@ -1,0 +1,57 @@
+-- xxHash, 64 bit, seed 0, by LuaJIT's 64-bit integers: the same number as serinus.core.bucketing.
+local bit = require "bit"
+local ffi = require "ffi"
+
+local bxor, rol, shr = bit.bxor, bit.rol, bit.rshift
+local cast = ffi.cast
+local chars, words, longs = ffi.typeof "const uint8_t *", ffi.typeof "const uint32_t *", ffi.typeof "const uint64_t *"
+local u64 = ffi.typeof "uint64_t"
+
+-- Lanes are read as they lie in memory.
+assert(ffi.abi "le", "serinus: this processor's byte order is not supported; use module njs")
+
+local P1, P2, P3 = 0x9E3779B185EBCA87ULL, 0xC2B2AE3D27D4EB4FULL, 0x165667B19E3779F9ULL
+local P4, P5 = 0x85EBCA77C2B2AE63ULL, 0x27D4EB2F165667C5ULL
+
+local function round(acc, lane)
+  return rol(acc + lane * P2, 31) * P1
+end
+
+local function merge(hash, acc)
+  return bxor(hash, round(0ULL, acc)) * P1 + P4
+end
+
+-- Returns the hash of a string as an unsigned 64-bit integer.
+return function(text)
+  local length, at, p = #text, 0, cast(chars, text)
+  local hash
+  if length >= 32 then
+    local v1, v2, v3, v4 = P1 + P2, P2, 0ULL, 0ULL - P1
+    repeat
+      local lanes = cast(longs, p + at)
+      v1, v2 = round(v1, lanes[0]), round(v2, lanes[1])
+      v3, v4 = round(v3, lanes[2]), round(v4, lanes[3])
+      at = at + 32
+    until at + 32 > length
+    hash = rol(v1, 1) + rol(v2, 7) + rol(v3, 12) + rol(v4, 18)
+    hash = merge(merge(merge(merge(hash, v1), v2), v3), v4)
+  else
+    hash = P5
+  end
+  hash = hash + u64(length)
+  while at + 8 <= length do
+    hash = rol(bxor(hash, round(0ULL, cast(longs, p + at)[0])), 27) * P1 + P4
+    at = at + 8
+  end
+  if at + 4 <= length then
+    hash = rol(bxor(hash, u64(cast(words, p + at)[0]) * P1), 23) * P2 + P3
+    at = at + 4
+  end
+  while at < length do
+    hash = rol(bxor(hash, u64(p[at]) * P5), 11) * P1
+    at = at + 1
+  end
+  hash = bxor(hash, shr(hash, 33)) * P2
+  hash = bxor(hash, shr(hash, 29)) * P3
+  return bxor(hash, shr(hash, 32))
+end
