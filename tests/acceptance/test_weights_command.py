@@ -36,7 +36,7 @@ async def test_a_share_is_set_read_back_and_proven_by_requests(tools, edge):
 async def test_a_canary_that_does_not_answer_fails_the_proof(tools, edge):
     """Its users are served by stable, which is right for them and no proof of a split."""
     await tools.behind(edge, "dead")
-    await edge.canary.stop()
+    edge.canary.mode = "close"
     await tools.run("rollout", "start", "dead", "v2", "--percentage", "1")
     said = await tools.run("weights", "set", "50", "--service", "dead", "--requests", "8", code=1)
     assert "✘ 4 of 8 requests went where the hash sends them (v1 8)" in said

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from serinus.control.traffic import desired_split
 from serinus.core.decision import IntentKind
 from serinus.core.errors import Conflict, InvalidInput
 from serinus.core.hooks import Hook, OnNo, OnTimeout, Phase, Said
 from serinus.core.lifecycle import moves
-from serinus.core.model import Mode, Status, Step, Strategy, Waiting
+from serinus.core.lifecycle.hooked import open_asks
+from serinus.core.model import Mode, Service, Status, Step, Strategy, Waiting
 from serinus.core.policy import confirm
 from serinus.core.policy.parse import strategy_from
 from stories import NOON, Story, draft
@@ -203,3 +205,44 @@ def test_a_hook_that_is_not_whole_is_refused(hooks, field):
         strategy_from({"hooks": hooks}, draft().config)
     assert refusal.value.field == f"strategy.hooks{field}"
     assert refusal.value.next_step
+
+
+def test_before_its_hooks_say_yes_nothing_at_all_reaches_the_canary():
+    """Neither a preview by a header nor copies of a mirror: the proxies do not even know it."""
+    service = Service(id="svc_1", tenant_id="ten_1", name="checkout", stable_version="v1")
+    steps = {"mode": "auto", "steps": [{"traffic_percentage": 5, "hold_seconds": 20}]}
+    seen = {
+        "preview": {"header": {"name": "x-preview", "value": "v2"}},
+        "mirror": {"percent": 10, "seconds": 20},
+    }
+    gate = {"name": "qa", "phase": "confirm-rollout", "command": "qa"}
+    strategy = strategy_from({**steps, **seen, "hooks": [gate]}, draft().config)
+    story = Story(draft())
+    story._take(confirm.started(draft(strategy=strategy), NOON))
+    split = desired_split(service, story.d)
+    assert (split.canary, split.mirror, split.matches) == (None, None, ())
+    says(story, "yes")
+    split = desired_split(service, story.d)
+    assert (split.mirror.version, split.mirror_bp, len(split.matches)) == ("v2", 1000, 1)
+
+
+def test_a_move_that_has_become_impossible_is_said_and_not_made():
+    """Its hooks said yes, but the canary does not answer any more."""
+    story = told(hook("confirm-traffic-increase"), mode="manual")
+    story.ask(confirm.shifted, 5000)
+    story.d = replace(story.d, canary_down="connection refused")
+    says(story, "yes")
+    assert (story.d.traffic_bp, story.d.intended) == (1000, None)
+    assert "The hooks said yes, but it cannot be done any more" in story.timeline[-1]
+    assert story.told[-1] == "warning"
+
+
+def test_a_rollback_that_waits_for_stable_asks_no_hook_any_more():
+    """A hook's no decides a rollback; while stable is down it is held, as any other is."""
+    story = told(hook("confirm-step")).run(2)
+    story.d = replace(story.d, stable_down="connection refused")
+    says(story, "no", "3 orders were lost")
+    assert story.d.going_back is not None
+    assert open_asks(story.d) == ()
+    story.tick(5)
+    assert asked(story) == []

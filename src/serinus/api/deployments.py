@@ -11,11 +11,14 @@ from serinus.api.deps import CallerDep, KeyDep, PageDep, PlaneDep, make_call
 from serinus.api.schemas import (
     Answer,
     Approval,
+    ApproveBody,
     DeploymentList,
     DeploymentView,
     NewDeploymentBody,
+    OverrideBody,
     PromoteBody,
     RollbackBody,
+    ScheduleBody,
     StartBody,
     TrafficBody,
     UpdateBody,
@@ -115,13 +118,47 @@ async def start(
     """Put the canary under traffic. Approver."""
     call = await make_call(request, caller, "deployment.start", deployment_id, Role.APPROVER, key)
     body = body or StartBody()
+    return answer(await plane.commands.start(call, deployment_id, body.canary_pct, _named(body)))
+
+
+def _named(body: StartBody) -> TargetFilter | None:
     named = body.canary_target_filter
-    target = (
-        TargetFilter(user_ids=tuple(named.user_ids), workflow_ids=tuple(named.workflow_ids))
-        if named
-        else None
-    )
-    return answer(await plane.commands.start(call, deployment_id, body.canary_pct, target or None))
+    if named is None:
+        return None
+    return TargetFilter(user_ids=tuple(named.user_ids), workflow_ids=tuple(named.workflow_ids)) or None
+
+
+@router.post("/{deployment_id}/schedule", response_model=DeploymentView, operation_id="scheduleDeployment")
+async def schedule(
+    request: Request, plane: PlaneDep, caller: CallerDep, key: KeyDep, deployment_id: Id, body: ScheduleBody
+) -> Response:
+    """Have it start by itself at a later time; until then it can be cancelled. Approver."""
+    call = await make_call(request, caller, "deployment.schedule", deployment_id, Role.APPROVER, key)
+    done = await plane.commands.schedule(call, deployment_id, body.start_at, body.canary_pct, _named(body))
+    return answer(done)
+
+
+@router.post("/{deployment_id}/cancel", response_model=DeploymentView, operation_id="cancelDeployment")
+async def cancel(
+    request: Request,
+    plane: PlaneDep,
+    caller: CallerDep,
+    key: KeyDep,
+    deployment_id: Id,
+    _: Approval | None = None,
+) -> Response:
+    """Take a scheduled start back: it is a draft again. Approver."""
+    call = await make_call(request, caller, "deployment.cancel", deployment_id, Role.APPROVER, key)
+    return answer(await plane.commands.cancel(call, deployment_id))
+
+
+@router.post("/{deployment_id}/override-freeze", response_model=DeploymentView, operation_id="overrideFreeze")
+async def override_freeze(
+    request: Request, plane: PlaneDep, caller: CallerDep, key: KeyDep, deployment_id: Id, body: OverrideBody
+) -> Response:
+    """Let it start and grow in a freeze, for a reason. Admin."""
+    call = await make_call(request, caller, "deployment.override-freeze", deployment_id, Role.ADMIN, key)
+    return answer(await plane.commands.override_freeze(call, deployment_id, body.reason))
 
 
 @router.put("/{deployment_id}/traffic", response_model=DeploymentView, operation_id="setTraffic")
@@ -130,7 +167,8 @@ async def traffic(
 ) -> Response:
     """Change the share, up or down. Approver."""
     call = await make_call(request, caller, "deployment.traffic", deployment_id, Role.APPROVER)
-    return answer(await plane.commands.traffic(call, deployment_id, body.traffic_percentage))
+    done = await plane.commands.traffic(call, deployment_id, body.traffic_percentage, force=body.force)
+    return answer(done)
 
 
 @router.post("/{deployment_id}/pause", response_model=DeploymentView, operation_id="pauseDeployment")
@@ -168,11 +206,11 @@ async def approve(
     caller: CallerDep,
     key: KeyDep,
     deployment_id: Id,
-    _: Approval | None = None,
+    body: ApproveBody | None = None,
 ) -> Response:
-    """Pass the gate that it waits at. Approver."""
+    """Pass the gate that it waits at. Approver, or the role that the gate asks for."""
     call = await make_call(request, caller, "deployment.approve", deployment_id, Role.APPROVER, key)
-    return answer(await plane.commands.approve(call, deployment_id))
+    return answer(await plane.commands.approve(call, deployment_id, body.reason if body else ""))
 
 
 @router.post("/{deployment_id}/promote", response_model=DeploymentView, operation_id="promoteDeployment")
@@ -202,7 +240,7 @@ async def roll_back(
     """Put everyone on stable. Approver."""
     call = await make_call(request, caller, "deployment.rollback", deployment_id, Role.APPROVER, key)
     done = await plane.commands.roll_back(
-        call, deployment_id, body.reason, compensate=body.apply_compensation
+        call, deployment_id, body.reason, compensate=body.apply_compensation, force=body.force
     )
     return answer(done)
 

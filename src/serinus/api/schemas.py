@@ -5,20 +5,23 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
     "Answer",
     "Approval",
+    "ApproveBody",
     "DeploymentList",
     "DeploymentView",
     "Judgement",
     "NewDeploymentBody",
     "NewServiceBody",
     "NewTokenBody",
+    "OverrideBody",
     "Problem",
     "PromoteBody",
     "RollbackBody",
+    "ScheduleBody",
     "ServiceChanges",
     "StartBody",
     "TrafficBody",
@@ -99,7 +102,10 @@ class NewDeploymentBody(Body):
     compensation_strategy: Literal["rollback_only", "notify_and_rollback", "manual"] = "rollback_only"
     strategy: dict[str, Any] | None = Field(
         default=None,
-        examples=[{"mode": "auto", "steps": [{"traffic_percentage": 5, "hold_seconds": 900}]}],
+        examples=[
+            {"mode": "auto", "steps": [{"traffic_percentage": 5, "hold_seconds": 900, "gate": True}]},
+            {"type": "blue_green", "warm_seconds": 60, "hold_seconds": 900, "keep_warm_seconds": 3600},
+        ],
     )
     analysis: dict[str, Any] | None = Field(default=None, examples=[{"preset": "orchestrator"}])
     addresses: Annotated[list[Address], Field(max_length=100)] = Field(
@@ -147,6 +153,17 @@ class StartBody(Body):
     canary_target_filter: FilterBody | None = None
 
 
+class ScheduleBody(StartBody):
+    """When and how the canary starts."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"start_at": "2099-01-31T06:00:00Z"}]}
+    )
+
+    # A text in JSON, which strict reading would refuse.
+    start_at: AwareDatetime = Field(strict=False, description="With its UTC offset.")
+
+
 class TrafficBody(Body):
     """The wanted share."""
 
@@ -155,6 +172,9 @@ class TrafficBody(Body):
     )
 
     traffic_percentage: Percentage
+    force: bool = Field(
+        default=False, description="Past a step's minimum time, or to a side that does not answer."
+    )
 
 
 class PromoteBody(Body):
@@ -174,6 +194,21 @@ class RollbackBody(Body):
 
     reason: Text = Field(min_length=1, max_length=2000)
     apply_compensation: bool = True
+    force: bool = Field(
+        default=False, description="At once, and to a stable side that does not answer as well."
+    )
+
+
+class ApproveBody(Body):
+    """Why a gate is passed; it goes onto the timeline and into the audit log."""
+
+    reason: Text = Field(default="", max_length=2000, examples=["The dashboards look well."])
+
+
+class OverrideBody(Body):
+    """Why a freeze is overridden; it goes onto the timeline and into the audit log."""
+
+    reason: Text = Field(min_length=1, max_length=2000, examples=["A security fix that cannot wait."])
 
 
 class Approval(Body):
@@ -271,13 +306,23 @@ class DeploymentView(Answer):
     service: str = Field(examples=["checkout"])
     version: str = Field(examples=["v2.0.0"])
     stable_version: str = Field(examples=["v1.0.0"])
-    status: Literal["draft", "canary", "active", "rolled_back", "deprecated"]
+    status: Literal["draft", "scheduled", "canary", "active", "rolled_back", "deprecated"]
     sentence: str = Field(description="What it does now and why.")
     traffic_percentage: float
     revision: int
     created_at: datetime | None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    scheduled_for: datetime | None = Field(default=None, description="When it starts by itself.")
+    gate_role: Literal["approver", "admin"] | None = Field(
+        default=None, description="Who may pass the gate of the present step."
+    )
+    going_back: dict[str, Any] | None = Field(
+        default=None, description="A rollback that is under way, or held while stable does not answer."
+    )
+    warm_until: datetime | None = Field(
+        default=None, description="Until when the old side is kept for an instant switch back."
+    )
     judge: Judgement | None = Field(default=None, description="None for fixed thresholds.")
     watch: dict[str, Any] | None = Field(
         default=None, description="After promotion: until when it is watched, and against what."

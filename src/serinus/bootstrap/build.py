@@ -27,6 +27,7 @@ from serinus.control.traffic import DriverFactory, TrafficPool
 from serinus.core.analysis.queries import Source
 from serinus.core.errors import InvalidInput
 from serinus.drivers.catalog import NOTIFIERS, TRAFFIC, capabilities, load
+from serinus.drivers.probe.tcp import TcpProbe
 from serinus.ports.clock import Clock
 from serinus.ports.metrics import MetricSource
 from serinus.ports.notify import Notifier
@@ -108,7 +109,7 @@ def build(
         replica=settings.replica or _replica_name(settings),
         hooks=hooks,
     )
-    pool = TrafficPool(traffic_factories() if traffic is None else traffic, capabilities)
+    pool = TrafficPool(traffic_factories() if traffic is None else traffic, capabilities, TcpProbe())
     plane = Plane.assemble(context, pool, version=version("serinus"))
     poller = Poller(SourcePool(sources or source_factory(os.environ)))
     relay = HookRelay(context, hooks, longest_seconds=settings.hook_seconds)

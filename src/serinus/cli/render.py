@@ -17,6 +17,7 @@ __all__ = [
     "numbers",
     "problem_lines",
     "status_lines",
+    "step_words",
     "traffic_line",
     "tree",
 ]
@@ -30,6 +31,7 @@ SIGNS = {
 }
 STATES = {
     "draft": ("○", "dim"),
+    "scheduled": ("◷", "cyan"),
     "canary": ("◐", "yellow"),
     "active": ("●", "green"),
     "rolled_back": ("↩", "red"),
@@ -136,7 +138,10 @@ def status_lines(page: dict[str, Any], events: int = 6) -> list[str]:
         lines += [traffic_line(view), f"[dim]{_split_words(view)}[/]"]
         if view["step"]["of"]:
             lines.append(_steps(view))
-        lines.append("")
+        lines += [*_preview(view), ""]
+    if view.get("warm_until"):
+        until = str(view["warm_until"])[:19].replace("T", " ")
+        lines += [f"{escape(view['stable_version'])} is kept warm until {until} UTC", ""]
     if view.get("watch"):
         lines += [watch_line(view["watch"]), ""]
     lines += [*numbers(page["metrics"], view), ""]
@@ -162,11 +167,27 @@ def _split_words(view: dict[str, Any]) -> str:
     return f"wanted {view['traffic_percentage']:g} %, carried {share} ({followed}), {seen}"
 
 
+def _preview(view: dict[str, Any]) -> list[str]:
+    found = view["strategy"].get("preview") or {}
+    return [f"[dim]preview: {kind} {escape(m['name'])}: {escape(m['value'])}[/]" for kind, m in found.items()]
+
+
+def step_words(step: dict[str, Any]) -> str:
+    """Return a step in few words: ``5 %``, ``mirror 20 %``, ``50 % (gate: admin)``."""
+    share = f"{step['traffic_percentage']:g} %"
+    if step.get("mirror_percentage"):
+        share = f"mirror {step['mirror_percentage']:g} %"
+    gate = step["gate"]
+    extra = [f"gate: {gate['role']}" if isinstance(gate, dict) else "gate"] if gate else []
+    extra += ["by hand"] if step.get("manual") else []
+    return f"{share} ({', '.join(extra)})" if extra else share
+
+
 def _steps(view: dict[str, Any]) -> str:
     now = view["step"]["number"]
     parts = []
     for number, step in enumerate(view["strategy"]["steps"], 1):
-        share = f"{step['traffic_percentage']:g} %"
+        share = step_words(step)
         if number < now:
             parts.append(f"[green]✔ {share}[/]")
         elif number == now:

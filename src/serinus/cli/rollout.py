@@ -13,6 +13,7 @@ from serinus.cli import judged, render
 from serinus.cli.client import Api
 from serinus.cli.common import JsonFlag, ServiceOption, api, err, handled, lines, out, print_json
 from serinus.cli.planning import STAGES, analysis_of, hooks_of, plan_of
+from serinus.cli.strategy_files import moment_of, strategy_of
 from serinus.cli.walk import EARLY
 from serinus.core.policy.presets import PRESETS
 
@@ -59,6 +60,12 @@ def run(
         ),
     ] = "orchestrator",
     stickiness: Annotated[str, typer.Option("--stickiness", help="persistent or hash.")] = "persistent",
+    strategy: Annotated[
+        Path | None,
+        typer.Option(
+            "--strategy", help="Strategy file (YAML or JSON), instead of stages.", envvar="SERINUS_STRATEGY"
+        ),
+    ] = None,
     salt: Annotated[
         str, typer.Option("--salt", help="Choose who goes first; the deployment's id by default.")
     ] = "",
@@ -83,6 +90,8 @@ def run(
     with handled():
         control = api()
         plan = plan_of(stages, observation_period, final_observation, policy, stickiness, salt)
+        if strategy:
+            plan["strategy"] = strategy_of(strategy)
         body = {
             "service_id": service or control.only_service(),
             "version": version,
@@ -223,23 +232,30 @@ def start(
     ] = None,
     policy: Annotated[str, typer.Option("--policy", help="Policy file, or a preset.")] = "rulesets",
     stickiness: Annotated[str, typer.Option("--stickiness", help="persistent or hash.")] = "persistent",
+    strategy: Annotated[
+        Path | None, typer.Option("--strategy", help="Strategy file (YAML or JSON), instead of by hand.")
+    ] = None,
+    at: Annotated[str, typer.Option("--at", help="Start by itself at this time: 2026-01-31T06:00.")] = "",
     as_json: JsonFlag = False,
 ) -> None:
-    """Start a canary that is moved by hand."""
+    """Start a canary that is moved by hand, or as a strategy file says."""
     with handled():
         control = api()
+        moves = strategy_of(strategy) if strategy else {"mode": "manual", "stickiness": stickiness}
         body = {
             "service_id": service,
             "version": version,
             "addresses": address or [],
             "analysis": analysis_of(policy)[0],
-            "strategy": {"mode": "manual", "stickiness": stickiness},
+            "strategy": moves,
         }
+        later = {"start_at": moment_of(at)} if at else {}
         made = control.post("/deployments", body, key=uuid.uuid4().hex)
         asked: dict[str, Any] = {} if percentage is None else {"canary_pct": percentage}
         if user or workflow:
             asked["canary_target_filter"] = {"user_ids": user or [], "workflow_ids": workflow or []}
-        _show(control.post(f"/deployments/{made['deployment_id']}/start-canary", asked), as_json)
+        verb = "schedule" if later else "start-canary"
+        _show(control.post(f"/deployments/{made['deployment_id']}/{verb}", {**asked, **later}), as_json)
 
 
 @app.command("list")
@@ -281,13 +297,16 @@ def status(deployment: Named, as_json: JsonFlag = False) -> None:
 def traffic(
     deployment: Named,
     percentage: Annotated[float, typer.Argument(help="0 to 100.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Past a step's minimum time, or to a side that does not answer.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Set the canary's share."""
     with handled():
         control = api()
         path = f"/deployments/{control.find_deployment(deployment)}/traffic"
-        _show(control.put(path, {"traffic_percentage": percentage}), as_json)
+        _show(control.put(path, {"traffic_percentage": percentage, "force": force}), as_json)
 
 
 def _act(deployment: str, action: str, body: dict[str, Any], as_json: bool) -> None:
@@ -310,9 +329,29 @@ def resume(deployment: Named, as_json: JsonFlag = False) -> None:
 
 
 @app.command()
-def approve(deployment: Named, as_json: JsonFlag = False) -> None:
+def approve(
+    deployment: Named,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is written down with your name.")] = "",
+    as_json: JsonFlag = False,
+) -> None:
     """Pass the gate that it waits at."""
-    _act(deployment, "approve", {}, as_json)
+    _act(deployment, "approve", {"reason": reason}, as_json)
+
+
+@app.command()
+def cancel(deployment: Named, as_json: JsonFlag = False) -> None:
+    """Take a scheduled start back."""
+    _act(deployment, "cancel", {}, as_json)
+
+
+@app.command("override-freeze")
+def override_freeze(
+    deployment: Named,
+    reason: Annotated[str, typer.Option("--reason", prompt="Why", help="Why, in one sentence.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Let it start and grow in a freeze; needs the role admin."""
+    _act(deployment, "override-freeze", {"reason": reason}, as_json)
 
 
 @app.command()
@@ -330,10 +369,14 @@ def rollback(
     deployment: Named,
     reason: Annotated[str, typer.Option("--reason", prompt="Why", help="Why, in one sentence.")],
     compensation: Annotated[bool, typer.Option(help="Run the compensation strategy.")] = True,
+    force: Annotated[
+        bool, typer.Option("--force", help="At once, and to a stable side that does not answer as well.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Put everyone on stable, at once."""
-    _act(deployment, "rollback", {"reason": reason, "apply_compensation": compensation}, as_json)
+    """Put everyone on stable: at once, unless its strategy goes back gradually."""
+    body = {"reason": reason, "apply_compensation": compensation, "force": force}
+    _act(deployment, "rollback", body, as_json)
 
 
 def _show(view: dict[str, Any], as_json: bool) -> None:

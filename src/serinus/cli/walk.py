@@ -25,6 +25,11 @@ QUIET_SECONDS = 15.0
 EARLY = 7
 #: Exit code when it held, or took, longer than it may.
 HELD = 6
+#: Events that are printed as they are, without a warning's colour.
+_NOTED = (
+    *("carried", "going_on", "approved", "traffic", "released"),
+    *("scheduled", "cancelled", "freeze_overridden"),
+)
 
 
 @dataclass(kw_only=True)
@@ -110,10 +115,10 @@ class Walk:
             self._validated(data.get("verdicts", []), view, view.get("judge"), passed=False)
             self._end_progress()
             self.out.print(f"\n[bold red]↩ {escape(event['message'])}[/]")
-        elif kind in ("holding", "drift", "warning", "breaker", "not_carried"):
+        elif kind in ("holding", "drift", "warning", "breaker", "not_carried", "going_back"):
             self._end_progress()
             self.out.print(f"  [yellow]! {escape(event['message'])}[/]")
-        elif kind in ("carried", "going_on"):
+        elif kind in _NOTED:
             self._end_progress()
             self.out.print(f"  [dim]· {escape(event['message'])}[/]")
 
@@ -123,6 +128,10 @@ class Walk:
         total = view["step"]["of"] or 1
         self.out.print(f"\n[bold]Stage {number} of {total}[/]")
         self.out.print(f"  traffic     {traffic_line(view, percentage)}")
+        step = view["strategy"]["steps"][number - 1 : number]
+        if step and step[0].get("mirror_percentage"):
+            copies = f"{step[0]['mirror_percentage']:g} % of requests to {view['version']}"
+            self.out.print(f"  mirror      {escape(copies)}; nobody sees its answers")
 
     def _validated(
         self,
@@ -152,11 +161,13 @@ class Walk:
         """Act on the state; return an exit code when the walk is over."""
         if view["status"] == "rolled_back":
             return 1
+        if view["status"] == "draft":
+            return HELD  # its scheduled start was cancelled
         if view["status"] in ("active", "deprecated"):
             return self._promoted(view)
         if view["waiting"] == "promotion":
             return self._promote(view)
-        if view["waiting"] == "approval" and self.silent:
+        if view["waiting"] in ("approval", "move") and self.silent:
             return HELD
         if view["phase"].startswith("holding") and self.max_hold:
             self._held_since = self._held_since or time.monotonic()
@@ -218,6 +229,8 @@ def _next(view: dict[str, Any], data: dict[str, Any]) -> str:
     if "to_bp" not in data:
         if view["waiting"] == "approval":
             return f"an approval: serinus rollout approve {view['deployment_id']}"
+        if view["waiting"] == "move":
+            return f"your move: serinus rollout traffic {view['deployment_id']} N"
         return f"the promotion of {escape(view['version'])}"
     steps = view["strategy"]["steps"]
     holds = [s["hold_seconds"] for s in steps if s["traffic_percentage"] == data["to_bp"] / 100]

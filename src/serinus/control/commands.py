@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from serinus.control import views
@@ -11,12 +12,15 @@ from serinus.control.context import Context, new_id
 from serinus.control.evidence import gather
 from serinus.control.hooks import check_hooks
 from serinus.control.record import write_decision, write_event
-from serinus.control.traffic import TrafficPool, desired_split
+from serinus.control.starts import ensure_may_start
+from serinus.control.traffic import TrafficPool
 from serinus.control.unit import Answer, Call, execute
 from serinus.core.codec import from_json
 from serinus.core.decision import Decision
 from serinus.core.errors import Conflict, InvalidInput, NotFound, StaleRevision
-from serinus.core.lifecycle import moves
+from serinus.core.health import Knocked, with_health
+from serinus.core.lifecycle import moves, scheduled
+from serinus.core.lifecycle.back import go_back
 from serinus.core.lifecycle.transitions import Action, follow
 from serinus.core.model import (
     CanaryConfig,
@@ -29,6 +33,7 @@ from serinus.core.model import (
     parse_percentage,
 )
 from serinus.core.policy import confirm
+from serinus.core.policy.freezing import ensure_not_frozen, start_later
 from serinus.core.policy.gate import promotion_gate
 from serinus.core.policy.parse import policy_from, salt_from, strategy_from
 from serinus.ports.store import Transaction
@@ -151,7 +156,7 @@ class Commands:
                 next_step="Give the new version a name of its own.",
             )
         identity = new_id("dep")
-        made = self._configured(
+        draft = self._configured(
             Deployment(
                 id=identity,
                 tenant_id=service.tenant_id,
@@ -169,8 +174,9 @@ class Commands:
             new.strategy,
             new.analysis,
         )
-        check_hooks(self._context, made.strategy.hooks)
-        return made
+        check_hooks(self._context, draft.strategy.hooks)
+        self._traffic.ensure_strategy(service, draft)
+        return draft
 
     @staticmethod
     def _configured(
@@ -215,6 +221,7 @@ class Commands:
                 d = self._configured(d, given["canary_config"], given["strategy"], given["analysis"])
                 d = replace(d, salt=salt_from(given["strategy"], d.salt))
                 check_hooks(self._context, d.strategy.hooks)
+                self._traffic.ensure_strategy(await find_service(tx, call, d.service_id), d)
             saved = await tx.deployments.save(d)
             await write_event(tx, self._context, saved, "updated", "Draft changed.", call.caller.name)
             return 200, views.deployment_view(saved)
@@ -237,14 +244,25 @@ class Commands:
     async def start(
         self, call: Call, deployment_id: str, percentage: object = None, target: TargetFilter | None = None
     ) -> Answer:
-        """Put the canary under traffic, after everything that could refuse it was asked."""
+        """Put the canary under traffic, after everything that could refuse it was asked.
+
+        Before the strategy's ``start_at``, and in a freeze that only delays, it is scheduled instead;
+        asked again while it is scheduled, it starts at once.
+        """
         bp = None if percentage is None else parse_percentage(percentage, "canary_pct")
 
         async def decide(tx: Transaction, service: Service, d: Deployment) -> Decision:
             follow(d.status, Action.START)
-            await self.may_start(tx, service, d, target)
+            now = self._context.clock.now()
+            wanted = (bp, target)
+            if d.scheduled and wanted == (None, None):
+                wanted = (d.scheduled.bp, d.scheduled.target or None)
+            await self.may_start(tx, service, d, wanted[1])
+            later = start_later(d, now)
+            if later:
+                return scheduled.schedule(d, now, later[0], bp=wanted[0], target=wanted[1], why=later[1])
             fresh = replace(d, stable_version=service.stable_version)
-            return confirm.started(fresh, self._context.clock.now(), bp=bp, target=target)
+            return confirm.started(fresh, now, bp=wanted[0], target=wanted[1])
 
         return await self._move(call, deployment_id, decide)
 
@@ -256,37 +274,47 @@ class Commands:
         Raises:
             InvalidInput: What is in the way, and what to do about it.
         """
-        for other in await tx.deployments.current(service.tenant_id, service.id):
-            if other.status.value == "canary":
-                raise InvalidInput(
-                    f"{service.name} already has an active canary: {other.version} ({other.id}).",
-                    next_step=f"Promote or roll back {other.id} first.",
-                    extra={"in_the_way": other.id, "kind": "already-has-active-canary"},
-                )
-        if not service.stable_version:
-            raise InvalidInput(
-                f"{service.name} has no stable version to compare with.",
-                field="stable_version",
-                next_step="Set `stable_version` on the service first.",
-            )
-        running = replace(d, status=Status.CANARY, target_filter=target or TargetFilter())
-        self._traffic.ensure_able(service, desired_split(service, running))
-        if service.driver != "in-process":
-            missing = [v for v in (service.stable_version, d.version) if not service.upstreams.get(v)]
-            if missing:
-                raise InvalidInput(
-                    f"No address is known for {service.name} {' and '.join(missing)}.",
-                    field="upstreams",
-                    next_step="Give `addresses` with the deployment, or `upstreams` on the service.",
-                )
+        await ensure_may_start(self._traffic, tx, service, d, target)
 
-    async def traffic(self, call: Call, deployment_id: str, percentage: object) -> Answer:
-        """Change the share, up or down."""
+    async def schedule(
+        self,
+        call: Call,
+        deployment_id: str,
+        at: datetime,
+        percentage: object = None,
+        target: TargetFilter | None = None,
+    ) -> Answer:
+        """Have it start by itself at a later time."""
+        bp = None if percentage is None else parse_percentage(percentage, "canary_pct")
+
+        async def decide(_: Transaction, __: Service, d: Deployment) -> Decision:
+            return scheduled.schedule(d, self._context.clock.now(), at, bp=bp, target=target)
+
+        return await self._move(call, deployment_id, decide)
+
+    async def cancel(self, call: Call, deployment_id: str) -> Answer:
+        """Take a scheduled start back."""
+        return await self._simple(call, deployment_id, scheduled.cancel)
+
+    async def override_freeze(self, call: Call, deployment_id: str, reason: str) -> Answer:
+        """Let it start and grow in a freeze. Admins only; who and why is written down."""
+
+        def move(d: Deployment, now: datetime) -> Decision:
+            return scheduled.override_freeze(d, now, reason)
+
+        return await self._simple(_because(call, reason), deployment_id, move)
+
+    async def traffic(
+        self, call: Call, deployment_id: str, percentage: object, *, force: bool = False
+    ) -> Answer:
+        """Change the share, up or down; ``force`` past a minimum time, or to a side that does not answer."""
         bp = parse_percentage(percentage)
 
         async def decide(_: Transaction, service: Service, d: Deployment) -> Decision:
-            keeps = self._traffic.can(service, Capability.PERSISTENT)
-            return confirm.shifted(d, self._context.clock.now(), bp, keeps_units=keeps)
+            keeps, now = self._traffic.can(service, Capability.PERSISTENT), self._context.clock.now()
+            if d.status is Status.CANARY and bp > d.traffic_bp:
+                ensure_not_frozen(d, now, "More traffic")
+            return confirm.shifted(d, now, bp, keeps_units=keeps, role=call.caller.role, force=force)
 
         return await self._move(call, deployment_id, decide)
 
@@ -298,9 +326,13 @@ class Commands:
         """Go on where it was paused."""
         return await self._simple(call, deployment_id, moves.resume)
 
-    async def approve(self, call: Call, deployment_id: str) -> Answer:
-        """Pass the gate that the deployment waits at."""
-        return await self._simple(call, deployment_id, moves.approve)
+    async def approve(self, call: Call, deployment_id: str, reason: str = "") -> Answer:
+        """Pass the gate that the deployment waits at; who did and why is written down."""
+
+        def move(d: Deployment, now: datetime) -> Decision:
+            return moves.approve(d, now, role=call.caller.role, by=call.caller.name, reason=reason)
+
+        return await self._simple(_because(call, reason), deployment_id, move)
 
     async def deprecate(self, call: Call, deployment_id: str) -> Answer:
         """Retire an active deployment by hand."""
@@ -320,18 +352,29 @@ class Commands:
         async def decide(tx: Transaction, _: Service, d: Deployment) -> Decision:
             follow(d.status, Action.PROMOTE)
             now = self._context.clock.now()
+            ensure_not_frozen(d, now, "The promotion")
             gate = promotion_gate(d, await gather(tx, d, now), now)
-            return confirm.promoted(d, now, gate, force=force)
+            return confirm.promoted(d, now, gate, force=force, role=call.caller.role)
 
         return await self._move(call, deployment_id, decide)
 
     async def roll_back(
-        self, call: Call, deployment_id: str, reason: str, *, compensate: bool = True
+        self, call: Call, deployment_id: str, reason: str, *, compensate: bool = True, force: bool = False
     ) -> Answer:
-        """Put everyone on stable. The monitor's own writes never make it fail."""
+        """Put everyone on stable. The monitor's own writes never make it fail.
 
-        async def decide(_: Transaction, __: Service, d: Deployment) -> Decision:
-            return moves.roll_back(d, self._context.clock.now(), reason, compensate=compensate)
+        While stable cannot be sent traffic it is held and goes on by itself; ``force`` does it anyway.
+        """
+        call = _because(call, reason)
+        knocked = Knocked() if force else await self._knock(call, deployment_id)
+
+        async def decide(tx: Transaction, _: Service, d: Deployment) -> Decision:
+            now = self._context.clock.now()
+            if d.status in (Status.CANARY, Status.ACTIVE):
+                d = with_health(d, await gather(tx, d, now), knocked, now.timestamp())
+            current = await tx.deployments.current(d.tenant_id, d.service_id)
+            alone = all(o.id == d.id or o.status is not Status.CANARY for o in current)
+            return go_back(d, now, reason, compensate=compensate, force=force, gradual=alone)
 
         for _ in range(ROLLBACK_TRIES - 1):
             try:
@@ -339,6 +382,15 @@ class Commands:
             except StaleRevision:
                 continue  # the table refuses it if somebody else has rolled back meanwhile
         return await self._move(call, deployment_id, decide)
+
+    async def _knock(self, call: Call, deployment_id: str) -> Knocked:
+        """Knock at both sides before the transaction begins; what is not there is refused within it."""
+        async with self._context.store.begin(write=False) as tx:
+            d = await tx.deployments.get(call.caller.tenant_id, deployment_id)
+            service = await tx.services.get(d.tenant_id, d.service_id) if d else None
+        if d is None or service is None or not call.caller.role.reaches(call.needs):
+            return Knocked()
+        return await self._traffic.knock(service, d)
 
     async def _move(
         self,
@@ -355,6 +407,11 @@ class Commands:
             return 200, views.deployment_view(saved)
 
         return await execute(self._context, call, work)
+
+
+def _because(call: Call, reason: str) -> Call:
+    """Put a person's reason into the audit log."""
+    return replace(call, data={**call.data, "reason": reason}) if reason else call
 
 
 def _expect(call: Call, d: Deployment) -> None:

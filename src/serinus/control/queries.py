@@ -127,6 +127,9 @@ class Queries:
             warnings += [f"{i['name']}: {i['problem']}" for i in proxy["instances"] if not i["ok"]]
         if d.phase.startswith("holding"):
             warnings.append(d.sentence)
+        elif d.stable_down and d.status is Status.CANARY:
+            words = f"Stable {d.stable_version} cannot be sent traffic ({d.stable_down}): "
+            warnings.append(f"{words}a rollback would be held until it can.")
         if d.answer and (d.status is Status.CANARY or under_watch(d)):
             warnings += [w for w in d.answer.warnings if not any(w in said for said in warnings)]
         if not await self._monitor_runs():

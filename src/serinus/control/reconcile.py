@@ -6,8 +6,9 @@ repeated by the next one, here or on another replica.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,12 +17,14 @@ from serinus.control.evidence import delta_windows, gather, remember
 from serinus.control.hooks import heard
 from serinus.control.polling import Polled, Poller
 from serinus.control.record import write_decision, write_event
+from serinus.control.starts import Starts
 from serinus.control.traffic import TrafficPool, desired_split
 from serinus.core.analysis.evidence import Evidence, Side, TrafficState, Window
 from serinus.core.decide import decide
 from serinus.core.decision import Decision
 from serinus.core.errors import InvalidInput, StaleRevision, Unavailable
-from serinus.core.lifecycle.moves import under_watch
+from serinus.core.health import Knocked, with_health
+from serinus.core.lifecycle.moves import looked_after
 from serinus.core.model import Deployment, Service, Status
 from serinus.ports.store import Transaction
 from serinus.ports.traffic import Carried, Counters, DesiredSplit, InstanceState, TrafficDriver, TrafficError
@@ -40,6 +43,8 @@ class _Look:
     counters: tuple[Counters, ...]
     #: In words, when somebody else had changed the split.
     drift: str = ""
+    #: Whether both sides answer.
+    knocked: Knocked = Knocked()
 
 
 class Reconciler:
@@ -59,6 +64,7 @@ class Reconciler:
         ``poller`` asks the metric sources that policies name; without one there are none.
         """
         self._poller = poller
+        self._starts = Starts(context, traffic, tick=tick, idle=idle)
         self._context = context
         self._traffic = traffic
         self._tick = tick
@@ -68,6 +74,10 @@ class Reconciler:
 
     async def look(self, tenant_id: str, service_id: str) -> float:
         """Reconcile a service; return the seconds until its next look."""
+        pause = await self._starts.look(tenant_id, service_id)
+        return min(pause, await self._look(tenant_id, service_id))
+
+    async def _look(self, tenant_id: str, service_id: str) -> float:
         async with self._context.store.begin(write=False) as tx:
             service = await tx.services.get(tenant_id, service_id)
             running = await self._running(tx, tenant_id, service_id)
@@ -81,10 +91,14 @@ class Reconciler:
         except (InvalidInput, Unavailable) as error:
             await self._report(service, running, _broken(str(error)))
             return self._tick if running else self._idle
-        look = await self._carry(driver, desired)
         if running is None:
+            look = await self._carry(driver, desired)
             await self._report(service, None, look.carried)
             return self._idle if look.carried.acknowledged else self._tick
+        look, knocked = await asyncio.gather(
+            self._carry(driver, desired), self._traffic.knock(service, running)
+        )
+        look = replace(look, knocked=knocked)
         return await self._decide(service, driver, running, look)
 
     @staticmethod
@@ -92,7 +106,7 @@ class Reconciler:
         """Return what rolls out, or else what was promoted and is still watched."""
         current = await tx.deployments.current(tenant_id, service_id)
         canary = next((d for d in current if d.status is Status.CANARY), None)
-        return canary or next((d for d in current if under_watch(d)), None)
+        return canary or next((d for d in current if looked_after(d)), None)
 
     async def _carry(self, driver: TrafficDriver, desired: DesiredSplit) -> _Look:
         """Make the data plane carry ``desired``; find out whether somebody had changed it."""
@@ -124,7 +138,7 @@ class Reconciler:
             self._context.bell.ring(service.tenant_id)
             self._context.post.set()
             self._context.call.set()
-        if self._poller and after.status is not Status.CANARY and not under_watch(after):
+        if self._poller and after.status is not Status.CANARY and not looked_after(after):
             self._poller.drop(after.id)
         if look.desired == self._wanted(service, before, after):
             return self._tick
@@ -141,7 +155,8 @@ class Reconciler:
         evidence = await self._evidence(tx, d, look, now)
         if look.drift:
             await write_event(tx, self._context, d, "drift", look.drift, "monitor")
-        decision = decide(await heard(tx, d), evidence, now)
+        known = with_health(await heard(tx, d), evidence, look.knocked, now.timestamp())
+        decision = decide(known, evidence, now)
         changed = bool(decision.reasons)
         saved = await write_decision(tx, self._context, service, decision, "monitor", bump=changed)
         await _store_carried(tx, service, look.carried, now)

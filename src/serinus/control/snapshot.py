@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from serinus.control.context import Context
-from serinus.core.breaker import FAILURES, OPEN, OPEN_SECONDS
+from serinus.core.breaker import FAILURES, OPEN_SECONDS
 from serinus.core.lifecycle.moves import under_watch
 from serinus.core.model import Deployment, Service, Status, Stickiness
 from serinus.ports.store import Transaction
@@ -103,7 +103,9 @@ async def _entry(tx: Transaction, service: Service, d: Deployment | None) -> dic
     if d is None:
         return {"stable": service.stable_version, "deployment": None}
     sticky: list[str] = []
-    if d.strategy.stickiness is Stickiness.PERSISTENT and d.weight_bp < d.peak_bp and not d.filter_only:
+    # Units do not stay on a canary that is going back, or its share could not shrink.
+    stickiness = Stickiness.HASH if d.going_back else d.strategy.stickiness
+    if stickiness is Stickiness.PERSISTENT and d.weight_bp < d.peak_bp and not d.filter_only:
         sticky = sorted(await tx.assignments.hashes_from(d.id, d.weight_bp))
     # After promotion the version before stays the fallback for as long as the new one is watched.
     stable = d.stable_version if d.status is Status.ACTIVE else service.stable_version
@@ -114,14 +116,14 @@ async def _entry(tx: Transaction, service: Service, d: Deployment | None) -> dic
             "version": d.version,
             "salt": d.salt,
             "weight_bp": d.weight_bp,
-            "stickiness": d.strategy.stickiness.value,
+            "stickiness": stickiness.value,
             "sticky": sticky,
             "user_ids": list(d.target_filter.user_ids),
             "workflow_ids": list(d.target_filter.workflow_ids),
             "breaker": {
                 "failures": FAILURES,
                 "open_seconds": OPEN_SECONDS,
-                "state": "open" if d.breaker.state == OPEN else "closed",
+                "state": "open" if d.tripped else "closed",
             },
         },
     }

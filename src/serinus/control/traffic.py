@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from serinus.core.breaker import OPEN
 from serinus.core.errors import InvalidInput, Unavailable
+from serinus.core.health import Knocked
 from serinus.core.model import Deployment, Service, Status, TargetFilter, Upstream
 from serinus.ports.needs import ensure_able
-from serinus.ports.traffic import Capability, DesiredSplit, TrafficDriver, TrafficError
+from serinus.ports.probe import Probe
+from serinus.ports.traffic import Capability, DesiredSplit, Match, TrafficDriver, TrafficError
 
 __all__ = ["DriverFactory", "TrafficPool", "desired_split"]
 
@@ -25,8 +28,10 @@ class TrafficPool:
         self,
         factories: Mapping[str, DriverFactory],
         capabilities: Callable[[], Mapping[str, frozenset[Capability]]] = dict,
+        probe: Probe | None = None,
     ) -> None:
-        """Keep the factories by catalogue name, and what tells what each of them can do."""
+        """Keep the factories by catalogue name, what tells what each of them can do, and what knocks."""
+        self._probe = probe
         self._factories = dict(factories)
         self._capabilities = capabilities
         self._made: dict[tuple[str, str], TrafficDriver] = {}
@@ -68,6 +73,34 @@ class TrafficPool:
         """
         ensure_able(service.driver, self.of(service).capabilities, desired, self._capabilities)
 
+    def ensure_strategy(self, service: Service, d: Deployment) -> None:
+        """Refuse a strategy of which any part is more than the service's driver can carry.
+
+        Raises:
+            CannotCarry: With what is missing, and which drivers could.
+        """
+        canary = _upstream(service, d.version)
+        mirrored = any(step.mirror_bp for step in d.strategy.steps)
+        everything = DesiredSplit(
+            service_id=service.id,
+            service=service.name,
+            stable=_upstream(service, service.stable_version),
+            canary=canary,
+            matches=_matches(d),
+            mirror=canary if mirrored else None,
+        )
+        self.ensure_able(service, everything)
+
+    async def knock(self, service: Service, d: Deployment) -> Knocked:
+        """Knock at both sides' addresses; where the SDK carries the split there is nothing to knock at."""
+        if self._probe is None:
+            return Knocked()
+        stable, canary = (service.upstreams.get(v, ()) for v in (d.stable_version, d.version))
+        if service.driver == "in-process" or not stable or not canary:
+            return Knocked()
+        found = await asyncio.gather(self._probe(stable), self._probe(canary))
+        return Knocked(stable=found[0], canary=found[1])
+
     async def close(self) -> None:
         """Close every driver."""
         for driver in self._made.values():
@@ -86,20 +119,42 @@ def desired_split(service: Service, deployment: Deployment | None) -> DesiredSpl
             f"{service.name} has no stable version.",
             next_step="Set `stable_version` on the service.",
         )
-    stable = _upstream(service, service.stable_version)
-    if deployment is None or deployment.status is not Status.CANARY:
-        return DesiredSplit(service_id=service.id, service=service.name, stable=stable)
-    pins = TargetFilter() if deployment.breaker.state == OPEN else deployment.target_filter
-    return DesiredSplit(
-        service_id=service.id,
-        service=service.name,
-        stable=stable,
-        canary=_upstream(service, deployment.version),
-        canary_bp=deployment.weight_bp,
-        salt=deployment.salt,
+    everyone = DesiredSplit(
+        service_id=service.id, service=service.name, stable=_upstream(service, service.stable_version)
+    )
+    if deployment is not None and deployment.awaits_start:
+        return everyone  # neither previews nor copies, before its hooks say yes
+    if deployment is not None and deployment.status is Status.CANARY:
+        return _running(service, deployment, everyone)
+    if deployment is not None and deployment.status is Status.ACTIVE and deployment.warm_until:
+        # Kept warm: the proxies know the old side still, so that switching back is a change of shares.
+        return replace(everyone, canary=_upstream(service, deployment.stable_version), salt=deployment.salt)
+    return everyone
+
+
+def _running(service: Service, d: Deployment, everyone: DesiredSplit) -> DesiredSplit:
+    pins = TargetFilter() if d.tripped else d.target_filter
+    matches = () if d.tripped else _matches(d)
+    mirror_bp = d.step.mirror_bp if d.step and not d.tripped and d.going_back is None else 0
+    canary = _upstream(service, d.version)
+    if mirror_bp:
+        everyone = replace(everyone, mirror=canary, mirror_bp=mirror_bp)
+        if not (matches or pins):
+            return everyone  # only copies reach it: no proxy's breaker may take it out of sight
+    return replace(
+        everyone,
+        canary=canary,
+        canary_bp=d.weight_bp,
+        salt=d.salt,
         user_ids=pins.user_ids,
         workflow_ids=pins.workflow_ids,
+        matches=matches,
     )
+
+
+def _matches(d: Deployment) -> tuple[Match, ...]:
+    preview = d.strategy.preview
+    return (Match(name=preview.name, value=preview.value, cookie=preview.cookie),) if preview else ()
 
 
 def _upstream(service: Service, version: str) -> Upstream:

@@ -7,6 +7,7 @@ from typing import Any
 
 from serinus.control.context import stamp
 from serinus.control.judgement import judge_view, surely_differs, watch_view
+from serinus.control.strategy_view import standing_view, strategy_view
 from serinus.core.analysis.evidence import Arm, Side, Window
 from serinus.core.analysis.sequential.plan import Finding
 from serinus.core.analysis.verdict import Outcome, Verdict
@@ -27,6 +28,7 @@ __all__ = [
     "verdict_view",
 ]
 
+_NOT_BEGUN = (Status.DRAFT, Status.SCHEDULED)
 #: Requests per side below which a difference is not called significant.
 SIGNIFICANT_REQUESTS = 100
 #: Two-sided 1 % of the standard normal distribution: the comparison is looked at often.
@@ -69,24 +71,15 @@ def deployment_view(d: Deployment) -> dict[str, Any]:
         "changelog": d.changelog,
         "canary_config": to_json(d.config),
         "compensation_strategy": d.compensation_strategy.value,
-        "strategy": {
-            "mode": d.strategy.mode.value,
-            "stickiness": d.strategy.stickiness.value,
-            "auto_promote": d.strategy.auto_promote,
-            "salt": d.salt,
-            "hooks": [to_json(hook) for hook in d.strategy.hooks],
-            "steps": [
-                {"traffic_percentage": s.traffic_bp / 100, "hold_seconds": s.hold_seconds, "gate": s.gate}
-                for s in d.strategy.steps
-            ],
-        },
+        "strategy": strategy_view(d),
+        **standing_view(d),
         "analysis": {
             "preset": d.policy.name,
             "checks": [to_json(c) for c in d.policy.checks],
             "judge": to_json(d.policy.judge),
         },
         "step": {
-            "number": d.step_index + 1 if steps and d.status is not Status.DRAFT else 0,
+            "number": d.step_index + 1 if steps and d.status not in _NOT_BEGUN else 0,
             "of": len(steps),
             "observed_seconds": round(d.observed_seconds, 3),
             "hold_seconds": d.step.hold_seconds if d.step else None,

@@ -19,11 +19,11 @@ from serinus.core.breaker import FAILURES, OPEN, Breaker
 from serinus.core.bucketing import BUCKETS
 from serinus.core.codec import to_json
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
-from serinus.core.hooks import Phase
-from serinus.core.lifecycle.moves import roll_back, under_watch
+from serinus.core.lifecycle.back import carry_on, go_back
+from serinus.core.lifecycle.moves import SET_TRAFFIC, under_watch
 from serinus.core.model import Deployment, Status
 from serinus.core.policy.confirm import confirm_move
-from serinus.core.policy.order import ORDER
+from serinus.core.policy.order import ORDER, unseen
 from serinus.core.values import changed
 
 __all__ = ["MAX_GAP_SECONDS", "decide", "plan_of"]
@@ -34,11 +34,11 @@ MAX_GAP_SECONDS = 30.0
 
 def decide(d: Deployment, evidence: Evidence, now: datetime) -> Decision:
     """Return what follows for a deployment from what was measured. ``now`` must be aware."""
-    if d.status is Status.ACTIVE and under_watch(d):
-        return _watch(d, evidence, now)
+    if d.status is Status.ACTIVE:
+        return _promoted(d, evidence, now)
     if d.status is not Status.CANARY:
         return Decision(next_state=d)
-    if d.intended is not None and d.intended.phase is Phase.CONFIRM_ROLLOUT:
+    if d.awaits_start and d.going_back is None:
         # It has no traffic before its hooks say yes: there is nothing to measure.
         return confirm_move(d, evidence, now) or Decision(next_state=d)
     measured = _measure(d, evidence, now)
@@ -73,7 +73,7 @@ def _measure(d: Deployment, evidence: Evidence, now: datetime) -> Deployment:
         answer=judged.answer,
         breaker=_breaker(d, evidence, now.timestamp()),
         observed_seconds=d.observed_seconds + carried,
-        blind_seconds=d.blind_seconds + looked if blocking(verdicts) else 0.0,
+        blind_seconds=d.blind_seconds + looked if blocking(verdicts) and not unseen(d.step) else 0.0,
         majority_seconds=d.majority_seconds + (carried if d.traffic_bp >= 5000 else 0.0),
         last_tick_at=now,
     )
@@ -92,10 +92,36 @@ def _judge(d: Deployment, evidence: Evidence, now: datetime) -> Judged:
         step=f"{d.step_index}:{d.traffic_bp}",
         step_started=begun.timestamp() if begun else 0.0,
         alone=alone,
-        share=None if alone or d.target_filter or d.peak_bp > d.traffic_bp else d.traffic_bp / BUCKETS,
+        share=None if alone or _chosen(d) else d.traffic_bp / BUCKETS,
         left=max(0.0, step.hold_seconds - d.observed_seconds) if step else None,
     )
     return judge_evidence(plan_of(d), before, evidence, setting, now.timestamp())
+
+
+def _chosen(d: Deployment) -> bool:
+    """Tell whether something else than the hash alone decides what reaches the canary."""
+    others = d.target_filter or d.strategy.preview or d.traffic_bp == 0
+    return bool(others) or d.peak_bp > d.traffic_bp
+
+
+def _promoted(d: Deployment, evidence: Evidence, now: datetime) -> Decision:
+    """After promotion: go back if that was decided, watch, and let the old side go at its time."""
+    if d.going_back is not None:
+        return carry_on(d, now)
+    decision = _watch(d, evidence, now) if under_watch(d) else Decision(next_state=d)
+    after = decision.next_state
+    if after.status is not Status.ACTIVE or after.warm_until is None or now < after.warm_until:
+        return decision
+    message = (
+        f"{d.stable_version} is released: there is no instant switch back any more, and it may be stopped."
+    )
+    released = Reason(kind="released", message=message, data={"version": d.stable_version})
+    return replace(
+        decision,
+        next_state=changed(after, warm_until=None),
+        intents=(*decision.intents, SET_TRAFFIC),
+        reasons=(*decision.reasons, released),
+    )
 
 
 def _watch(d: Deployment, evidence: Evidence, now: datetime) -> Decision:
@@ -110,7 +136,7 @@ def _watch(d: Deployment, evidence: Evidence, now: datetime) -> Decision:
     if not bad:
         return _watched(after, now)
     reason = "after promotion: " + "; ".join(bad)
-    return roll_back(
+    return go_back(
         after, now, reason, automatic=True, data={"rule": "watch", "verdicts": to_json(after.verdicts)}
     )
 
@@ -144,6 +170,11 @@ def plan_of(d: Deployment) -> Plan:
 
 def _breaker(d: Deployment, evidence: Evidence, now: float) -> Breaker:
     breaker = d.breaker.at(now).observed(now, evidence.fresh_errors, evidence.fresh_successes)
+    if d.stable_down and not d.policy.breaker and d.breaker.state != OPEN:
+        # Opening would send everyone to a side that is down, and no rollback would be held for it.
+        return d.breaker
+    if d.canary_down and d.breaker.state == OPEN:
+        return d.breaker  # half open would send its share to a side that is down
     if evidence.open_breakers and breaker.state != OPEN:
         return Breaker(OPEN, max(breaker.consecutive, FAILURES), now)
     return breaker

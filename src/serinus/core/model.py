@@ -14,6 +14,13 @@ from serinus.core.breaker import CLOSED_BREAKER, OPEN, Breaker
 from serinus.core.bucketing import BUCKETS
 from serinus.core.errors import InvalidInput
 from serinus.core.hooks import Ask, Hook, Phase
+from serinus.core.strategy import (
+    FreezeCalendar,
+    GoingBack,
+    GradualRollback,
+    Preview,
+    StrategyType,
+)
 
 __all__ = [
     "CanaryConfig",
@@ -22,6 +29,7 @@ __all__ = [
     "Intended",
     "Mode",
     "Role",
+    "Scheduled",
     "Service",
     "ServiceKind",
     "Status",
@@ -48,6 +56,7 @@ class Status(StrEnum):
     """Where a deployment stands (contract 1)."""
 
     DRAFT = "draft"  #: made, no traffic yet
+    SCHEDULED = "scheduled"  #: starts by itself at its time
     CANARY = "canary"  #: rolling out
     ACTIVE = "active"  #: promoted: everyone is on it
     ROLLED_BACK = "rolled_back"  #: ended, everyone is on stable
@@ -74,6 +83,7 @@ class Waiting(StrEnum):
     NOTHING = ""  #: it goes on by itself, or its mode is manual
     APPROVAL = "approval"  #: somebody has to pass a step's gate
     PROMOTION = "promotion"  #: every step passed; somebody has to promote
+    MOVE = "move"  #: a manual step: somebody has to set the traffic
 
 
 class CompensationStrategy(StrEnum):
@@ -154,8 +164,15 @@ class Step:
     traffic_bp: int
     #: Seconds of acknowledged, observed traffic before the step may end.
     hold_seconds: float
-    #: Wait for a person after this step passed.
+    #: Wait for a person after this step passed, and which role may pass it.
     gate: bool = False
+    gate_role: Role = Role.APPROVER
+    #: A person ends it, by a traffic or promote call.
+    manual: bool = False
+    #: Observed seconds before which the share does not grow: not by itself, and not by hand without force.
+    min_seconds: float = 0.0
+    #: Copies of so many requests go to the canary, and nobody sees its answers.
+    mirror_bp: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,6 +210,15 @@ class Strategy:
     auto_promote: bool = False
     #: Other people's programs, called at their phases.
     hooks: tuple[Hook, ...] = ()
+    type: StrategyType = StrategyType.CANARY
+    preview: Preview | None = None
+    #: Blue-green: how long after the switch the old side is kept, for an instant switch back.
+    keep_warm_seconds: float = 0.0
+    #: Do not begin before this moment.
+    start_at: datetime | None = None
+    #: ``None``: a rollback moves everyone at once.
+    rollback: GradualRollback | None = None
+    freeze: FreezeCalendar | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -214,6 +240,16 @@ class Intended:
     #: Which hooks are asked, and so which move it is: start, more traffic, or promotion.
     phase: Phase
     at: datetime
+    bp: int | None = None
+    target: TargetFilter = TargetFilter()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scheduled:
+    """A start that was asked for and has not come yet."""
+
+    at: datetime
+    #: As the start call gave them.
     bp: int | None = None
     target: TargetFilter = TargetFilter()
 
@@ -258,6 +294,17 @@ class Deployment:
     #: The hooks asked of late, and what they said.
     asks: tuple[Ask, ...] = ()
     breaker: Breaker = CLOSED_BREAKER
+    scheduled: Scheduled | None = None
+    going_back: GoingBack | None = None
+    #: Why a side cannot be sent traffic, in words; empty: it can, or nobody knows.
+    stable_down: str = ""
+    canary_down: str = ""
+    #: Stable has answered a knock of ours before: silence would mean something.
+    stable_reached: bool = False
+    #: Blue-green: until when the old side is kept for an instant switch back; ``None``: it is not.
+    warm_until: datetime | None = None
+    #: Why this deployment goes on in a freeze, when an admin has said so.
+    freeze_override: str = ""
     verdicts: tuple[Verdict, ...] = ()
     #: The sequential judge: its state (opaque), the time up to which it has seen, its newest answer.
     judge: str = ""
@@ -275,13 +322,23 @@ class Deployment:
     end_reason: str = ""
 
     @property
+    def awaits_start(self) -> bool:
+        """Tell whether it has been started and its hooks have not let anything reach it yet."""
+        return self.intended is not None and self.intended.phase is Phase.CONFIRM_ROLLOUT
+
+    @property
     def weight_bp(self) -> int:
         """The share that the hash decides: nothing unless it is rolling out or active."""
         if self.status is Status.ACTIVE:
             return BUCKETS
-        if self.status is not Status.CANARY or self.filter_only or self.breaker.state == OPEN:
+        if self.status is not Status.CANARY or self.filter_only or self.tripped:
             return 0
         return self.traffic_bp
+
+    @property
+    def tripped(self) -> bool:
+        """Tell whether an open breaker keeps everyone on stable; a rollback under way takes its own way."""
+        return self.breaker.state == OPEN and self.going_back is None
 
     @property
     def step(self) -> Step | None:

@@ -60,9 +60,12 @@ ACTIONS = {
     "resume": ("Resume", "It goes on from where it was paused."),
     "approve": ("Approve", "It passes this step and goes on to the next one."),
     "traffic": ("Set traffic", "The canary gets this share, at once."),
+    "cancel": ("Cancel the start", "It does not start by itself any more; it is a draft again."),
+    "override-freeze": ("Override the freeze", "It starts and grows although a freeze is on."),
 }
 STATES = {
     "draft": ("○", "draft"),
+    "scheduled": ("◷", "scheduled"),
     "canary": ("◐", "running"),
     "active": ("●", "active"),
     "rolled_back": ("↩", "rolled back"),
@@ -335,12 +338,13 @@ class _Pages:
             caller=caller,
             action=f"deployment.{action}",
             target=identity[:200],
-            needs=Role.APPROVER,
+            needs=Role.ADMIN if action == "override-freeze" else Role.APPROVER,
         )
         commands = self._plane.commands
         match action:
             case "rollback":
-                await commands.roll_back(call, identity, form.get("reason", ""))
+                at_once = form.get("force") == "yes"
+                await commands.roll_back(call, identity, form.get("reason", ""), force=at_once)
             case "promote":
                 await commands.promote(call, identity, force=form.get("force") == "yes")
             case "pause":
@@ -348,7 +352,11 @@ class _Pages:
             case "resume":
                 await commands.resume(call, identity)
             case "approve":
-                await commands.approve(call, identity)
+                await commands.approve(call, identity, form.get("reason", ""))
+            case "cancel":
+                await commands.cancel(call, identity)
+            case "override-freeze":
+                await commands.override_freeze(call, identity, form.get("reason", ""))
             case "traffic":
                 await commands.traffic(call, identity, _number(form.get("percentage", "")))
             case _:
@@ -408,17 +416,26 @@ def _number(text: str) -> object:
 
 def _under_way(view: dict[str, Any]) -> bool:
     """Tell whether something may still happen by itself: it rolls out, or is watched after promotion."""
-    return view["status"] in ("canary", "draft") or bool(view["watch"])
+    return view["status"] in ("canary", "draft", "scheduled") or bool(view["watch"])
 
 
 def _buttons(view: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what can be done now, the way out first."""
     if view["status"] == "active":
         return [("rollback", "Roll back")]
+    frozen = [("override-freeze", "Override the freeze")] if _held_by_freeze(view) else []
+    if view["status"] == "scheduled":
+        return [("cancel", "Cancel the start"), *frozen]
     if view["status"] != "canary":
         return []
+    if view["going_back"]:
+        return [("rollback", "Roll back")]
     listed = [("rollback", "Roll back")]
     listed.append(("resume", "Resume") if view["paused"] else ("pause", "Pause"))
     if view["waiting"] == "approval":
         listed.append(("approve", "Approve"))
-    return [*listed, ("promote", "Promote"), ("traffic", "Set traffic")]
+    return [*listed, *frozen, ("promote", "Promote"), ("traffic", "Set traffic")]
+
+
+def _held_by_freeze(view: dict[str, Any]) -> bool:
+    return bool(view["strategy"].get("freeze")) and not view["freeze_override"]

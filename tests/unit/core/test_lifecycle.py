@@ -10,9 +10,10 @@ from serinus.core.errors import TransitionRefused
 from serinus.core.lifecycle.transitions import TABLE, Action, allowed, follow
 from serinus.core.model import Status
 
-#: Contract 1's table of what a status allows, in its words.
+#: Contract 1's table of what a status allows, in its words; and beside it a start at a later time.
 CONTRACT = {
-    Status.DRAFT: {"start-canary", "update", "delete"},
+    Status.DRAFT: {"start-canary", "schedule", "update", "delete"},
+    Status.SCHEDULED: {"start-canary", "schedule", "cancel", "rollback"},
     Status.CANARY: {"traffic", "pause", "resume", "approve", "promote", "rollback"},
     Status.ACTIVE: {"rollback", "deprecate"},
     Status.ROLLED_BACK: set(),

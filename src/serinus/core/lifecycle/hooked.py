@@ -21,7 +21,7 @@ def about(d: Deployment) -> str:
 
 def open_asks(d: Deployment) -> tuple[Ask, ...]:
     """Return whom the rollout waits for."""
-    if d.status is not Status.CANARY:
+    if d.status is not Status.CANARY or d.going_back is not None:
         return ()
     now = about(d)
     return tuple(a for a in d.asks if a.about == now and a.said is Said.NOTHING)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from serinus.core.analysis.verdict import Outcome, Verdict
@@ -11,23 +11,27 @@ from serinus.core.bucketing import BUCKETS
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
 from serinus.core.errors import Conflict, GateRefused, InvalidInput
 from serinus.core.hooks import Phase
+from serinus.core.lifecycle.guards import may_pass, may_raise, not_going_back
 from serinus.core.lifecycle.hooked import pass_hooks, post_hooks
 from serinus.core.lifecycle.transitions import Action, follow
 from serinus.core.model import (
     CompensationStrategy,
     Deployment,
     Mode,
+    Role,
     Status,
     Stickiness,
     TargetFilter,
     Waiting,
     percent,
 )
+from serinus.core.strategy import StrategyType
 
 __all__ = [
     "approve",
     "deprecate",
     "enter_step",
+    "looked_after",
     "pause",
     "promote",
     "resume",
@@ -54,6 +58,8 @@ def start(
         last_tick_at=now,
         step_started_at=now,
         target_filter=target or TargetFilter(),
+        scheduled=None,
+        phase="observing",
     )
     if d.strategy.mode is Mode.AUTO and d.strategy.steps:
         share = d.strategy.steps[0].traffic_bp
@@ -66,6 +72,8 @@ def start(
         named = begun.target_filter
         who = f"{len(named.user_ids)} named users and {len(named.workflow_ids)} named workflows"
     sentence = f"{d.version} started with {who}; everyone else stays on {d.stable_version}."
+    if not share and not begun.filter_only:
+        sentence = f"{d.version} started{_seen_by(begun)}; everyone stays on {d.stable_version}."
     return Decision(
         next_state=replace(begun, sentence=sentence),
         intents=(SET_TRAFFIC,),
@@ -73,11 +81,19 @@ def start(
     )
 
 
+def _seen_by(d: Deployment) -> str:
+    """Say who sees a canary that no share goes to."""
+    mirror, preview = d.step.mirror_bp if d.step else 0, d.strategy.preview
+    parts = [f"copies of {percent(mirror)} of requests"] if mirror else []
+    parts += [f"requests with {preview.words}"] if preview else []
+    return f" with {' and '.join(parts)}" if parts else ""
+
+
 def enter_step(d: Deployment, index: int, now: datetime) -> Deployment:
     """Return ``d`` at the beginning of step ``index``."""
     share = d.strategy.steps[index].traffic_bp
     return replace(
-        d,
+        _switched(d, share, now),
         step_index=index,
         traffic_bp=share,
         peak_bp=max(d.peak_bp, share),
@@ -89,13 +105,36 @@ def enter_step(d: Deployment, index: int, now: datetime) -> Deployment:
     )
 
 
-def shift(d: Deployment, now: datetime, bp: int, *, keeps_units: bool = True) -> Decision:
+def _switched(d: Deployment, share: int, now: datetime) -> Deployment:
+    """Note until when the old side is kept, when a blue-green deployment switches."""
+    if d.strategy.type is not StrategyType.BLUE_GREEN or share == d.traffic_bp:
+        return d
+    seconds = d.strategy.keep_warm_seconds if share else 0
+    return replace(d, warm_until=now + timedelta(seconds=seconds) if seconds else None)
+
+
+def shift(
+    d: Deployment,
+    now: datetime,
+    bp: int,
+    *,
+    keeps_units: bool = True,
+    role: Role = Role.ADMIN,
+    force: bool = False,
+) -> Decision:
     """Change the share up or down. ``keeps_units``: the data plane can hold units that are on the canary.
 
+    ``role`` is the caller's: gates on the way may ask for more. ``force`` goes past a step's minimum time,
+    and to a side that does not answer.
+
     Raises:
-        Conflict: Persistent stickiness, a smaller share, and a data plane that cannot keep the units.
+        Conflict: Persistent stickiness, a smaller share, and a data plane that cannot keep the units; or
+            what ``force`` goes past.
+        Forbidden: A gate on the way asks for a higher role.
     """
     follow(d.status, Action.TRAFFIC)
+    not_going_back(d)
+    may_raise(d, bp, role, force=force)
     stays = 0 < bp < d.traffic_bp and d.strategy.stickiness is Stickiness.PERSISTENT
     if stays and not keeps_units:
         raise Conflict(
@@ -104,11 +143,11 @@ def shift(d: Deployment, now: datetime, bp: int, *, keeps_units: bool = True) ->
             next_step="Roll back, or make the deployment with `stickiness: hash`.",
         )
     before = d.traffic_bp
-    message = f"Traffic {percent(before)} → {percent(bp)} by hand."
+    message = f"Traffic {percent(before)} → {percent(bp)} by hand{', forced' if force else ''}."
     if stays:
         message += " Units already on the canary stay there; only new ones see the new share."
     moved = replace(
-        d,
+        _switched(d, bp, now),
         traffic_bp=bp,
         peak_bp=max(d.peak_bp, bp),
         filter_only=False,
@@ -116,6 +155,7 @@ def shift(d: Deployment, now: datetime, bp: int, *, keeps_units: bool = True) ->
         blind_seconds=0.0,
         step_started_at=now,
         waiting=Waiting.NOTHING,
+        approved=False,
         sentence=message,
     )
     if d.strategy.mode is Mode.AUTO:
@@ -136,6 +176,7 @@ def _step_at(d: Deployment, bp: int) -> int:
 def pause(d: Deployment, now: datetime) -> Decision:  # noqa: ARG001 - every move takes the moment
     """Hold the share where it is. Automatic rollback stays on."""
     follow(d.status, Action.PAUSE)
+    not_going_back(d)
     if d.paused:
         raise Conflict("It is paused already.", next_step="Use resume to go on.")
     message = f"Paused at {percent(d.traffic_bp)}. Automatic rollback stays on."
@@ -151,26 +192,54 @@ def resume(d: Deployment, now: datetime) -> Decision:  # noqa: ARG001
     return _said(replace(d, paused=False, sentence=message), "resumed", message)
 
 
-def approve(d: Deployment, now: datetime) -> Decision:  # noqa: ARG001
-    """Pass the gate that the deployment waits at."""
+def approve(
+    d: Deployment,
+    now: datetime,  # noqa: ARG001
+    *,
+    role: Role = Role.ADMIN,
+    by: str = "",
+    reason: str = "",
+) -> Decision:
+    """Pass the gate that the deployment waits at; who did, and why, goes onto the timeline.
+
+    Raises:
+        Forbidden: The gate asks for a higher role.
+        Conflict: It waits at no gate.
+    """
     follow(d.status, Action.APPROVE)
+    not_going_back(d)
     if d.waiting is Waiting.PROMOTION:
         raise Conflict("Every step has passed; it waits for its promotion.", next_step="Use promote.")
     if d.waiting is not Waiting.APPROVAL:
         raise Conflict("It waits for no approval.", next_step="Nothing to do; watch it go on.")
     if past := pass_hooks(d):
         return past
-    message = f"Approved at {percent(d.traffic_bp)}."
-    return _said(replace(d, approved=True, waiting=Waiting.NOTHING, sentence=message), "approved", message)
+    may_pass(d, role, d.traffic_bp + 1)
+    who, why = f" by {by}" if by else "", f": {reason.strip()}" if reason.strip() else "."
+    message = f"Approved at {percent(d.traffic_bp)}{who}{why}"
+    passed = replace(d, approved=True, waiting=Waiting.NOTHING, sentence=message)
+    data = {"role": role.value, "by": by, "reason": reason.strip()}
+    return Decision(next_state=passed, reasons=(Reason(kind="approved", message=message, data=data),))
 
 
-def promote(d: Deployment, now: datetime, gate: tuple[Verdict, ...] = (), *, force: bool = False) -> Decision:
+def promote(
+    d: Deployment,
+    now: datetime,
+    gate: tuple[Verdict, ...] = (),
+    *,
+    force: bool = False,
+    role: Role = Role.ADMIN,
+) -> Decision:
     """Make the canary the version for everyone.
 
     Raises:
         GateRefused: A condition of the gate is not met and ``force`` is not given.
+        Forbidden: A step's gate that lies ahead asks for a higher role than the caller's.
+        Conflict: It is going back.
     """
     status = follow(d.status, Action.PROMOTE)
+    not_going_back(d)
+    may_pass(d, role)
     unmet = [v for v in gate if v.outcome is not Outcome.PASS]
     if unmet and not force:
         raise GateRefused(
@@ -182,7 +251,7 @@ def promote(d: Deployment, now: datetime, gate: tuple[Verdict, ...] = (), *, for
     if unmet:
         message += " Forced past: " + "; ".join(v.message for v in unmet) + "."
     done = replace(
-        d,
+        _switched(d, BUCKETS, now),
         status=status,
         traffic_bp=BUCKETS,
         peak_bp=BUCKETS,
@@ -212,6 +281,13 @@ def under_watch(d: Deployment) -> bool:
     return d.status is Status.ACTIVE and d.phase == WATCHING
 
 
+def looked_after(d: Deployment) -> bool:
+    """Tell whether something may still happen to a promoted version by itself."""
+    return under_watch(d) or (
+        d.status is Status.ACTIVE and (d.warm_until is not None or d.going_back is not None)
+    )
+
+
 def roll_back(
     d: Deployment,
     now: datetime,
@@ -229,7 +305,8 @@ def roll_back(
     status = follow(d.status, Action.ROLLBACK)
     if not reason.strip():
         raise InvalidInput("A rollback needs a reason.", field="reason", next_step="Say why in one sentence.")
-    how = "Rolled back automatically" if automatic else "Rolled back"
+    how = "Switched back at once" if d.warm_until else "Rolled back"
+    how += " automatically" if automatic else ""
     message = f"{how} from {percent(d.traffic_bp)} to {d.stable_version}: {reason}"
     done = replace(
         d,
@@ -239,6 +316,8 @@ def roll_back(
         paused=False,
         waiting=Waiting.NOTHING,
         intended=None,
+        going_back=None,
+        warm_until=None,
         ended_at=now,
         end_reason=reason,
         sentence=message,
@@ -260,10 +339,11 @@ def roll_back(
 
 
 def deprecate(d: Deployment, now: datetime) -> Decision:
-    """Retire an active deployment: a newer version took over."""
+    """Retire an active deployment: a newer version took over. A rollback that it waits for is over, too."""
     status = follow(d.status, Action.DEPRECATE)
     message = f"{d.version} deprecated."
-    return _said(replace(d, status=status, ended_at=now, sentence=message), "deprecated", message)
+    retired = replace(d, status=status, ended_at=now, going_back=None, warm_until=None, sentence=message)
+    return _said(retired, "deprecated", message)
 
 
 def _said(d: Deployment, kind: str, message: str) -> Decision:

@@ -3,8 +3,11 @@
 ::
 
     draft ──start-canary──► canary ──promote──► active ──deprecate──► deprecated
-                               │                  │
-                               └────rollback──────┴──► rolled_back
+      │ ▲                    ▲ │                  │
+      │ └─cancel─ scheduled ─┘ └────rollback──────┴──► rolled_back
+      └─start-canary──► │ ──────────rollback──────────────┘
+
+``scheduled`` is a start that was asked for a later time: it starts by itself, or at once when asked again.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ class Action(StrEnum):
     UPDATE = "update"
     DELETE = "delete"
     START = "start-canary"
+    SCHEDULE = "schedule"
+    CANCEL = "cancel"
     TRAFFIC = "traffic"
     PAUSE = "pause"
     RESUME = "resume"
@@ -37,6 +42,11 @@ TABLE: dict[tuple[Status, Action], Status] = {
     (Status.DRAFT, Action.START): Status.CANARY,
     (Status.DRAFT, Action.UPDATE): Status.DRAFT,
     (Status.DRAFT, Action.DELETE): Status.DRAFT,
+    (Status.DRAFT, Action.SCHEDULE): Status.SCHEDULED,
+    (Status.SCHEDULED, Action.START): Status.CANARY,
+    (Status.SCHEDULED, Action.SCHEDULE): Status.SCHEDULED,
+    (Status.SCHEDULED, Action.CANCEL): Status.DRAFT,
+    (Status.SCHEDULED, Action.ROLLBACK): Status.ROLLED_BACK,
     (Status.CANARY, Action.TRAFFIC): Status.CANARY,
     (Status.CANARY, Action.PAUSE): Status.CANARY,
     (Status.CANARY, Action.RESUME): Status.CANARY,

@@ -12,10 +12,13 @@ from serinus.core.analysis.evidence import Evidence
 from serinus.core.analysis.sequential.words import duration
 from serinus.core.analysis.verdict import Outcome, Verdict
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
+from serinus.core.errors import SerinusError
 from serinus.core.hooks import Ask, Hook, OnNo, OnTimeout, Phase, Said
 from serinus.core.lifecycle import moves
+from serinus.core.lifecycle.back import go_back
 from serinus.core.lifecycle.hooked import about, hook_names, stuck
-from serinus.core.model import Deployment, Intended, Status, TargetFilter, Waiting, percent
+from serinus.core.model import Deployment, Intended, Role, Status, TargetFilter, Waiting, percent
+from serinus.core.policy.freezing import frozen_for
 from serinus.core.policy.gate import promotion_gate
 
 __all__ = ["confirm_move", "confirm_step", "promoted", "shifted", "started"]
@@ -41,10 +44,19 @@ def started(
     return _intend(still, wanted, now)
 
 
-def shifted(d: Deployment, now: datetime, bp: int, *, keeps_units: bool = True) -> Decision:
+def shifted(
+    d: Deployment,
+    now: datetime,
+    bp: int,
+    *,
+    keeps_units: bool = True,
+    role: Role = Role.ADMIN,
+    force: bool = False,
+) -> Decision:
     """Change the share; only more traffic is asked about."""
-    decision = moves.shift(replace(d, intended=None), now, bp, keeps_units=keeps_units)
-    if _before_start(d):
+    free = replace(d, intended=None)
+    decision = moves.shift(free, now, bp, keeps_units=keeps_units, role=role, force=force)
+    if d.awaits_start:
         return _intend(d, Intended(phase=Phase.CONFIRM_ROLLOUT, at=now, bp=bp), now)
     if bp <= d.traffic_bp or not _hooks(d, Phase.CONFIRM_TRAFFIC):
         return decision
@@ -52,13 +64,18 @@ def shifted(d: Deployment, now: datetime, bp: int, *, keeps_units: bool = True) 
 
 
 def promoted(
-    d: Deployment, now: datetime, gate: tuple[Verdict, ...] = (), *, force: bool = False
+    d: Deployment,
+    now: datetime,
+    gate: tuple[Verdict, ...] = (),
+    *,
+    force: bool = False,
+    role: Role = Role.ADMIN,
 ) -> Decision:
     """Promote it; ``force`` goes past the hooks as it goes past the gate, and says so."""
     hooks = _hooks(d, Phase.CONFIRM_PROMOTION)
     if force:
         gate += tuple(_unasked(hook) for hook in hooks)
-    decision = moves.promote(replace(d, intended=None), now, gate, force=force)
+    decision = moves.promote(replace(d, intended=None), now, gate, force=force, role=role)
     if not hooks or force:
         return decision
     return _intend(d, Intended(phase=Phase.CONFIRM_PROMOTION, at=now), now)
@@ -67,10 +84,6 @@ def promoted(
 def _unasked(hook: Hook) -> Verdict:
     said = f"hook {hook.name} has not said yes"
     return Verdict(check=f"hook {hook.name}", outcome=Outcome.INCONCLUSIVE, message=said, on_fail="hold")
-
-
-def _before_start(d: Deployment) -> bool:
-    return d.intended is not None and d.intended.phase is Phase.CONFIRM_ROLLOUT
 
 
 def _intend(d: Deployment, wanted: Intended, now: datetime) -> Decision:
@@ -93,29 +106,33 @@ def confirm_move(d: Deployment, evidence: Evidence, now: datetime) -> Decision |
 
 
 def _made(d: Deployment, wanted: Intended, evidence: Evidence, now: datetime) -> Decision:
+    """Make the move that was asked for; it may have become impossible meanwhile, and then that is said."""
+    freeze = frozen_for(d, now)
+    if freeze is not None:
+        message = f"The hooks said yes. {freeze.sentence}."
+        return Decision(next_state=replace(d, sentence=message, phase="confirming", last_tick_at=now))
     free = replace(d, intended=None)
-    if wanted.phase is Phase.CONFIRM_ROLLOUT:
-        fresh = replace(free, status=Status.DRAFT)
-        return moves.start(fresh, now, bp=wanted.bp, target=wanted.target or None)
-    if wanted.phase is Phase.CONFIRM_TRAFFIC:
-        return moves.shift(free, now, wanted.bp or 0)
-    gate = promotion_gate(free, evidence, now)
-    unmet = [v.message for v in gate if v.outcome is not Outcome.PASS]
-    if not unmet:
-        return moves.promote(free, now, gate)
-    message = f"Not promoted: the hooks said yes, but the gate is not met any more: {'; '.join(unmet)}."
-    return Decision(
-        next_state=replace(free, sentence=message),
-        intents=(Intent(kind=IntentKind.TELL, topic="warning", data={"warnings": [message]}),),
-        reasons=(Reason(kind="hook", message=message),),
-    )
+    try:
+        if wanted.phase is Phase.CONFIRM_ROLLOUT:
+            fresh = replace(free, status=Status.DRAFT)
+            return moves.start(fresh, now, bp=wanted.bp, target=wanted.target or None)
+        if wanted.phase is Phase.CONFIRM_TRAFFIC:
+            return moves.shift(free, now, wanted.bp or 0)
+        return moves.promote(free, now, promotion_gate(free, evidence, now))
+    except SerinusError as refusal:
+        message = f"The hooks said yes, but it cannot be done any more: {refusal.detail}"
+        return Decision(
+            next_state=replace(free, sentence=message),
+            intents=(Intent(kind=IntentKind.TELL, topic="warning", data={"warnings": [message]}),),
+            reasons=(Reason(kind="hook", message=message),),
+        )
 
 
 def confirm_step(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:
     """Ask at the end of a step, then before what follows it: more traffic, or the promotion."""
     step = d.step
-    if step is None or not d.strategy.hooks:
-        return None
+    if step is None or step.manual or not d.strategy.hooks:
+        return None  # after a manual step somebody moves it, and that move is asked about
     if stop := _ask(d, Phase.CONFIRM_STEP, now):
         return stop
     if step.gate and not d.approved:
@@ -192,7 +209,7 @@ def _stopped(
     asks = _noted(d, ask, said)
     if back:
         data = {"rule": "hook", "hook": ask.hook}
-        return moves.roll_back(replace(d, asks=asks), now, why, automatic=True, data=data)
+        return go_back(replace(d, asks=asks, intended=None), now, why, automatic=True, data=data)
     message = f"Holding at {percent(d.traffic_bp)}: {why}. Approve to go on without it, or roll back."
     return Decision(
         next_state=replace(

@@ -9,7 +9,9 @@ from serinus.core.analysis.checks import OnFail, evaluate
 from serinus.core.analysis.evidence import Evidence
 from serinus.core.analysis.verdict import Outcome, Verdict, blocking
 from serinus.core.breaker import CLOSED
+from serinus.core.lifecycle.guards import seconds_missing
 from serinus.core.model import Deployment, Mode
+from serinus.core.strategy import StrategyType
 
 __all__ = ["promotion_gate"]
 
@@ -25,10 +27,13 @@ def promotion_gate(d: Deployment, evidence: Evidence, now: datetime) -> tuple[Ve
     needed = d.policy.gate_majority_seconds
     if needed is None:
         # Contract 1's condition on a promotion by hand; steps that are walked have their own times.
-        walked = d.policy.judge is not None and d.strategy.mode is Mode.AUTO
+        timed = d.policy.judge is not None or d.strategy.type is StrategyType.BLUE_GREEN
+        walked = timed and d.strategy.mode is Mode.AUTO
         needed = 0.0 if walked else d.config.duration_minutes * 60
     if needed > 0:
         verdicts.append(_majority(d.majority_seconds, needed))
+    if seconds_missing(d):
+        verdicts.append(_minimum(d))
     return tuple(verdicts)
 
 
@@ -50,6 +55,18 @@ def _breaker(d: Deployment) -> Verdict:
         check="breaker",
         outcome=outcome,
         message=f"breaker: {d.breaker.state} (must be closed)",
+        on_fail="hold",
+    )
+
+
+def _minimum(d: Deployment) -> Verdict:
+    least = d.step.min_seconds if d.step else 0.0
+    return Verdict(
+        check="minimum time",
+        outcome=Outcome.FAIL,
+        message=f"time at this step: {d.observed_seconds:.0f} s (at least {least:g} s)",
+        canary=d.observed_seconds,
+        limit=least,
         on_fail="hold",
     )
 

@@ -18,16 +18,24 @@ from serinus.core.breaker import OPEN
 from serinus.core.bucketing import BUCKETS
 from serinus.core.codec import to_json
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
-from serinus.core.lifecycle.moves import SET_TRAFFIC, enter_step, promote, roll_back
-from serinus.core.model import Deployment, Mode, Step, Waiting, percent
+from serinus.core.lifecycle.back import carry_on, go_back
+from serinus.core.lifecycle.moves import SET_TRAFFIC, enter_step, promote
+from serinus.core.model import Deployment, Mode, Role, Step, Waiting, percent
 from serinus.core.policy.confirm import confirm_move, confirm_step
+from serinus.core.policy.freezing import frozen_for
 from serinus.core.policy.gate import promotion_gate
+from serinus.core.strategy import StrategyType
 from serinus.core.values import changed
 
-__all__ = ["ORDER", "Rule"]
+__all__ = ["ORDER", "Rule", "unseen"]
 
 #: A rule looks at the measured deployment and either decides or passes (``None``).
 Rule = Callable[[Deployment, Evidence, datetime], Decision | None]
+
+
+def on_the_way_back(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
+    """Go on with a rollback that was decided: nothing else is asked any more."""
+    return carry_on(d, now) if d.going_back is not None else None
 
 
 def breaker_open(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:
@@ -36,9 +44,7 @@ def breaker_open(d: Deployment, evidence: Evidence, now: datetime) -> Decision |
         return None
     where = f" ({', '.join(evidence.open_breakers)})" if evidence.open_breakers else ""
     reason = f"the circuit breaker opened after {max(d.breaker.consecutive, 1)} failures in a row{where}"
-    return roll_back(
-        d, now, reason, automatic=True, data={"rule": "breaker", "verdicts": to_json(d.verdicts)}
-    )
+    return go_back(d, now, reason, automatic=True, data={"rule": "breaker", "verdicts": to_json(d.verdicts)})
 
 
 def check_failed(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
@@ -47,7 +53,7 @@ def check_failed(d: Deployment, evidence: Evidence, now: datetime) -> Decision |
     if not bad:
         return None
     reason = "; ".join(v.message for v in bad)
-    return roll_back(d, now, reason, automatic=True, data={"rule": "check", "verdicts": to_json(d.verdicts)})
+    return go_back(d, now, reason, automatic=True, data={"rule": "check", "verdicts": to_json(d.verdicts)})
 
 
 def blind_too_long(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
@@ -57,7 +63,7 @@ def blind_too_long(d: Deployment, evidence: Evidence, now: datetime) -> Decision
         return None
     missing = "; ".join(v.message for v in blocking(d.verdicts))
     reason = f"no usable measurement for {d.blind_seconds:.0f} s ({missing})"
-    return roll_back(d, now, reason, automatic=True, data={"rule": "no_data"})
+    return go_back(d, now, reason, automatic=True, data={"rule": "no_data"})
 
 
 def not_carried(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
@@ -91,7 +97,11 @@ def waits_for_person(d: Deployment, evidence: Evidence, now: datetime) -> Decisi
     if d.waiting is Waiting.PROMOTION:
         return _stay(d, f"Every step passed. {d.version} waits at {percent(d.traffic_bp)} to be promoted.")
     if d.waiting is Waiting.APPROVAL:
-        return _stay(d, f"Step passed. {d.version} waits at {percent(d.traffic_bp)} for an approval.")
+        return _stay(d, f"Step passed. {d.version} waits at {percent(d.traffic_bp)} for {_approval(d)}.")
+    if d.waiting is Waiting.MOVE:
+        return _stay(
+            d, f"Manual step: {d.version} waits at {percent(d.traffic_bp)} to be moved. {_tally(d)}."
+        )
     return None
 
 
@@ -101,7 +111,7 @@ def still_observing(d: Deployment, evidence: Evidence, now: datetime) -> Decisio
     if step is None or d.observed_seconds >= step.hold_seconds or _sure(d, step):
         return None
     left = step.hold_seconds - d.observed_seconds
-    return _stay(d, f"Observing at {percent(d.traffic_bp)}: {_tally(d)}; {duration(left)} left.")
+    return _stay(d, f"{_doing(d, step)}: {_tally(d)}; {duration(left)} left.")
 
 
 def on_verge(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
@@ -122,7 +132,7 @@ def on_verge(d: Deployment, evidence: Evidence, now: datetime) -> Decision | Non
 def _sure(d: Deployment, step: Step) -> bool:
     """An adaptive policy ends a step as soon as harm that matters at the next share is excluded."""
     plan = d.policy.judge
-    if plan is None or d.observed_seconds < min(plan.min_step, step.hold_seconds):
+    if plan is None or d.observed_seconds < max(min(plan.min_step, step.hold_seconds), step.min_seconds):
         return False
     following = d.strategy.steps[d.step_index + 1 :]
     return sure_enough(plan, d.answer, following[0].traffic_bp if following else BUCKETS)
@@ -131,9 +141,29 @@ def _sure(d: Deployment, step: Step) -> bool:
 def not_enough_measured(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
     """Hold when a required check cannot say yet: missing data is never a pass."""
     unknown = blocking(d.verdicts)
-    if not unknown:
+    if not unknown or unseen(d.step):
         return None
     return _hold(d, "no-data", "not enough measured: " + "; ".join(v.message for v in unknown), warn=True)
+
+
+def unseen(step: Step | None) -> bool:
+    """Tell whether nothing reaches the canary at a step, so that nothing can be measured there."""
+    return step is not None and step.traffic_bp == 0 and step.mirror_bp == 0
+
+
+def canary_down(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
+    """Hold while the canary cannot be sent more: it does not answer."""
+    if not d.canary_down or d.step is None or d.step.manual:
+        return None
+    return _hold(d, "canary-down", f"{d.version} cannot be sent traffic ({d.canary_down})", warn=True)
+
+
+def in_freeze(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
+    """Hold a step that could grow while a freeze is on. Going back was asked before this."""
+    freeze = frozen_for(d, now)
+    if freeze is None or d.step is None or d.step.manual:
+        return None
+    return _hold(d, "frozen", freeze.sentence)
 
 
 def step_passed(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:
@@ -141,8 +171,10 @@ def step_passed(d: Deployment, evidence: Evidence, now: datetime) -> Decision | 
     step = d.step
     if step is None:
         return None
+    if step.manual:
+        return _wait(d, Waiting.MOVE, f"waits at {percent(d.traffic_bp)} to be moved by hand")
     if step.gate and not d.approved:
-        return _wait(d, Waiting.APPROVAL, f"waits at {percent(d.traffic_bp)} for an approval")
+        return _wait(d, Waiting.APPROVAL, f"waits at {percent(d.traffic_bp)} for {_approval(d)}")
     index = d.step_index + 1
     if index < len(d.strategy.steps):
         return _advance(d, index, now)
@@ -156,6 +188,7 @@ def step_passed(d: Deployment, evidence: Evidence, now: datetime) -> Decision | 
 
 #: Asked from the first to the last; the first answer decides.
 ORDER: tuple[Rule, ...] = (
+    on_the_way_back,
     breaker_open,
     check_failed,
     blind_too_long,
@@ -168,6 +201,8 @@ ORDER: tuple[Rule, ...] = (
     still_observing,
     on_verge,
     not_enough_measured,
+    canary_down,
+    in_freeze,
     confirm_step,
     step_passed,
 )
@@ -175,7 +210,9 @@ ORDER: tuple[Rule, ...] = (
 
 def _advance(d: Deployment, index: int, now: datetime) -> Decision:
     moved = enter_step(d, index, now)
-    message = f"{percent(d.traffic_bp)} passed: {_tally(d)}. Traffic → {percent(moved.traffic_bp)}."
+    message = f"{_passed(d)}: {_tally(d)}. Traffic → {percent(moved.traffic_bp)}."
+    if d.strategy.type is StrategyType.BLUE_GREEN and moved.traffic_bp == BUCKETS:
+        message = f"{_passed(d)}: {_tally(d)}. Everyone switched to {d.version} at once{_kept(moved)}."
     data = {"from_bp": d.traffic_bp, "to_bp": moved.traffic_bp, "verdicts": to_json(d.verdicts)}
     return Decision(
         next_state=changed(moved, sentence=message, phase="observing"),
@@ -185,12 +222,37 @@ def _advance(d: Deployment, index: int, now: datetime) -> Decision:
 
 
 def _wait(d: Deployment, waiting: Waiting, what: str) -> Decision:
-    message = f"{percent(d.traffic_bp)} passed: {_tally(d)}. {d.version} {what}."
+    message = f"{_passed(d)}: {_tally(d)}. {d.version} {what}."
     return Decision(
         next_state=changed(d, waiting=waiting, sentence=message, phase=f"waiting:{waiting.value}"),
         intents=(Intent(kind=IntentKind.TELL, topic="waiting", data={"what": waiting.value}),),
         reasons=(Reason(kind="step_passed", message=message, data={"verdicts": to_json(d.verdicts)}),),
     )
+
+
+def _approval(d: Deployment) -> str:
+    """Say whose approval is waited for."""
+    role = d.step.gate_role if d.step else Role.APPROVER
+    return "an approval" if role is Role.APPROVER else f"an approval by the role {role.value}"
+
+
+def _doing(d: Deployment, step: Step) -> str:
+    if step.mirror_bp:
+        return f"Mirroring {percent(step.mirror_bp)} of requests to {d.version}, whose answers nobody sees"
+    if d.strategy.type is StrategyType.BLUE_GREEN and d.traffic_bp == 0:
+        return f"{d.version} is warm, everyone is on {d.stable_version}"
+    return f"Observing at {percent(d.traffic_bp)}"
+
+
+def _passed(d: Deployment) -> str:
+    mirrored = d.step.mirror_bp if d.step else 0
+    return f"Mirror of {percent(mirrored)} passed" if mirrored else f"{percent(d.traffic_bp)} passed"
+
+
+def _kept(d: Deployment) -> str:
+    if d.warm_until is None:
+        return ""
+    return f"; {d.stable_version} is kept warm until {d.warm_until:%Y-%m-%d %H:%M:%S %Z}"
 
 
 def _hold(d: Deployment, phase: str, why: str, *, warn: bool = False) -> Decision:

@@ -1,102 +1,19 @@
-"""Strategies and policies as users write them, read into the model with all errors at once."""
+"""Policies as users write them, read into the model with all errors at once."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import replace
 from typing import Any
 
 from serinus.core.analysis.checks import Check, Policy
-from serinus.core.codec import from_json, refuse
-from serinus.core.errors import InvalidInput
-from serinus.core.hooks import Hook, checked
-from serinus.core.model import CanaryConfig, Mode, Step, Stickiness, Strategy, parse_percentage
+from serinus.core.codec import refuse
+from serinus.core.model import CanaryConfig
 from serinus.core.policy.file import read_policy
 from serinus.core.policy.presets import DEFAULT, PRESETS, RULESETS, SEQUENTIAL
+from serinus.core.policy.strategies import salt_from, strategy_from
 
 __all__ = ["policy_from", "salt_from", "strategy_from"]
-
-_SALT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _StepInput:
-    traffic_percentage: float
-    hold_seconds: float | None = None
-    gate: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _StrategyInput:
-    mode: Mode = Mode.MANUAL
-    steps: tuple[_StepInput, ...] = ()
-    stickiness: Stickiness = Stickiness.PERSISTENT
-    auto_promote: bool = False
-    #: Prefix of the hashed key; the deployment's id unless given.
-    salt: str = ""
-    hooks: tuple[Hook, ...] = ()
-
-
-def strategy_from(data: Mapping[str, Any] | None, config: CanaryConfig) -> Strategy:
-    """Read a strategy; without steps, auto mode walks the steps of ``canary_config``.
-
-    Raises:
-        InvalidInput: A field is wrong; percentages must rise from step to step.
-    """
-    given = from_json(_StrategyInput, data or {}, "strategy")
-    hold = config.duration_minutes * 60
-    steps = tuple(
-        Step(
-            traffic_bp=parse_percentage(s.traffic_percentage, f"strategy.steps[{at}].traffic_percentage"),
-            hold_seconds=_not_negative(hold if s.hold_seconds is None else s.hold_seconds, at),
-            gate=s.gate,
-        )
-        for at, s in enumerate(given.steps)
-    )
-    for at, (one, two) in enumerate(pairwise(steps)):
-        if two.traffic_bp <= one.traffic_bp:
-            raise InvalidInput(
-                "Each step must have more traffic than the one before.",
-                field=f"strategy.steps[{at + 1}].traffic_percentage",
-                next_step="Order them like 1, 5, 25, 100.",
-            )
-    if given.mode is Mode.AUTO and not steps:
-        steps = config.steps()
-    return Strategy(
-        mode=given.mode,
-        steps=steps,
-        stickiness=given.stickiness,
-        auto_promote=given.auto_promote,
-        hooks=checked(given.hooks),
-    )
-
-
-def _not_negative(seconds: float, at: int) -> float:
-    if seconds < 0:
-        raise InvalidInput(
-            f"hold_seconds is {seconds:g}.",
-            field=f"strategy.steps[{at}].hold_seconds",
-            next_step="Give 0 or more seconds.",
-        )
-    return seconds
-
-
-def salt_from(data: Mapping[str, Any] | None, fallback: str) -> str:
-    """Return the strategy's salt, or ``fallback``.
-
-    Raises:
-        InvalidInput: It has other characters than letters, digits, ``_``, ``.`` and ``-``.
-    """
-    salt = from_json(_StrategyInput, data or {}, "strategy").salt or fallback
-    if not _SALT.fullmatch(salt):
-        raise InvalidInput(
-            f"The salt {salt[:80]!r} has characters that proxies cannot carry.",
-            field="strategy.salt",
-            next_step="Use up to 64 letters, digits, `_`, `.` and `-`.",
-        )
-    return salt
 
 
 def policy_from(data: Mapping[str, Any] | None, config: CanaryConfig, typed: Collection[str] = ()) -> Policy:

@@ -1,0 +1,46 @@
+"""Strategy files for commands: YAML or JSON, checked before anything is sent, each problem by its line."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from serinus.cli.common import err
+from serinus.cli.policy_files import Wrong, read_as
+from serinus.core.codec import to_json
+from serinus.core.errors import InvalidInput
+from serinus.core.model import CanaryConfig
+from serinus.core.policy.strategies import strategy_from
+
+__all__ = ["moment_of", "strategy_of"]
+
+
+def strategy_of(path: Path) -> dict[str, Any]:
+    """Return the strategy that a file has, as the API takes it."""
+
+    def checked(data: Any) -> dict[str, Any]:
+        try:
+            strategy_from(data, CanaryConfig())
+        except InvalidInput as error:
+            errors = error.extra.get("errors", {error.field: error.detail})
+            local = {place.removeprefix("strategy").lstrip("."): words for place, words in errors.items()}
+            raise InvalidInput(error.detail, extra={"errors": local}) from None
+        return dict(to_json(data))
+
+    try:
+        return read_as(path, checked)
+    except Wrong as wrong:
+        err().print(str(wrong), markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+
+
+def moment_of(text: str) -> str:
+    """Return a time as the API takes it; without an offset it is this machine's."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: write a time like 2026-01-31T06:00.") from None
+    return moment.astimezone().isoformat()

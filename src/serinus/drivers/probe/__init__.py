@@ -1,0 +1,1 @@
+"""Probes: whether a side answers at all."""

@@ -1,0 +1,81 @@
+"""Strategies on the command line: files, later starts, gates with reasons, freezes, the way back."""
+
+from __future__ import annotations
+
+import time
+
+STRATEGY = """\
+mode: auto
+steps:
+  - {traffic_percentage: 5, hold_seconds: 0, gate: {role: admin}, min_seconds: 0}
+  - {traffic_percentage: 25, hold_seconds: 0, manual: true, min_seconds: 10m}
+  - {traffic_percentage: 100, hold_seconds: 60}
+rollback: {mode: gradual, steps: [10], seconds: 60, while: stable healthy}
+freeze:
+  on_start: refuse
+  windows:
+    - {name: long ago, from: 2001-01-01 00:00, until: 2001-01-02 00:00}
+"""
+NO_CHECKS = '{"checks": [], "only": true}'
+
+
+def seen(tools, service: str, words: str) -> str:
+    """Return the status of a service's deployment once it has these words."""
+    for _ in range(100):
+        said = tools("rollout", "status", service)
+        if words in said:
+            return said
+        time.sleep(0.05)
+    raise AssertionError(said)
+
+
+def test_a_strategy_file_is_walked_with_its_gates_and_hands(tools):
+    """From a file: a gate with its reason, a manual step with its minimum time, a gradual way back."""
+    (tools.folder / "walk.yaml").write_text(STRATEGY)
+    (tools.folder / "free.json").write_text(NO_CHECKS)
+    tools("service", "create", "walked", "--stable", "v1")
+    said = tools("rollout", "start", "walked", "v2", "--strategy", "walk.yaml", "--policy", "free.json")
+    assert "v2 started with 5 % of units" in said
+    status = seen(tools, "walked", "waits at 5 % for an approval by the role admin")
+    assert "▶ 5 % (gate: admin) → 25 % (by hand) → 100 %" in status
+    said = tools("rollout", "approve", "walked", "--reason", "the dashboards look well")
+    assert "Approved at 5 % by first admin: the dashboards look well" in said
+    seen(tools, "walked", "Traffic → 25 %")
+    refused = tools("rollout", "traffic", "walked", "100", code=4)
+    assert "This step lasts at least 600 s" in refused
+    assert "repeat the call with `force`" in refused
+    assert "Traffic 25 % → 100 % by hand, forced." in tools("rollout", "traffic", "walked", "100", "--force")
+    said = tools("rollout", "rollback", "walked", "--reason", "invoices are wrong")
+    assert "Going back at 10 %, then 0 %: invoices are wrong" in said
+    said = tools("rollout", "rollback", "walked", "--reason", "now", "--force")
+    assert "Rolled back from 10 % to v1: now" in said
+
+
+def test_a_wrong_file_is_told_by_its_line(tools):
+    """Before anything is sent; unknown keys with the nearest."""
+    (tools.folder / "wrong.yaml").write_text("type: blue_green\nkeep_warm: 5\n")
+    tools("service", "create", "wrong", "--stable", "v1")
+    said = tools("rollout", "start", "wrong", "v2", "--strategy", "wrong.yaml", code=2)
+    assert "wrong.yaml:2:1: keep_warm: unknown key; did you mean 'keep_warm_seconds'?" in said
+    assert "No deployment yet" in tools("rollout", "list", "--service", "wrong")
+
+
+def test_a_start_is_scheduled_cancelled_and_hurried(tools):
+    """``--at``, then the two ways out of it."""
+    tools("service", "create", "later", "--stable", "v1")
+    said = tools("rollout", "start", "later", "v2", "--at", "2099-01-31T06:00+00:00", "--percentage", "5")
+    assert "v2 starts at 2099-01-31 06:00:00" in said
+    assert "◷ scheduled" in tools("rollout", "list", "--service", "later")
+    assert "it is a draft again" in tools("rollout", "cancel", "later")
+    assert "write a time like" in tools("rollout", "start", "later", "v2", "--at", "soon", code=2)
+
+
+def test_a_freeze_is_overridden_with_a_reason(tools):
+    """Frozen until 2099: refused in words, then overridden by an admin."""
+    window = "{name: quiet years, from: 2001-01-01 00:00, until: 2099-01-01 00:00}"
+    (tools.folder / "frozen.yaml").write_text(f"freeze:\n  windows:\n    - {window}\n")
+    tools("service", "create", "frozen", "--stable", "v1")
+    said = tools("rollout", "start", "frozen", "v2", "--strategy", "frozen.yaml")
+    assert "quiet years: frozen until 2099-01-01 00:00 UTC." in said
+    said = tools("rollout", "override-freeze", "frozen", "--reason", "a security fix")
+    assert "Freezes are overridden for v2: a security fix" in said
