@@ -45,7 +45,7 @@ async def test_a_killed_process_asks_again_and_forgets_nothing(tmp_path, slack, 
         gate.answers = [(200, "go")]
         await until(lambda: (plane.call("GET", path))["traffic_percentage"] == 20)
         assert len({identity for identity, _ in gate.calls}) == 1
-        assert len(gate.calls) >= 3
+        assert len(gate.calls) >= 2
         events = (await asyncio.to_thread(plane.call, "GET", f"{path}/events"))["events"]
         assert [e["kind"] for e in events].count("started") == 1
         assert "Asking hook qa before the first request to v2." in [e["message"] for e in events]
