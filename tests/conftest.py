@@ -9,6 +9,7 @@ pytest_plugins = [
     "fixtures_envoy",
     "fixtures_hooks",
     "fixtures_haproxy",
+    "fixtures_alarms",
     "fixtures_nginx",
     "fixtures_notify",
     "fixtures_plane",

@@ -75,7 +75,8 @@ class Plane:
             sent = {row[0] for row in db.execute("SELECT id FROM outbox WHERE state = 'sent'")}
         db.close()
         journal = self.folder / "delivered-embedded.log"
-        return len(sent | (set(journal.read_text().split()) if journal.exists() else set()))
+        lines = journal.read_text().split() if journal.exists() else []
+        return len(sent | {line for line in lines if not line.startswith("~")})
 
     def call(self, method: str, path: str, **options):
         """Call the API with the token of the profile."""

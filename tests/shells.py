@@ -28,13 +28,13 @@ class Shell:
         }
         self.environment = {**clean, "SERINUS_DATA_DIR": str(folder), "COLUMNS": "200", "NO_COLOR": "1"}
 
-    def up(self) -> subprocess.Popen:
+    def up(self, **more: str) -> subprocess.Popen:
         """Start the control plane and wait until it answers."""
         log = (self.folder / "up.log").open("ab")
         fast = {"SERINUS_TICK_SECONDS": "0.2", "SERINUS_WINDOW_SECONDS": "1"}
         process = subprocess.Popen(
             [sys.executable, "-m", "serinus", "up", "--port", str(self.port)],
-            env={**self.environment, **fast},
+            env={**self.environment, **fast, **more},
             stdout=log,
             stderr=log,
         )

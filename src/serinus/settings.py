@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     retention_days: float = Field(default=30.0, gt=0)
     #: Name of this process among replicas; must differ between them.
     replica: str = ""
+    #: Warm processes in which rulesets run; started on first use.
+    rule_workers: int = Field(default=3, ge=1, le=64)
     log_level: str = "INFO"
     #: Commands that hooks may run: name → program and arguments, as JSON.
     hook_commands: dict[str, list[str]] = Field(default_factory=dict)

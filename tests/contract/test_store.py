@@ -15,12 +15,14 @@ from serinus.core.errors import Conflict, InvalidInput, StaleRevision, Unavailab
 from serinus.core.histogram import Histogram
 from serinus.core.lifecycle import moves
 from serinus.core.model import Role, Service, Status
+from serinus.core.rules import Case, RuleVersion
 from serinus.drivers.store.sql import SqlStore
 from serinus.drivers.store.sql.store import HEAD
 from serinus.ports.store import (
     Assignment,
     AuditEntry,
     Event,
+    Execution,
     Job,
     OutboxItem,
     OutboxState,
@@ -339,6 +341,61 @@ async def test_the_outbox_keeps_an_item_until_it_is_settled(store):
         )
 
 
+async def test_of_a_deployments_messages_on_a_channel_only_the_oldest_can_be_taken(store):
+    """What comes later waits until it is settled or put off; other channels do not."""
+    await furnish(store)
+    at = [NOON + timedelta(seconds=n) for n in range(4)]
+    async with store.begin() as tx:
+        await tx.deployments.add(deployment())
+        for n in range(3):
+            await tx.outbox.add(item(f"m{n}", created_at=at[n]))
+        await tx.outbox.add(item("mail", channel="email", created_at=at[1]))
+        await tx.outbox.add(item("hook", kind="hook", channel="other"))
+    async with store.begin() as tx:
+        (mail,) = await tx.outbox.claim("a", at[3], 60, 9, without=["slack"])
+        (first,) = await tx.outbox.claim("a", at[3], 60, 9, channel="slack")
+        assert (mail.id, first.id) == ("mail", "m0")
+        assert await tx.outbox.claim("b", at[3], 60, 9) == []
+        await tx.outbox.settle(replace(first, next_attempt_at=at[3] + timedelta(seconds=9)))
+        (second,) = await tx.outbox.claim("b", at[3], 60, 9)
+        assert second.id == "m1"
+        assert [i.id for i in await tx.outbox.claim("b", at[3], 60, 9, kind="hook")] == ["hook"]
+
+
+async def test_a_message_taken_over_says_who_had_it_before(store):
+    """Also when that was this replica's own process before a restart."""
+    await furnish(store)
+    async with store.begin() as tx:
+        await tx.deployments.add(deployment())
+        await tx.outbox.add(item())
+    async with store.begin() as tx:
+        (fresh,) = await tx.outbox.claim("a", NOON, 60, 9)
+        await tx.leases.forget("a")
+        (again,) = await tx.outbox.claim("a", NOON, 60, 9)
+        assert (fresh.lease_owner, again.lease_owner) == (None, "a")
+        await tx.outbox.settle(replace(again, attempts=1))
+        (settled,) = await tx.outbox.claim("b", NOON, 60, 9)
+        assert settled.lease_owner is None
+
+
+async def test_a_waiting_message_can_be_amended_until_somebody_has_taken_it(store):
+    """And by the one who has."""
+    await furnish(store)
+    async with store.begin() as tx:
+        await tx.deployments.add(deployment())
+        await tx.outbox.add(item(next_attempt_at=NOON + timedelta(seconds=3)))
+    async with store.begin() as tx:
+        assert await tx.outbox.claim("a", NOON, 60, 9) == []
+        assert await tx.outbox.amend(item(payload={"title": "new"}, next_attempt_at=NOON))
+        (taken,) = await tx.outbox.claim("a", NOON, 60, 9)
+        assert taken.payload == {"title": "new"}
+        assert not await tx.outbox.amend(item(payload={"title": "late"}))
+        assert await tx.outbox.amend(item(payload={"title": "mine"}), leased=True)
+        found = await tx.outbox.get("ten_1", "m1")
+        assert (found.payload, found.lease_owner) == ({"title": "mine"}, "a")
+        assert await tx.outbox.get("ten_2", "m1") is None
+
+
 def assigned(key: str) -> Assignment:
     """Return a unit on the canary."""
     return Assignment(
@@ -543,3 +600,76 @@ def test_the_fake_clock_moves_when_told():
     clock = FakeClock()
     clock.pass_(5)
     assert (clock.now() - NOON).total_seconds() == clock.monotonic() == 5
+
+
+async def test_versions_of_rulesets_are_added_and_never_changed(store):
+    """Whole, newest first, for their tenant alone; a second one of the same name is refused."""
+    service = await furnish(store)
+    await furnish(store, "ten_2")
+    case = Case(name="big", input={"amount": 200}, expected_output=None)
+    first = RuleVersion(
+        tenant_id="ten_1",
+        service_id=service.id,
+        version="v1",
+        engine="starlark",
+        source="x",
+        digest="sha256:1",
+        cases=(case,),
+        created_at=NOON,
+    )
+    async with store.begin() as tx:
+        await tx.rulesets.add(first)
+        later = NOON + timedelta(seconds=1)
+        await tx.rulesets.add(replace(first, version="v2", digest="sha256:2", created_at=later))
+    with pytest.raises(Conflict, match="versions never change"):
+        async with store.begin() as tx:
+            await tx.rulesets.add(replace(first, source="y"))
+    async with store.begin(write=False) as tx:
+        assert await tx.rulesets.get("ten_1", service.id, "v1") == first
+        assert await tx.rulesets.get("ten_2", service.id, "v1") is None
+        page, total = await tx.rulesets.page("ten_1", service.id, Page(size=1))
+        assert ([v.version for v in page], total) == (["v2"], 2)
+
+
+async def test_the_execution_log_is_found_by_what_went_wrong_and_stays_bounded(store):
+    """Newest first; the oldest go when there are too many, or after their time."""
+    service = await furnish(store)
+    entries = [
+        Execution(
+            id=f"exe_{n}",
+            tenant_id="ten_1",
+            service_id=service.id,
+            deployment_id="dep_1",
+            at=NOON + timedelta(seconds=n),
+            kind="shadow" if n == 3 else "execute",
+            version="v2",
+            is_canary=True,
+            ok=n != 2,
+            latency_ms=0.5,
+            differs=n == 3,
+            input={"n": n},
+            differences=("$.a: expected 1, got 2",) if n == 3 else (),
+        )
+        for n in range(5)
+    ]
+
+    async def found(**wanted) -> list[str]:
+        async with store.begin(write=False) as tx:
+            page, total = await tx.executions.page("ten_1", service.id, Page(), **wanted)
+            assert total == len(page)
+            return [e.id for e in page]
+
+    async with store.begin() as tx:
+        await tx.executions.add(entries)
+        await tx.executions.add(entries[:2])
+    assert await found() == ["exe_4", "exe_3", "exe_2", "exe_1", "exe_0"]
+    assert await found(failed=True) == ["exe_2"]
+    assert await found(differs=True) == await found(kind="shadow") == ["exe_3"]
+    assert await found(deployment_id="dep_2") == []
+    async with store.begin(write=False) as tx:
+        page, _ = await tx.executions.page("ten_1", service.id, Page(), kind="shadow")
+        assert page == [entries[3]]
+        assert (await tx.executions.page("ten_2", service.id, Page()))[1] == 0
+    async with store.begin() as tx:
+        assert await tx.executions.prune(before=NOON + timedelta(seconds=1), most=2) == 3
+    assert await found() == ["exe_4", "exe_3"]

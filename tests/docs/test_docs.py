@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import time
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
 from serinus.bootstrap.proxies import who_can_what
 from serinus.cli.drivers import markdown
+from serinus.control.desk import ChannelPlan, Plan, Quiet, Route, read_plan
+from serinus.drivers.catalog import NOTIFIERS
+from serinus.drivers.notify.webhook import sign
 from serinus.drivers.traffic.envoy import EnvoyConfig
 from serinus.drivers.traffic.haproxy import HaproxyConfig
 from serinus.drivers.traffic.nginx import NginxConfig, ReloadConfig
@@ -17,7 +23,14 @@ from serinus.drivers.traffic.nginx.config import Common
 from serinus.drivers.traffic.traefik import TraefikConfig
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "README.ko.md", "docs/in-app.md", "docs/judge.md"]
+PAGES = [
+    "README.md",
+    "README.ko.md",
+    "docs/in-app.md",
+    "docs/judge.md",
+    "docs/notifications.md",
+    "docs/rulesets.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -49,9 +62,39 @@ def test_links_lead_somewhere():
 def test_every_variable_of_a_channel_is_documented():
     """Drivers and their page name the same variables."""
     source = "".join(p.read_text() for p in (ROOT / "src/serinus/drivers/notify").glob("*.py"))
-    names = set(re.findall(r'"((?:SLACK|SMTP|EMAIL|ALERT)_[A-Z_]+)"', source))
+    names = set(
+        re.findall(r'"((?:SLACK|SMTP|EMAIL|ALERT|PAGERDUTY|TWILIO|WEBHOOK|APPRISE)_[A-Z_]+)"', source)
+    )
     page = (ROOT / "docs/notifications.md").read_text()
     assert [n for n in names if n not in page] == []
+
+
+def test_the_file_of_routes_in_the_documents_is_read_and_every_setting_is_there():
+    """The example is one that ``serinus up`` takes; the table names each setting."""
+    page = (ROOT / "docs/notifications.md").read_text()
+    example = yaml.safe_load(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
+    plan = read_plan(example, tuple(NOTIFIERS))
+    assert [route.channels for route in plan.routes][1] == ("pagerduty", "twilio")
+    table = page[page.index("| setting |") :].partition("\n\n")[0]
+    names = {f.name.rstrip("_") for f in fields(Plan)} | {f"routes[].{f.name}" for f in fields(Route)}
+    names |= {f.name.rstrip("_") for kind in (Quiet, ChannelPlan) for f in fields(kind)}
+    assert [name for name in names if f"`{name}`" not in table] == []
+
+
+def test_the_webhook_check_in_the_documents_takes_what_we_sign():
+    """And refuses another body."""
+    page = (ROOT / "docs/notifications.md").read_text()
+    space: dict = {}
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], space)
+    key, stamp = b"k" * 32, str(int(time.time()))
+    secret = "whsec_" + base64.b64encode(key).decode()
+    headers = {
+        "webhook-id": "msg-1",
+        "webhook-timestamp": stamp,
+        "webhook-signature": f"v1,AAAA {sign(key, 'msg-1', stamp, b'{}')}",
+    }
+    assert space["verified"](headers, b"{}", secret)
+    assert not space["verified"](headers, b"{ }", secret)
 
 
 def test_the_table_of_what_drivers_can_is_what_the_code_says():

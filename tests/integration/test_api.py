@@ -6,6 +6,9 @@ import asyncio
 
 import pytest
 
+#: The smallest ruleset.
+RULES = "def decide(input):\n    return input\n"
+
 
 async def code(client, method, path, **options):
     """Return status and body of a call."""
@@ -113,6 +116,8 @@ async def test_every_call_refuses_strangers_and_other_tenants(world):
     identity = await world.canary()
     other = await world.second_tenant()
     async with world.client() as c:
+        rules = {"name": "pricing", "version": "v1", "engine": "starlark", "content": RULES}
+        assert (await c.post("/rulesets", json=rules)).status_code == 201
         token_id = (await c.get("/tokens")).json()["tokens"][0]["token_id"]
         before = (await c.get(f"/deployments/{identity}")).json(), (await c.get("/services/checkout")).json()
     tried = 0
@@ -121,6 +126,8 @@ async def test_every_call_refuses_strangers_and_other_tenants(world):
             path.replace("{deployment_id}", identity)
             .replace("{service_id}", "checkout")
             .replace("{token_id}", token_id)
+            .replace("{ruleset_id}", "pricing")
+            .replace("{version}", "v1")
         )
         if real.endswith("stream") and "{" not in path:
             continue  # a stream of one's own tenant: it has no id to reach for

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serinus.control import messages
+from serinus.control import messages, wording
 from serinus.ports.notify import Level, Notification
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -49,6 +49,9 @@ def test_a_rollback_says_what_why_back_to_which_version_and_where_to_look():
         ),
         link="https://serinus.example/deployments/dep_1",
         at=NOON,
+        deployment_id="dep_1",
+        service="checkout",
+        tenant="acme",
     )
 
 
@@ -99,6 +102,9 @@ def test_warnings_are_numbered_and_counted():
             ("Time", "2026-01-31 12:00:00 UTC"),
         ),
         at=NOON,
+        deployment_id="dep_1",
+        service="checkout",
+        tenant="acme",
     )
 
 
@@ -142,7 +148,7 @@ def test_a_title_is_one_line_and_texts_are_cut():
     )
     assert told.title == "[Serinus] Canary auto-rollback: x Bcc: evil@example.com"
     assert dict(told.fields)["Reason"].endswith("…")
-    assert max(len(value) for _, value in told.fields) <= messages.LONGEST
+    assert max(len(value) for _, value in told.fields) <= wording.LONGEST
 
 
 @given(

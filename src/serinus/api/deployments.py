@@ -311,6 +311,19 @@ async def notifications(plane: PlaneDep, caller: CallerDep, deployment_id: Id) -
     return await plane.queries.notifications(caller, deployment_id)
 
 
+@router.get(
+    "/{deployment_id}/notifications/{notification_id}", response_model=Answer, operation_id="getNotification"
+)
+async def notification(
+    plane: PlaneDep,
+    caller: CallerDep,
+    deployment_id: Id,
+    notification_id: Annotated[str, Path(max_length=120)],
+) -> Any:
+    """One notification: what it says and what became of it. Viewer."""
+    return await plane.queries.notification(caller, deployment_id, notification_id)
+
+
 @router.get("/{deployment_id}/page", response_model=Answer, operation_id="getPage")
 async def page_view(plane: PlaneDep, caller: CallerDep, deployment_id: Id) -> Any:
     """Everything that the page and ``serinus watch`` show. Viewer."""

@@ -16,12 +16,13 @@ from serinus.core.errors import (
     Forbidden,
     InvalidInput,
     NotFound,
+    RuleFailed,
     SerinusError,
     Unauthenticated,
     Unavailable,
 )
 
-__all__ = ["BASE", "install", "problem"]
+__all__ = ["BASE", "install", "of", "problem"]
 
 log = logging.getLogger("serinus.api")
 
@@ -35,6 +36,7 @@ _STATUS: tuple[tuple[type[SerinusError], int], ...] = (
     (Forbidden, 403),
     (NotFound, 404),
     (Conflict, 409),
+    (RuleFailed, 422),
     (Unavailable, 503),
 )
 
@@ -63,6 +65,11 @@ def problem(
 
 async def _ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SerinusError)
+    return of(request, error)
+
+
+def of(request: Request, error: SerinusError) -> JSONResponse:
+    """Return one of our errors as its problem."""
     status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
     extra = dict(error.extra)
     kind = str(extra.pop("kind", error.kind))

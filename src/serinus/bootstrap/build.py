@@ -12,6 +12,7 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from serinus.bootstrap.channels import desk_from, notifiers_from
 from serinus.bootstrap.clock import SystemClock
 from serinus.bootstrap.hooks import Hooks
 from serinus.bootstrap.sources import source_factory
@@ -26,8 +27,9 @@ from serinus.control.reconcile import Reconciler
 from serinus.control.traffic import DriverFactory, TrafficPool
 from serinus.core.analysis.queries import Source
 from serinus.core.errors import InvalidInput
-from serinus.drivers.catalog import NOTIFIERS, TRAFFIC, capabilities, load
+from serinus.drivers.catalog import TRAFFIC, capabilities, load, rule_engines
 from serinus.drivers.probe.tcp import TcpProbe
+from serinus.drivers.rules.sandbox.pool import WorkerPool
 from serinus.ports.clock import Clock
 from serinus.ports.metrics import MetricSource
 from serinus.ports.notify import Notifier
@@ -52,6 +54,8 @@ ROLL_UP_AFTER_SECONDS = 3600
 ROLL_UP_INTO_SECONDS = 300
 #: Answers by idempotency key are kept this long.
 IDEMPOTENCY_HOURS = 24
+#: Logged executions per ruleset; the oldest go first.
+EXECUTIONS_KEPT = 20_000
 
 
 @dataclass(kw_only=True, slots=True)
@@ -63,6 +67,7 @@ class Running:
     loops: tuple[Loop, ...]
     poller: Poller
     hooks: HookRelay
+    relay: Relay
     #: The first admin token, when this start has made it; shown once.
     first_token: str | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -82,8 +87,10 @@ class Running:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.relay.close()
         await self.poller.close()
         await self.hooks.close()
+        await self.plane.executor.close()
         await self.plane.traffic.close()
         await self.plane.context.store.close()
 
@@ -104,31 +111,29 @@ def build(
         store=store or open_store(settings),
         clock=clock or SystemClock(),
         channels=tuple(channels),
+        desk=desk_from(os.environ, channels),
         public_url=settings.address,
         window_seconds=settings.window_seconds,
         replica=settings.replica or _replica_name(settings),
         hooks=hooks,
     )
     pool = TrafficPool(traffic_factories() if traffic is None else traffic, capabilities, TcpProbe())
-    plane = Plane.assemble(context, pool, version=version("serinus"))
+    sandbox = WorkerPool(engines=rule_engines(), size=settings.rule_workers)
+    plane = Plane.assemble(context, pool, sandbox, version=version("serinus"))
     poller = Poller(SourcePool(sources or source_factory(os.environ)))
-    relay = HookRelay(context, hooks, longest_seconds=settings.hook_seconds)
-    loops = _loops(settings, plane, channels, poller, relay)
-    return Running(settings=settings, plane=plane, loops=loops, poller=poller, hooks=relay)
+    journal = FileJournal(settings.data_dir.expanduser(), context.replica)
+    relay = Relay(context, channels, journal)
+    calls = HookRelay(context, hooks, longest_seconds=settings.hook_seconds)
+    loops = _loops(settings, plane, relay, poller, calls)
+    return Running(settings=settings, plane=plane, loops=loops, poller=poller, hooks=calls, relay=relay)
 
 
 def _loops(
-    settings: Settings,
-    plane: Plane,
-    channels: Mapping[str, Notifier],
-    poller: Poller,
-    hooks: HookRelay,
+    settings: Settings, plane: Plane, relay: Relay, poller: Poller, hooks: HookRelay
 ) -> tuple[Loop, ...]:
     context = plane.context
     reconciler = Reconciler(context, plane.traffic, tick=settings.tick_seconds, poller=poller)
     monitor = Monitor(context, reconciler)
-    journal = FileJournal(settings.data_dir.expanduser() / f"delivered-{context.replica}.log")
-    relay = Relay(context, channels, journal)
 
     async def tidy() -> None:
         now = context.clock.now()
@@ -139,6 +144,9 @@ def _loops(
                 delete_before=(now - timedelta(days=settings.retention_days)).timestamp(),
             )
             await tx.idempotency.prune(now - timedelta(hours=IDEMPOTENCY_HOURS))
+            await tx.executions.prune(
+                before=now - timedelta(days=settings.retention_days), most=EXECUTIONS_KEPT
+            )
 
     # Services are due by their own times; the loop only has to look often enough for the shortest.
     pulse = min(1.0, settings.tick_seconds / 2)
@@ -147,6 +155,13 @@ def _loops(
         Loop(context=context, name="notification_outbox", interval=1.0, work=relay.tick, early=context.post),
         Loop(context=context, name="evidence_roll_up", interval=60.0, work=tidy),
         Loop(context=context, name="hook_outbox", interval=1.0, work=hooks.tick, early=context.call),
+        Loop(
+            context=context,
+            name="rule_executions",
+            interval=1.0,
+            work=plane.executor.flush,
+            early=plane.executor.early,
+        ),
     )
 
 
@@ -177,19 +192,6 @@ def open_store(settings: Settings) -> Store:
     settings.data_dir.expanduser().mkdir(parents=True, exist_ok=True, mode=0o700)
     store: Store = SqlStore(settings.store_url)
     return store
-
-
-def notifiers_from(environment: Mapping[str, str]) -> tuple[dict[str, Notifier], dict[str, str]]:
-    """Return the configured channels by name, and for the others why they are off."""
-    on: dict[str, Notifier] = {}
-    off: dict[str, str] = {}
-    for name, target in NOTIFIERS.items():
-        made = load(target).from_env(environment)
-        if isinstance(made, str):
-            off[name] = made
-        else:
-            on[name] = made
-    return on, off
 
 
 def traffic_factories() -> dict[str, DriverFactory]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from serinus.bootstrap.build import build, notifiers_from
+from serinus.bootstrap.build import build
+from serinus.bootstrap.channels import notifiers_from
 from serinus.bootstrap.clock import SystemClock
 from serinus.control.context import Caller
 from serinus.control.monitor import MONITOR

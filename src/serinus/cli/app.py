@@ -11,11 +11,13 @@ from serinus.cli import (
     guard,
     judge,
     manage,
+    notify,
     operate,
     pipeline,
     policy,
     release,
     rollout,
+    ruleset,
     simulate,
     slo,
     smoke,
@@ -56,9 +58,10 @@ app.add_typer(smoke.smoke, name="smoke")
 app.add_typer(pipeline.pipeline, name="pipeline")
 app.add_typer(weights.weights, name="weights")
 app.add_typer(manage.services, name="service")
+app.add_typer(ruleset.rulesets, name="ruleset")
 app.add_typer(manage.tokens, name="token")
 app.add_typer(policy.policies, name="policy")
-app.add_typer(operate.notify, name="notify")
+app.add_typer(notify.notify, name="notify")
 app.add_typer(operate.proxy, name="proxy")
 operate.proxy.command("prometheus")(drivers.prometheus)
 

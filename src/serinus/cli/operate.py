@@ -1,4 +1,4 @@
-"""``serinus up``, ``doctor``, ``watch``, ``notify test``, ``proxy config``, ``demo``, ``version``."""
+"""``serinus up``, ``doctor``, ``watch``, ``proxy config``, ``demo``, ``version``."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from serinus.cli import render
 from serinus.cli.client import data_dir, save_profile
 from serinus.cli.common import JsonFlag, api, err, failed, handled, lines, out, print_json
 
-__all__ = ["demo", "doctor", "notify", "proxy", "up", "version", "watch"]
+__all__ = ["demo", "doctor", "proxy", "up", "version", "watch"]
 
-notify = typer.Typer(no_args_is_help=True, help="Telling people.")
 proxy = typer.Typer(no_args_is_help=True, help="Configurations for proxies.")
 
 
@@ -115,33 +114,6 @@ def watch(
                 if page["deployment"]["status"] != "canary" and not page["deployment"]["watch"]:
                     return
                 time.sleep(interval)
-
-
-@notify.command("test")
-def notify_test(
-    channel: Annotated[str | None, typer.Argument(help="Only this one: slack or email.")] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Send a test message to every configured channel, and say what became of it."""
-    from serinus.bootstrap.doctor import try_channels
-    from serinus.core.errors import SerinusError
-
-    try:
-        answers, off = asyncio.run(try_channels(channel))
-    except SerinusError as error:
-        for line in render.problem_lines({"detail": error.detail, "next_step": error.next_step}):
-            err().print(line)
-        raise typer.Exit(1) from None
-    if as_json:
-        print_json({name: not why for name, why in answers.items()})
-    else:
-        for name, why in answers.items():
-            out().print(f"[red]✘[/] {name:<8} {why}" if why else f"[green]✔[/] {name:<8} sent")
-        for name, why in off.items():
-            out().print(f"[dim]– {name:<8} off: {why}[/]")
-    if not answers:
-        err().print("No channel is configured: docs/notifications.md says how.")
-    raise typer.Exit(0 if answers and not any(answers.values()) else 1)
 
 
 @proxy.command("config")

@@ -17,7 +17,7 @@ from serinus.control.traffic import TrafficPool
 from serinus.control.unit import Answer, Call, execute
 from serinus.core.codec import from_json
 from serinus.core.decision import Decision
-from serinus.core.errors import Conflict, InvalidInput, NotFound, StaleRevision
+from serinus.core.errors import Conflict, InvalidInput, NotFound, SerinusError, StaleRevision
 from serinus.core.health import Knocked, with_health
 from serinus.core.lifecycle import moves, scheduled
 from serinus.core.lifecycle.back import go_back
@@ -39,7 +39,7 @@ from serinus.core.policy.parse import policy_from, salt_from, strategy_from
 from serinus.ports.store import Transaction
 from serinus.ports.traffic import Capability
 
-__all__ = ["Commands", "NewDeployment", "NewService"]
+__all__ = ["Commands", "Guard", "NewDeployment", "NewService", "StartGuard"]
 
 #: How often a rollback tries again when the monitor changed the deployment at the same moment.
 ROLLBACK_TRIES = 5
@@ -72,13 +72,26 @@ class NewDeployment:
     addresses: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartGuard:
+    """What a check before a start found: why to refuse it, or a line for the timeline."""
+
+    refusal: SerinusError | None = None
+    note: str = ""
+
+
+#: Looks at a draft before it starts, outside the transaction: it may take its time.
+Guard = Callable[[Call, str], Awaitable[StartGuard]]
+
+
 class Commands:
     """The calls that change something."""
 
-    def __init__(self, context: Context, traffic: TrafficPool) -> None:
-        """Keep what the calls share."""
+    def __init__(self, context: Context, traffic: TrafficPool, guard: Guard | None = None) -> None:
+        """Keep what the calls share; ``guard`` looks at every draft before it starts."""
         self._context = context
         self._traffic = traffic
+        self._guard = guard
 
     # -- services -----------------------------------------------------------------------------
 
@@ -250,9 +263,14 @@ class Commands:
         asked again while it is scheduled, it starts at once.
         """
         bp = None if percentage is None else parse_percentage(percentage, "canary_pct")
+        found = await self._guard(call, deployment_id) if self._guard else StartGuard()
 
         async def decide(tx: Transaction, service: Service, d: Deployment) -> Decision:
             follow(d.status, Action.START)
+            if found.refusal:
+                raise found.refusal
+            if found.note:
+                await write_event(tx, self._context, d, "guard", found.note, call.caller.name)
             now = self._context.clock.now()
             wanted = (bp, target)
             if d.scheduled and wanted == (None, None):

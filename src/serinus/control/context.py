@@ -8,6 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from serinus.control.desk import Desk
 from serinus.core.errors import Forbidden
 from serinus.core.model import Role
 from serinus.ports.clock import Clock
@@ -97,6 +98,8 @@ class Context:
     call: asyncio.Event = field(default_factory=asyncio.Event)
     #: Names of the notification channels that are configured.
     channels: tuple[str, ...] = ()
+    #: Which of them are told what, where and when.
+    desk: Desk = field(default_factory=Desk)
     #: Where people reach the dashboard, for links in messages; empty when unknown.
     public_url: str = ""
     #: Width of evidence windows in seconds.

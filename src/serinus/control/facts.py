@@ -10,6 +10,7 @@ from serinus.control.judgement import (
     value_text,
     watch_view,
 )
+from serinus.control.phrases import say
 from serinus.core.analysis.sequential.plan import Finding
 from serinus.core.analysis.sequential.words import duration
 from serinus.core.model import Deployment
@@ -21,7 +22,7 @@ Facts = tuple[tuple[str, str], ...]
 MOST_SLICES = 3
 
 
-def harm_facts(d: Deployment) -> Facts:
+def harm_facts(d: Deployment, language: str = "en") -> Facts:
     """Return which metric, both sides' numbers, how much worse, and where; empty without a harm."""
     judge = judge_view(d)
     if judge is None or judge["finding"] != Finding.HARM:
@@ -33,7 +34,8 @@ def harm_facts(d: Deployment) -> Facts:
         canary, stable = value_text(c["canary"], c["unit"]), value_text(c["stable"], c["unit"])
         facts.append((f"Both sides{name}", f"{d.version} {canary}, {d.stable_version} {stable}"))
         if said := interval_text(c):
-            sure = "" if c["low"] is None else f", {judge['confidence'] * 100:g} % sure, at every look"
+            percent = f"{judge['confidence'] * 100:g}"
+            sure = "" if c["low"] is None else say(language, "facts.sure", percent=percent)
             facts.append((f"Canary to stable{name}", f"{said}{sure}"))
     if judge["slices"]:
         worst = "\n".join(f"• {slice_text(s)}" for s in judge["slices"][:MOST_SLICES])

@@ -12,7 +12,7 @@ from serinus.control import messages
 from serinus.control.context import new_id
 from serinus.core.errors import InvalidInput
 from serinus.ports.clock import Clock
-from serinus.ports.notify import DeliveryFailed, Level, Notification, Notifier
+from serinus.ports.notify import DeliveryFailed, Level, Notification, Notifier, traits_of
 
 __all__ = ["NotificationService"]
 
@@ -70,8 +70,15 @@ class NotificationService:
     async def send_explained(
         self, notification: Notification, only: Sequence[str] | None = None
     ) -> dict[str, str]:
-        """Tell every enabled channel at once; answer why each failed, empty where it did not."""
+        """Tell every enabled channel at once; answer why each failed, empty where it did not.
+
+        A channel that is only for what is worse (text messages: critical) is left out, unless it is named
+        by ``only`` or the message is a test.
+        """
         names = [name for name in self._notifiers if only is None or name in only]
+        if only is None and notification.kind != "test":
+            rank = notification.level.rank
+            names = [name for name in names if rank >= traits_of(self._notifiers[name]).least.rank]
         answers = await asyncio.gather(
             *(self._guarded(name, self._notifiers[name].send(notification)) for name in names)
         )
@@ -163,7 +170,7 @@ class NotificationService:
         return await self.send_notification(notification, only=(name,))
 
     async def _guarded(
-        self, name: str, sending: Awaitable[None], passing: tuple[type[Exception], ...] = ()
+        self, name: str, sending: Awaitable[object], passing: tuple[type[Exception], ...] = ()
     ) -> str:
         """Wait for one delivery; return why it failed, or nothing."""
         try:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 from serinus.control.commands import Commands
 from serinus.control.context import Context
+from serinus.control.executing import Executor
 from serinus.control.ingest import Ingest
 from serinus.control.queries import Queries
+from serinus.control.rulesets import Rulesets
 from serinus.control.snapshot import Snapshots
 from serinus.control.tokens import Access
 from serinus.control.tools import Tools
 from serinus.control.traffic import TrafficPool
+from serinus.ports.rules import Sandbox
 
 __all__ = ["Plane"]
 
@@ -28,13 +31,17 @@ class Plane:
     access: Access
     ingest: Ingest
     snapshots: Snapshots
+    rulesets: Rulesets
+    executor: Executor
     version: str
 
     @classmethod
-    def assemble(cls, context: Context, traffic: TrafficPool, *, version: str) -> Plane:
+    def assemble(cls, context: Context, traffic: TrafficPool, sandbox: Sandbox, *, version: str) -> Plane:
         """Build the parts that only need the context and the drivers."""
         snapshots = Snapshots(context)
-        commands = Commands(context, traffic)
+        ingest = Ingest(context, snapshots)
+        rulesets = Rulesets(context, sandbox)
+        commands = Commands(context, traffic, rulesets.guard)
         return cls(
             context=context,
             traffic=traffic,
@@ -42,7 +49,9 @@ class Plane:
             queries=Queries(context),
             tools=Tools(context, commands),
             access=Access(context),
-            ingest=Ingest(context, snapshots),
+            ingest=ingest,
             snapshots=snapshots,
+            rulesets=rulesets,
+            executor=Executor(context, snapshots, ingest, sandbox),
             version=version,
         )

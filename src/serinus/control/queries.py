@@ -173,6 +173,22 @@ class Queries:
             "deployment_id": d.id,
         }
 
+    async def notification(self, caller: Caller, deployment_id: str, item_id: str) -> dict[str, Any]:
+        """Return one notification with what it says.
+
+        Raises:
+            NotFound: The deployment has no such one.
+        """
+        async with self._context.store.begin(write=False) as tx:
+            d = await self._find(tx, caller, deployment_id)
+            item = await tx.outbox.get(d.tenant_id, item_id)
+        if item is None or item.deployment_id != d.id:
+            raise NotFound(
+                f"{d.id} has no notification {item_id!r}.",
+                next_step=f"`serinus notify list {d.id}` lists them.",
+            )
+        return views.message_view(item)
+
     async def page(self, caller: Caller, deployment_id: str) -> dict[str, Any]:
         """Return the view model that the page and ``serinus watch`` share."""
         deployment = await self.deployment(caller, deployment_id)

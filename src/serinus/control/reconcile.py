@@ -16,6 +16,7 @@ from serinus.control.context import Context, stamp
 from serinus.control.evidence import delta_windows, gather, remember
 from serinus.control.hooks import heard
 from serinus.control.polling import Polled, Poller
+from serinus.control.readback import settle
 from serinus.control.record import write_decision, write_event
 from serinus.control.starts import Starts
 from serinus.control.traffic import TrafficPool, desired_split
@@ -41,6 +42,8 @@ class _Look:
     desired: DesiredSplit
     carried: Carried
     counters: tuple[Counters, ...]
+    #: When the data plane was asked.
+    asked_at: datetime
     #: In words, when somebody else had changed the split.
     drift: str = ""
     #: Whether both sides answer.
@@ -93,7 +96,7 @@ class Reconciler:
             return self._tick if running else self._idle
         if running is None:
             look = await self._carry(driver, desired)
-            await self._report(service, None, look.carried)
+            await self._report(service, None, look.carried, look.asked_at)
             return self._idle if look.carried.acknowledged else self._tick
         look, knocked = await asyncio.gather(
             self._carry(driver, desired), self._traffic.knock(service, running)
@@ -110,7 +113,7 @@ class Reconciler:
 
     async def _carry(self, driver: TrafficDriver, desired: DesiredSplit) -> _Look:
         """Make the data plane carry ``desired``; find out whether somebody had changed it."""
-        drift = ""
+        drift, asked_at = "", self._context.clock.now()
         try:
             carried = await driver.read(desired)
             if not carried.acknowledged:
@@ -122,7 +125,7 @@ class Reconciler:
             carried, counters = _broken(str(error)), ()
         if carried.acknowledged:
             self._settled[desired.service_id] = desired
-        return _Look(desired=desired, carried=carried, counters=counters, drift=drift)
+        return _Look(desired=desired, carried=carried, counters=counters, asked_at=asked_at, drift=drift)
 
     async def _decide(
         self, service: Service, driver: TrafficDriver, before: Deployment, look: _Look
@@ -155,6 +158,8 @@ class Reconciler:
         evidence = await self._evidence(tx, d, look, now)
         if look.drift:
             await write_event(tx, self._context, d, "drift", look.drift, "monitor")
+        # What an earlier deployment's rollback waits for; this one's own is read back after its commit.
+        await settle(tx, self._context, service, look.carried, look.asked_at)
         known = with_health(await heard(tx, d), evidence, look.knocked, now.timestamp())
         decision = decide(known, evidence, now)
         changed = bool(decision.reasons)
@@ -221,13 +226,18 @@ class Reconciler:
             await _store_carried(tx, fresh, look.carried, self._context.clock.now())
             if look.carried.instances:
                 await write_event(tx, self._context, after, *_carried_words(look, took))
+            await settle(tx, self._context, fresh, look.carried, look.asked_at)
         self._context.bell.ring(service.tenant_id)
 
-    async def _report(self, service: Service, d: Deployment | None, carried: Carried) -> None:
+    async def _report(
+        self, service: Service, d: Deployment | None, carried: Carried, asked_at: datetime | None = None
+    ) -> None:
         """Store what the data plane carries while nothing is decided."""
         now = self._context.clock.now()
         async with self._context.store.begin() as tx:
             await _store_carried(tx, service, carried, now)
+            if asked_at is not None:
+                await settle(tx, self._context, service, carried, asked_at)
             if d is not None and d.phase != "holding:not-carried":
                 evidence = Evidence(traffic=TrafficState(acknowledged=False, problems=carried.problems))
                 await write_decision(tx, self._context, service, decide(d, evidence, now), "monitor")

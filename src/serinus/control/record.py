@@ -9,13 +9,24 @@ from serinus.control import messages
 from serinus.control.context import Context
 from serinus.control.facts import harm_facts, sentence_facts, watch_words
 from serinus.control.hooks import hook_item
+from serinus.control.readback import expect
+from serinus.control.telling import over, tell
 from serinus.core.decision import Decision, Intent, IntentKind
 from serinus.core.lifecycle.moves import WATCHING, deprecate
 from serinus.core.model import Deployment, Service, Status, Stickiness
-from serinus.ports.notify import Notification
-from serinus.ports.store import Event, OutboxItem, Page, Transaction
+from serinus.ports.notify import Level, Notification
+from serinus.ports.store import Event, Page, Transaction
 
 __all__ = ["write_decision", "write_event"]
+
+#: SDKs carry the split of this driver by themselves: there is nothing to read back.
+IN_PROCESS = "in-process"
+_LEVELS = {
+    "rollback": Level.ERROR,
+    "warning": Level.WARNING,
+    "waiting": Level.INFO,
+    "promoted": Level.INFO,
+}
 
 
 async def write_event(
@@ -49,6 +60,8 @@ async def write_decision(
     for at, intent in enumerate(decision.intents):
         cause = f"{saved.id}.{saved.revision}.{at}"
         await _intend(tx, context, service, saved, intent, cause, exposed)
+    if any(reason.kind == "going_on" for reason in decision.reasons):
+        await over(tx, context, saved, "going_on")
     return saved
 
 
@@ -81,7 +94,7 @@ async def _intend(
         case IntentKind.TAKE_OVER:
             await _take_over(tx, context, service, d, str(intent.data["version"]))
         case IntentKind.TELL:
-            await _tell(tx, context, d, intent, cause, exposed)
+            await _tell(tx, context, service, d, intent, cause, exposed)
         case IntentKind.HOOK:
             await tx.outbox.add(hook_item(context, d, intent, cause))
         case IntentKind.COMPENSATE:
@@ -109,56 +122,60 @@ async def _compensate(tx: Transaction, context: Context, d: Deployment, strategy
 
 
 async def _tell(
-    tx: Transaction, context: Context, d: Deployment, intent: Intent, cause: str, exposed: int | None
+    tx: Transaction,
+    context: Context,
+    service: Service,
+    d: Deployment,
+    intent: Intent,
+    cause: str,
+    exposed: int | None,
 ) -> None:
-    wanted = d.policy.notifications
-    if intent.topic not in wanted.on:
-        return
-    tenant = await tx.tenants.get(d.tenant_id)
-    told = _message(context, d, intent, cause, tenant.name if tenant else "", exposed)
-    channels = [c for c in context.channels if not wanted.channels or c in wanted.channels]
-    if not channels:
-        message = f"Nobody was told ({told.title}): no notification channel is configured."
-        await write_event(tx, context, d, "notification", message, "serinus")
-    for channel in channels:
-        item = OutboxItem(
-            id=f"{cause}.{channel}",
-            tenant_id=d.tenant_id,
-            deployment_id=d.id,
-            kind="notify",
-            channel=channel,
-            payload=messages.to_json(replace(told, id=f"{cause}.{channel}")),
-            created_at=context.clock.now(),
+    """Write what people are told. A rollback's message waits for the read-back where there are proxies."""
+    wait = intent.topic == "rollback" and service.driver != IN_PROCESS
+    if wait:
+        await expect(tx, service, d)
+    if intent.topic in d.policy.notifications.on:
+        level = _LEVELS[intent.topic]
+        told = await tell(
+            tx,
+            context,
+            d,
+            intent.topic,
+            level,
+            cause,
+            lambda about: _message(d, intent, about, exposed),
+            wait=wait,
         )
-        await tx.outbox.add(item)
+        if not told:
+            title = _message(d, intent, _plain(context, d), exposed).title
+            why = "is configured" if not context.channels else "is meant for it by policy and routes"
+            message = f"Nobody was told ({title}): no notification channel {why}."
+            await write_event(tx, context, d, "notification", message, "serinus")
+    if intent.topic == "promoted":
+        await over(tx, context, d, "promoted")
 
 
-def _message(
-    context: Context, d: Deployment, intent: Intent, cause: str, tenant: str, exposed: int | None = None
-) -> Notification:
+def _plain(context: Context, d: Deployment) -> dict[str, Any]:
     now = context.clock.now()
-    common: dict[str, Any] = {
-        "id": cause,
-        "deployment_id": d.id,
-        "service": d.service,
-        "version": d.version,
-        "tenant_name": tenant,
-        "link": context.link(d.id),
-        "at": now,
-    }
+    return {"id": d.id, "deployment_id": d.id, "service": d.service, "version": d.version, "at": now}
+
+
+def _message(d: Deployment, intent: Intent, about: dict[str, Any], exposed: int | None) -> Notification:
+    language = about.get("language", "en")
     if intent.topic == "rollback":
         return messages.rollback_alert(
-            **common,
+            **about,
             reason=str(intent.data["reason"]),
             rollback_version=d.stable_version,
             exposed_units=exposed,
-            seconds=(now - d.started_at).total_seconds() if d.started_at else None,
+            seconds=(about["at"] - d.started_at).total_seconds() if d.started_at else None,
             checks=tuple(v.message for v in d.verdicts),
-            facts=harm_facts(d),
+            facts=harm_facts(d, language),
+            done=True,
         )
     if intent.topic == "promoted":
-        return messages.promoted_alert(**common, watched=watch_words(d))
+        return messages.promoted_alert(**about, watched=watch_words(d))
     if intent.topic == "waiting":
-        return messages.waiting_alert(**common, what=d.sentence, facts=sentence_facts(d))
+        return messages.waiting_alert(**about, what=d.sentence, facts=sentence_facts(d))
     warnings = tuple(intent.data.get("warnings", ()))
-    return messages.warning_alert(**common, warnings=warnings, facts=sentence_facts(d))
+    return messages.warning_alert(**about, warnings=warnings, facts=sentence_facts(d))

@@ -5,19 +5,31 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from serinus.control.context import Context
 from serinus.core.breaker import FAILURES, OPEN_SECONDS
 from serinus.core.lifecycle.moves import under_watch
-from serinus.core.model import Deployment, Service, Status, Stickiness
+from serinus.core.model import Deployment, Service, ServiceKind, Status, Stickiness
+from serinus.core.rules import RuleSettings, RuleVersion
 from serinus.ports.store import Transaction
 
-__all__ = ["Snapshot", "Snapshots"]
+__all__ = ["LoadedRuleset", "Snapshot", "Snapshots"]
 
 #: A snapshot older than this is rebuilt even when nobody rang: another replica may have changed it.
 FRESH_SECONDS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadedRuleset:
+    """A ruleset with the versions that serve right now: stable's, and the canary's if one rolls out."""
+
+    id: str
+    name: str
+    settings: RuleSettings
+    versions: Mapping[str, RuleVersion]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +44,8 @@ class Snapshot:
     watched: frozenset[str] = frozenset()
     #: those whose requests are counted by a metric source, not by SDKs
     elsewhere: frozenset[str] = frozenset()
+    #: rulesets by name and by id
+    rulesets: Mapping[str, LoadedRuleset] = field(default_factory=dict)
 
 
 class Snapshots:
@@ -42,6 +56,7 @@ class Snapshots:
         self._context = context
         self._kept: dict[str, tuple[Snapshot, int, float]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._rules = _RuleShelf()
 
     async def get(self, tenant_id: str) -> Snapshot:
         """Return the tenant's snapshot, at most half a second old."""
@@ -54,7 +69,7 @@ class Snapshots:
                 return fresh
             rung = self._context.bell.count(tenant_id)
             async with self._context.store.begin(write=False) as tx:
-                snapshot = await _build(tx, tenant_id)
+                snapshot = await _build(tx, tenant_id, self._rules)
             self._kept[tenant_id] = (snapshot, rung, self._context.clock.monotonic())
             return snapshot
 
@@ -64,7 +79,29 @@ class Snapshots:
         return snapshot if rung == self._context.bell.count(tenant_id) and young else None
 
 
-async def _build(tx: Transaction, tenant_id: str) -> Snapshot:
+class _RuleShelf:
+    """Versions of rulesets, kept because they never change."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], RuleVersion] = {}
+
+    async def load(self, tx: Transaction, service: Service, versions: set[str]) -> LoadedRuleset:
+        """Return the ruleset with those of ``versions`` that are stored; the others leave the shelf."""
+        loaded: dict[str, RuleVersion] = {}
+        for version in sorted(versions - {""}):
+            rules = self._kept.get((service.id, version)) or await tx.rulesets.get(
+                service.tenant_id, service.id, version
+            )
+            if rules:
+                loaded[version] = rules
+        for key in [k for k in self._kept if k[0] == service.id and k[1] not in loaded]:
+            del self._kept[key]
+        self._kept.update({(service.id, version): rules for version, rules in loaded.items()})
+        return LoadedRuleset(id=service.id, name=service.name, settings=service.rules, versions=loaded)
+
+
+async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf) -> Snapshot:
+    rulesets: dict[str, LoadedRuleset] = {}
     services: dict[str, Any] = {}
     running: dict[str, str] = {}
     watched: set[str] = set()
@@ -74,6 +111,13 @@ async def _build(tx: Transaction, tenant_id: str) -> Snapshot:
         canary = next((d for d in current if d.status is Status.CANARY), None)
         watched_here = None if canary else next((d for d in current if _watched(d, service)), None)
         services[service.name] = await _entry(tx, service, canary or watched_here)
+        if service.kind is ServiceKind.RULESET:
+            served = canary or watched_here
+            named = {services[service.name]["stable"], served.version if served else ""}
+            loaded = await shelf.load(tx, service, named)
+            rulesets[service.name] = rulesets[service.id] = loaded
+            if loaded.versions:
+                services[service.name]["rules"] = _sent(loaded)
         for d in (canary, watched_here):
             if d:
                 running[d.id] = service.name
@@ -92,7 +136,16 @@ async def _build(tx: Transaction, tenant_id: str) -> Snapshot:
         running=running,
         watched=frozenset(watched),
         elsewhere=frozenset(elsewhere),
+        rulesets=rulesets,
     )
+
+
+def _sent(loaded: LoadedRuleset) -> dict[str, Any]:
+    """Return the rules as SDKs get them, to run them in process."""
+    return {
+        version: {"engine": rules.engine, "digest": rules.digest, "source": rules.source}
+        for version, rules in loaded.versions.items()
+    }
 
 
 def _watched(d: Deployment, service: Service) -> bool:

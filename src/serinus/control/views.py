@@ -22,6 +22,7 @@ __all__ = [
     "comparison_view",
     "deployment_view",
     "event_view",
+    "message_view",
     "notification_view",
     "service_view",
     "totals",
@@ -121,6 +122,8 @@ def notification_view(item: OutboxItem) -> dict[str, Any]:
     return {
         "id": item.id,
         "channel": item.channel,
+        "kind": item.payload.get("kind", item.kind),
+        "level": item.payload.get("level", "info"),
         "title": item.payload.get("title", item.kind),
         "state": item.state.value,
         "attempts": item.attempts,
@@ -128,6 +131,18 @@ def notification_view(item: OutboxItem) -> dict[str, Any]:
         "created_at": stamp(item.created_at),
         "next_attempt_at": stamp(item.next_attempt_at),
         "done_at": stamp(item.done_at),
+    }
+
+
+def message_view(item: OutboxItem) -> dict[str, Any]:
+    """Return a notification with what it says."""
+    return {
+        **notification_view(item),
+        "deployment_id": item.deployment_id,
+        "text": item.payload.get("text", ""),
+        "fields": [{"name": name, "value": value} for name, value in item.payload.get("fields") or ()],
+        "link": item.payload.get("link", ""),
+        "summary_id": item.payload.get("summary", ""),
     }
 
 

@@ -11,6 +11,7 @@
     │   ├── TransitionRefused       the lifecycle table does not allow it
     │   ├── GateRefused             a promotion gate is not met
     │   └── StaleRevision           somebody else changed it first
+    ├── RuleFailed                  the rules': they gave no answer for this input (422)
     └── Unavailable                 ours or a peer's: try again later (503)
 
 Each carries ``next_step``: what the reader should do now.
@@ -27,6 +28,7 @@ __all__ = [
     "GateRefused",
     "InvalidInput",
     "NotFound",
+    "RuleFailed",
     "SerinusError",
     "StaleRevision",
     "TransitionRefused",
@@ -112,6 +114,12 @@ class StaleRevision(Conflict):
     """Somebody else changed this first."""
 
     kind = "stale-revision"
+
+
+class RuleFailed(SerinusError):
+    """The rules gave no answer."""
+
+    kind = "rule-failed"
 
 
 class Unavailable(SerinusError):

@@ -14,6 +14,7 @@ from serinus.core.breaker import CLOSED_BREAKER, OPEN, Breaker
 from serinus.core.bucketing import BUCKETS
 from serinus.core.errors import InvalidInput
 from serinus.core.hooks import Ask, Hook, Phase
+from serinus.core.rules import RuleSettings
 from serinus.core.strategy import (
     FreezeCalendar,
     GoingBack,
@@ -154,6 +155,8 @@ class Service:
     driver_config: dict[str, object] = field(default_factory=dict)
     #: version → addresses
     upstreams: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    #: For kind ``ruleset``: logging, redaction, shadow executions.
+    rules: RuleSettings = RuleSettings()
     created_at: datetime | None = None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from serinus.drivers._words import level_word, open_words
 from serinus.ports.notify import Level, Notification
 
 __all__ = ["html", "text"]
@@ -22,7 +23,7 @@ def text(n: Notification) -> str:
     rows = "\n".join(
         f"{name + ':':<{width}}" + value.replace("\n", "\n" + " " * width) for name, value in n.fields
     )
-    heading = f"{_LOOK[n.level][1]} {n.level.value.capitalize()}"
+    heading = f"{_LOOK[n.level][1]} {level_word(n.level, n.language)}"
     return "\n\n".join(part for part in (heading, n.text, rows, n.link, "-- \nSerinus") if part) + "\n"
 
 
@@ -55,9 +56,9 @@ def html(n: Notification) -> str:
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td>{_lines(value)}</td></tr>' for name, value in n.fields
     )
-    link = f'<a class="open" href="{escape(n.link)}">Open the deployment</a>' if n.link else ""
+    link = f'<a class="open" href="{escape(n.link)}">{open_words(n.language)}</a>' if n.link else ""
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<!doctype html><html lang="{escape(n.language)}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         '<meta name="supported-color-schemes" content="light dark">'

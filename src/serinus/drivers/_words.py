@@ -1,21 +1,26 @@
-"""What other people's programs say, made fit for a timeline."""
+"""The few words that channels add to a message, by language."""
 
 from __future__ import annotations
 
-__all__ = ["MOST", "first_line"]
+from serinus.ports.notify import Level
 
-#: Longest line that is kept.
-MOST = 200
+__all__ = ["level_word", "open_words"]
+
+_OPEN = {"en": "Open the deployment", "ko": "배포 열기"}
+_LEVELS = {
+    "ko": {Level.INFO: "정보", Level.WARNING: "경고", Level.ERROR: "오류", Level.CRITICAL: "심각"},
+}
 
 
-def first_line(text: str, *secrets: str) -> str:
-    r"""Return the first line that says something, cut and without what must not be shown.
+def open_words(language: str) -> str:
+    """Return what the link to a deployment says."""
+    return _OPEN.get(language, _OPEN["en"])
 
-    >>> first_line("\\n  all good\\nmore")
-    'all good'
+
+def level_word(level: Level, language: str) -> str:
+    """Return a level as people read it.
+
+    >>> level_word(Level.ERROR, "en"), level_word(Level.ERROR, "ko")
+    ('Error', '오류')
     """
-    for secret in secrets:
-        text = text.replace(secret, "…") if secret else text
-    lines = (line.strip() for line in text.splitlines())
-    line = "".join(c if c.isprintable() else " " for c in next((one for one in lines if one), ""))
-    return line if len(line) <= MOST else line[: MOST - 1] + "…"
+    return _LEVELS.get(language, {}).get(level, level.value.capitalize())

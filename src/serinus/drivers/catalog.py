@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import importlib
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import Any
 
 from serinus.ports.needs import ensure_able
 from serinus.ports.traffic import Capability, DesiredSplit
 
-__all__ = ["HOOKS", "METRICS", "NOTIFIERS", "TRAFFIC", "capabilities", "ensure_carried_by", "load"]
+__all__ = [
+    "HOOKS",
+    "METRICS",
+    "NOTIFIERS",
+    "RULES",
+    "TRAFFIC",
+    "capabilities",
+    "ensure_carried_by",
+    "load",
+    "rule_engines",
+]
 
 #: Traffic drivers: name → "module:class".
 TRAFFIC = {
@@ -24,6 +36,10 @@ TRAFFIC = {
 NOTIFIERS = {
     "slack": "serinus.drivers.notify.slack:SlackNotifier",
     "email": "serinus.drivers.notify.email:EmailNotifier",
+    "pagerduty": "serinus.drivers.notify.pagerduty:PagerDutyNotifier",
+    "twilio": "serinus.drivers.notify.twilio:TwilioNotifier",
+    "webhook": "serinus.drivers.notify.webhook:WebhookNotifier",
+    "apprise": "serinus.drivers.notify.apprise:AppriseNotifier",
 }
 
 #: Metric sources: name → "module:class".
@@ -38,6 +54,18 @@ HOOKS = {
     "webhook": "serinus.drivers.hooks.webhook:Webhook",
     "command": "serinus.drivers.hooks.command:Command",
 }
+
+#: Rule engines: name → "module:class". Others join by an entry point of the group ``serinus.rule_engines``.
+RULES = {
+    "zen": "serinus.drivers.rules.zen:ZenEngine",
+    "starlark": "serinus.drivers.rules.starlark:StarlarkEngine",
+}
+
+
+def rule_engines() -> dict[str, str]:
+    """Return the rule engines that are installed here: ours with the extra ``rules``, and entry points."""
+    ours = {name: target for name, target in RULES.items() if find_spec(name)}
+    return {**{e.name: e.value for e in entry_points(group="serinus.rule_engines")}, **ours}
 
 
 def load(target: str) -> Any:

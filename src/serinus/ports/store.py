@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from serinus.core.analysis.evidence import Sample, Window
 from serinus.core.model import Deployment, Role, Service, Status
+from serinus.core.rules import RuleVersion
 from serinus.ports.traffic import Finding
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "Deployments",
     "Event",
     "EvidenceLog",
+    "Execution",
+    "Executions",
     "Idempotency",
     "Job",
     "Jobs",
@@ -33,6 +36,7 @@ __all__ = [
     "OutboxItem",
     "OutboxState",
     "Page",
+    "Rulesets",
     "Services",
     "Sessions",
     "Sources",
@@ -124,6 +128,8 @@ class OutboxState(StrEnum):
     FAILED = "failed"  #: given up; the error says why
     OFF = "off"  #: the channel is not configured
     REFUSED = "refused"  #: a hook said no
+    HELD = "held"  #: held back by the limit; a summary tells it
+    GROUPED = "grouped"  #: told together with another message
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,6 +150,8 @@ class OutboxItem:
     next_attempt_at: datetime | None = None
     error: str = ""
     done_at: datetime | None = None
+    #: Of a claimed item: the replica that held it before and has not said what became of it.
+    lease_owner: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,6 +189,34 @@ class StoredAnswer:
     fingerprint: str
     status: int
     body: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Execution:
+    """A logged run of rules, redacted. ``id`` is given by whoever ran it, so that an answer can name it."""
+
+    id: str
+    tenant_id: str
+    service_id: str
+    #: Empty when nothing was rolling out.
+    deployment_id: str
+    at: datetime
+    #: ``execute``, or ``shadow`` for the canary's rules run beside stable's.
+    kind: str
+    version: str
+    is_canary: bool
+    ok: bool
+    latency_ms: float
+    #: Which key decided; empty without one.
+    priority: str = ""
+    error: str = ""
+    #: Of the error: error, time, memory, output or crash.
+    error_kind: str = ""
+    #: For a shadow: whether its output differs from stable's, and where.
+    differs: bool = False
+    input: Any = None
+    output: Any = None
+    differences: tuple[str, ...] = ()
 
 
 class Tenants(Protocol):
@@ -344,13 +380,36 @@ class Outbox(Protocol):
         ...
 
     async def claim(
-        self, owner: str, now: datetime, lease_seconds: float, limit: int, *, kind: str = "notify"
+        self,
+        owner: str,
+        now: datetime,
+        lease_seconds: float,
+        limit: int,
+        *,
+        kind: str = "notify",
+        channel: str = "",
+        without: Sequence[str] = (),
     ) -> Sequence[OutboxItem]:
-        """Lease pending items of a kind that are due, oldest first."""
+        """Lease pending items of a kind that are due, oldest first: of one channel, or none of ``without``.
+
+        Of a deployment's items on a channel only the oldest: what comes later waits until it is settled
+        or put off, so that nothing overtakes.
+        """
         ...
 
     async def settle(self, item: OutboxItem) -> None:
-        """Store an item's new state, attempts, error and next attempt; end its lease."""
+        """Store an item's new state, payload, attempts, error and next attempt; end its lease."""
+        ...
+
+    async def amend(self, item: OutboxItem, *, leased: bool = False) -> bool:
+        """Store the payload and next attempt of a pending item; ``False`` when somebody is sending it.
+
+        ``leased``: the caller holds its lease, and keeps it.
+        """
+        ...
+
+    async def get(self, tenant_id: str, item_id: str) -> OutboxItem | None:
+        """Return one item."""
         ...
 
     async def of(self, tenant_id: str, deployment_id: str) -> Sequence[OutboxItem]:
@@ -425,6 +484,48 @@ class Assignments(Protocol):
 
     async def clear(self, deployment_id: str) -> int:
         """Forget all; return how many."""
+        ...
+
+
+class Rulesets(Protocol):
+    """Versions of rulesets: added, read, never changed."""
+
+    async def add(self, version: RuleVersion) -> None:
+        """Store a version. Raises ``Conflict`` when the ruleset has one of that name."""
+        ...
+
+    async def get(self, tenant_id: str, service_id: str, version: str) -> RuleVersion | None:
+        """Return one version, whole."""
+        ...
+
+    async def page(self, tenant_id: str, service_id: str, page: Page) -> tuple[Sequence[RuleVersion], int]:
+        """Return a page, newest first, and the total."""
+        ...
+
+
+class Executions(Protocol):
+    """The execution log (``canary_execution_logs``)."""
+
+    async def add(self, items: Sequence[Execution]) -> None:
+        """Store entries; known ids are left as they are."""
+        ...
+
+    async def page(
+        self,
+        tenant_id: str,
+        service_id: str,
+        page: Page,
+        *,
+        deployment_id: str = "",
+        kind: str = "",
+        failed: bool = False,
+        differs: bool = False,
+    ) -> tuple[Sequence[Execution], int]:
+        """Return a page, newest first, and the total."""
+        ...
+
+    async def prune(self, *, before: datetime, most: int) -> int:
+        """Forget what is older than ``before`` and all but the newest ``most`` per ruleset; how many went."""
         ...
 
 
@@ -524,6 +625,16 @@ class Transaction(Protocol):
     @property
     def assignments(self) -> Assignments:
         """Assignments in this transaction."""
+        ...
+
+    @property
+    def rulesets(self) -> Rulesets:
+        """Rulesets in this transaction."""
+        ...
+
+    @property
+    def executions(self) -> Executions:
+        """Executions in this transaction."""
         ...
 
     @property

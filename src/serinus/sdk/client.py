@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from serinus.sdk.rulesets import Ruleset
     from serinus.sdk.transport import Transport
 
 __all__ = ["Client"]
@@ -54,6 +55,7 @@ class Client:
         self._token = token if token is not None else os.environ.get("SERINUS_TOKEN", "")
         self._routers: dict[str, Router] = {}
         self._recorders: dict[str, Recorder] = {}
+        self._rulesets: dict[str, Ruleset] = {}
         self._samples: list[dict[str, Any]] = []
         self._breakers: list[dict[str, Any]] = []
         self._services: Mapping[str, Any] = {}
@@ -76,6 +78,20 @@ class Client:
             self._adopt(router)
             self._start()
         return router
+
+    def ruleset(self, name: str) -> Ruleset:
+        """Return a ruleset that is executed in this process; the same one each time."""
+        known = self._rulesets.get(name)
+        if known is None:
+            from serinus.sdk.rulesets import Ruleset
+
+            known = self._rulesets.setdefault(name, Ruleset(self, name))
+        return known
+
+    def rules(self, name: str) -> Mapping[str, Any]:
+        """Return a ruleset's rules in the snapshot, by version."""
+        rules = (self._services.get(name) or {}).get("rules")
+        return rules if isinstance(rules, dict) else {}
 
     def recorder(self, name: str) -> Recorder:
         """Return the recorder of a service; the same one each time."""

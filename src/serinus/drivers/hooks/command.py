@@ -10,7 +10,7 @@ import signal
 from collections.abc import Mapping, Sequence
 
 from serinus.core.hooks import Said
-from serinus.drivers._words import first_line
+from serinus.drivers._lines import first_line
 from serinus.ports.hooks import HookCall, HookReply
 
 __all__ = ["EX_TEMPFAIL", "Command"]

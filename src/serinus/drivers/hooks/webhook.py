@@ -14,7 +14,7 @@ from serinus.core.errors import InvalidInput
 from serinus.core.hooks import Said
 from serinus.drivers._guard import Guard
 from serinus.drivers._http import Trouble, Wire, split_url, tls
-from serinus.drivers._words import first_line
+from serinus.drivers._lines import first_line
 from serinus.ports.hooks import HookCall, HookReply
 
 __all__ = ["Webhook", "key_of", "signed"]

@@ -19,7 +19,7 @@ import aiosmtplib
 
 from serinus.core.errors import InvalidInput
 from serinus.drivers import _mail_page
-from serinus.ports.notify import DeliveryFailed, Notification
+from serinus.ports.notify import DeliveryFailed, Notification, Traits
 
 __all__ = ["EmailNotifier", "Security"]
 
@@ -46,6 +46,8 @@ class EmailNotifier:
     """Sends through one SMTP server. The password appears in no error, log or ``repr``."""
 
     name = "email"
+    #: Receivers drop a second copy by its Message-ID.
+    traits = Traits(idempotent=True)
 
     def __init__(
         self,
@@ -166,7 +168,7 @@ def _failure(error: Exception, timeout: float) -> DeliveryFailed:
         # Codes outside 4xx and 5xx are the library's sign of a broken answer: that can pass.
         return DeliveryFailed(f"SMTP answered {error.code}", retryable=not 500 <= error.code < 600)
     if isinstance(error, TimeoutError):
-        return DeliveryFailed(f"SMTP did not answer in {timeout:g} s")
+        return DeliveryFailed(f"SMTP did not answer in {timeout:g} s", unsure=True)
     if isinstance(error.__cause__ or error, ssl.SSLCertVerificationError):
         return DeliveryFailed("SMTP could not be reached: the server's certificate is not trusted")
     if isinstance(error, OSError):

@@ -1,8 +1,12 @@
-"""Slack by incoming webhook: a coloured attachment with named fields (contract 4)."""
+"""Slack: a coloured attachment with named fields (contract 4).
+
+By incoming webhook; with a bot token by ``chat.postMessage``, which keeps one thread per deployment.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 from collections.abc import Mapping
@@ -13,9 +17,11 @@ from urllib.parse import urlsplit
 from slack_sdk.webhook import WebhookClient
 
 from serinus.core.errors import InvalidInput
-from serinus.ports.notify import DeliveryFailed, Level, Notification
+from serinus.drivers import _post
+from serinus.drivers._words import open_words
+from serinus.ports.notify import DeliveryFailed, Level, Notification, Traits
 
-__all__ = ["SlackNotifier"]
+__all__ = ["SlackBot", "SlackNotifier"]
 
 #: Colour and emoji by level.
 _LOOK = {
@@ -30,6 +36,10 @@ SHORT = 40
 #: All below the 40,000 characters at which Slack cuts a message.
 MAX_TITLE, MAX_TEXT, MAX_FIELD, MAX_FIELDS = 300, 3000, 1000, 20
 
+#: Slack's Web API; with a bot token only.
+API = "https://slack.com/api"
+#: Words of the Web API that pass by themselves.
+_PASSING = {"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable"}
 #: What Slack's words mean for the reader.
 _REMEDY = {
     "action_prohibited": "an admin of the workspace forbids this webhook to post there",
@@ -37,6 +47,13 @@ _REMEDY = {
     "channel_not_found": "SLACK_CHANNEL names no channel that this webhook may post to",
     "invalid_token": "the webhook was removed; make a new one and set SLACK_WEBHOOK_URL",
     "no_service": "the webhook was removed or switched off; make a new one and set SLACK_WEBHOOK_URL",
+    "not_in_channel": "invite the app to the channel of SLACK_CHANNEL",
+    "not_authed": "SLACK_BOT_TOKEN is not taken; copy it again from the app's page",
+    "invalid_auth": "SLACK_BOT_TOKEN is not taken; copy it again from the app's page",
+    "account_inactive": "SLACK_BOT_TOKEN was withdrawn; install the app again",
+    "token_revoked": "SLACK_BOT_TOKEN was withdrawn; install the app again",
+    "missing_scope": "give the app the scope chat:write and install it again",
+    "is_archived": "the channel is archived; choose another with SLACK_CHANNEL",
     "no_team": "the workspace is gone; make a new webhook and set SLACK_WEBHOOK_URL",
 }
 
@@ -73,12 +90,16 @@ class SlackNotifier:
         return f"SlackNotifier(channel={self._channel or 'of the webhook'!r})"
 
     @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> SlackNotifier | str:
+    def from_env(cls, environment: Mapping[str, str]) -> SlackNotifier | SlackBot | str:
         """Build from ``SLACK_WEBHOOK_URL`` and ``SLACK_CHANNEL``, or say why it is off.
+
+        With ``SLACK_BOT_TOKEN`` it is a bot, and the webhook is not used.
 
         Raises:
             InvalidInput: A variable is set to something unusable; the error names it.
         """
+        if environment.get("SLACK_BOT_TOKEN", "").strip():
+            return SlackBot.from_env(environment)
         url = environment.get("SLACK_WEBHOOK_URL", "").strip()
         if not url:
             return "SLACK_WEBHOOK_URL is not set"
@@ -88,35 +109,110 @@ class SlackNotifier:
         """Post it once."""
         try:
             async with asyncio.timeout(self._timeout):
-                answer = await asyncio.to_thread(self._client.send_dict, self._body(notification))
+                answer = await asyncio.to_thread(self._client.send_dict, _body(notification, self._channel))
         except TimeoutError:
-            raise DeliveryFailed(f"Slack did not answer in {self._timeout} s") from None
+            raise DeliveryFailed(f"Slack did not answer in {self._timeout} s", unsure=True) from None
         except (OSError, HTTPException, ValueError, LookupError) as error:
             # Their texts may hold the URL; the kind says enough. The last two: an answer in no known charset.
             why = _cause(error)
             raise DeliveryFailed(f"Slack could not be reached ({why})") from None
-        _judge(answer.status_code, str(answer.body or "").strip())
+        _judge(answer.status_code, str(answer.body or "").strip(), _seconds(answer.headers))
 
-    def _body(self, n: Notification) -> dict[str, Any]:
-        colour, emoji = _LOOK[n.level]
-        heading = f"{emoji} {_line(n.title)}"
-        attachment: dict[str, Any] = {
-            "color": colour,
-            "fallback": _escaped(". ".join((heading, n.text, *(f"{k}: {v}" for k, v in n.fields))), MAX_TEXT),
-            "text": _escaped(n.text, MAX_TEXT),
-            "fields": _fields(n.fields),
-            "footer": "Serinus",
-            "mrkdwn_in": [],  # a service called *x* is shown as it is
+
+class SlackBot:
+    """Posts as an app, one thread per deployment. The token appears in no error, log or ``repr``."""
+
+    name = "slack"
+    traits = Traits(threads=True)
+
+    def __init__(self, token: str, channel: str, *, api: str = API, timeout: float = TIMEOUT_SECONDS) -> None:
+        """Keep where to post; ``timeout`` in seconds."""
+        self._token, self._channel, self._timeout = token, channel, timeout
+        self._url = f"{api.rstrip('/')}/chat.postMessage"
+
+    def __repr__(self) -> str:
+        """Name the channel, not the token."""
+        return f"SlackBot(channel={self._channel!r})"
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> SlackBot:
+        """Build from ``SLACK_BOT_TOKEN``, ``SLACK_CHANNEL`` and ``SLACK_API_URL``.
+
+        Raises:
+            InvalidInput: One is missing or unusable; the error names it.
+        """
+        token, channel = (environment.get(n, "").strip() for n in ("SLACK_BOT_TOKEN", "SLACK_CHANNEL"))
+        if not re.fullmatch(r"xox[a-z]-[A-Za-z0-9-]{4,}", token):
+            raise InvalidInput(
+                "SLACK_BOT_TOKEN is no bot token.",
+                field="SLACK_BOT_TOKEN",
+                next_step="It begins with xoxb-; copy it from the app's page under OAuth & Permissions.",
+            )
+        if not channel:
+            raise InvalidInput(
+                "SLACK_BOT_TOKEN is set, SLACK_CHANNEL is not.",
+                field="SLACK_CHANNEL",
+                next_step="Name the channel, like #releases or C0123456789, and invite the app to it.",
+            )
+        api = _post.url_from("SLACK_API_URL", environment.get("SLACK_API_URL", "").strip() or API)
+        return cls(token, channel, api=api)
+
+    async def send(self, notification: Notification) -> str:
+        """Post it once, below the deployment's first message where there is one; return its handle."""
+        body = _body(notification, self._channel)
+        if notification.thread:
+            body["thread_ts"] = notification.thread
+            # What is bad is shown in the channel, too: nobody watches a thread that is days old.
+            body["reply_broadcast"] = notification.level.rank >= Level.ERROR.rank
+        headers = {
+            "content-type": "application/json; charset=utf-8",
+            "authorization": f"Bearer {self._token}",
         }
-        if n.at:
-            attachment["ts"] = int(n.at.timestamp())
-        if n.link:
-            attachment |= {"title": "Open the deployment", "title_link": n.link}
-        body = {"text": _escaped(heading, MAX_TITLE), "mrkdwn": False, "attachments": [attachment]}
-        return body | ({"channel": self._channel} if self._channel else {})
+        content = json.dumps(body).encode()
+        answer = await _post.post("Slack", self._url, content, headers, seconds=self._timeout)
+        if answer.status != 200:
+            raise _post.refusal("Slack", answer)
+        return _handle(answer)
 
 
-def _judge(status: int, said: str) -> None:
+def _handle(answer: _post.Answer) -> str:
+    """Return the handle of what was posted, or say what is wrong."""
+    try:
+        said = json.loads(answer.body)
+        if said["ok"] is True:
+            return str(said["ts"])
+        word = str(said["error"])
+    except (ValueError, LookupError, TypeError):
+        raise DeliveryFailed(
+            "Slack's address answered 200, but not as the Web API does: check SLACK_API_URL",
+            retryable=False,
+        ) from None
+    word = word if re.fullmatch(r"[a-z_]{2,40}", word) else "error"
+    remedy = _REMEDY.get(word, "")
+    detail = f"Slack answered {word}" + (f": {remedy}" if remedy else "")
+    raise DeliveryFailed(detail, retryable=word in _PASSING, retry_after=answer.retry_after)
+
+
+def _body(n: Notification, channel: str) -> dict[str, Any]:
+    colour, emoji = _LOOK[n.level]
+    heading = f"{emoji} {_line(n.title)}"
+    attachment: dict[str, Any] = {
+        "color": colour,
+        "fallback": _escaped(". ".join((heading, n.text, *(f"{k}: {v}" for k, v in n.fields))), MAX_TEXT),
+        "text": _escaped(n.text, MAX_TEXT),
+        "fields": _fields(n.fields),
+        "footer": "Serinus",
+        "mrkdwn_in": [],  # a service called *x* is shown as it is
+    }
+    if n.at:
+        attachment["ts"] = int(n.at.timestamp())
+    if n.link:
+        attachment |= {"title": open_words(n.language), "title_link": n.link}
+    body = {"text": _escaped(heading, MAX_TITLE), "mrkdwn": False, "attachments": [attachment]}
+    return body | ({"channel": channel} if channel else {})
+
+
+def _judge(status: int, said: str, wait: float = 0.0) -> None:
     """Accept Slack's ``ok``, or say what is wrong.
 
     Only single words are repeated: another page, a proxy's for one, could quote our URL.
@@ -135,8 +231,16 @@ def _judge(status: int, said: str) -> None:
     remedy = _REMEDY.get(word, "")
     # 429 and 5xx pass by themselves; the rest needs a person.
     raise DeliveryFailed(
-        f"{detail}: {remedy}" if remedy else detail, retryable=status == 429 or status >= 500
+        f"{detail}: {remedy}" if remedy else detail,
+        retryable=status == 429 or status >= 500,
+        retry_after=wait,
     )
+
+
+def _seconds(headers: Mapping[str, str]) -> float:
+    """Return how long Slack wants to be left alone; 0 where it does not say."""
+    said = next((v for k, v in headers.items() if k.lower() == "retry-after"), "")
+    return min(3600.0, float(said)) if said.isascii() and said.isdigit() else 0.0
 
 
 def _fields(fields: tuple[tuple[str, str], ...]) -> list[dict[str, Any]]:

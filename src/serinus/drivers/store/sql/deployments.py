@@ -91,9 +91,11 @@ class SqlLeases(Group):
 
     async def forget(self, owner: str) -> None:
         """Give back everything that ``owner`` holds."""
-        for table in (t.services, t.outbox):
-            mine = update(table).where(table.c.lease_owner == owner)
-            await self._run(mine.values(lease_owner=None, lease_until=None))
+        mine = update(t.services).where(t.services.c.lease_owner == owner)
+        await self._run(mine.values(lease_owner=None, lease_until=None))
+        # Its name stays on messages: whoever takes one over has to ask whether it was sent.
+        held = update(t.outbox).where(t.outbox.c.lease_owner == owner)
+        await self._run(held.values(lease_until=None))
 
 
 class SqlDeployments(Group):

@@ -25,13 +25,14 @@ from serinus.drivers.store.sql.deployments import (
 from serinus.drivers.store.sql.errors import explained
 from serinus.drivers.store.sql.evidence import SqlEvidence, SqlSources
 from serinus.drivers.store.sql.people import SqlAudit, SqlIdempotency, SqlSessions, SqlTenants, SqlTokens
+from serinus.drivers.store.sql.rules import SqlExecutions, SqlRulesets
 from serinus.drivers.store.sql.work import SqlJobs, SqlOutbox
 from serinus.ports.traffic import Finding
 
 __all__ = ["HEAD", "SqlStore", "SqlTransaction"]
 
 #: The newest migration; a test holds it against the folder, so that start-up needs no Alembic.
-HEAD = "0001"
+HEAD = "0018"
 #: Warn in ``doctor`` below this much free disk.
 LOW_DISK_BYTES = 200 * 1024 * 1024
 #: Warn in ``doctor`` when our clock and the database's differ by more.
@@ -56,6 +57,8 @@ class SqlTransaction:
         self.evidence = SqlEvidence(connection)
         self.sources = SqlSources(connection)
         self.assignments = SqlAssignments(connection)
+        self.rulesets = SqlRulesets(connection)
+        self.executions = SqlExecutions(connection)
         self.audit = SqlAudit(connection)
         self.idempotency = SqlIdempotency(connection)
         self.jobs = SqlJobs(connection)

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import ColumnElement, FromClause, Row, and_, exists, func, or_, select, text, update
 
 from serinus.drivers.store.sql import tables as t
 from serinus.drivers.store.sql.base import Group
 from serinus.ports.store import Job, OutboxItem, OutboxState
 
 __all__ = ["SqlJobs", "SqlOutbox"]
+
+#: PostgreSQL advisory lock that replicas take turns by when they claim.
+CLAIM_LOCK = 5_382_911
 
 
 class SqlOutbox(Group):
@@ -29,22 +32,41 @@ class SqlOutbox(Group):
         await self._run(self._insert(t.outbox).values(**values).on_conflict_do_nothing())
 
     async def claim(
-        self, owner: str, now: datetime, lease_seconds: float, limit: int, *, kind: str = "notify"
+        self,
+        owner: str,
+        now: datetime,
+        lease_seconds: float,
+        limit: int,
+        *,
+        kind: str = "notify",
+        channel: str = "",
+        without: Sequence[str] = (),
     ) -> Sequence[OutboxItem]:
-        """Lease pending items of a kind that are due, oldest first."""
+        """Lease pending items of a kind, oldest first; of a deployment and channel only the oldest."""
+        await self._take_turns()
         c = t.outbox.c
-        free = or_(c.lease_until.is_(None), c.lease_until <= now)
-        due = (c.state == OutboxState.PENDING.value, c.next_attempt_at <= now, free)
-        pending = select(t.outbox).where(c.kind == kind, *due)
-        rows = await self._all(
-            pending.order_by(c.created_at, c.id).limit(limit).with_for_update(skip_locked=True)
-        )
+        wanted = [c.kind == kind, _due(t.outbox, now), or_(c.lease_until.is_(None), c.lease_until <= now)]
+        if channel:
+            wanted.append(c.channel == channel)
+        if without:
+            wanted.append(c.channel.not_in(list(without)))
+        e = t.outbox.alias("earlier")
+        earlier = or_(e.c.created_at < c.created_at, and_(e.c.created_at == c.created_at, e.c.id < c.id))
+        same = and_(e.c.deployment_id == c.deployment_id, e.c.channel == c.channel, e.c.kind == c.kind)
+        wanted.append(~exists().where(same, _due(e, now), earlier))
+        oldest = select(t.outbox).where(*wanted).order_by(c.created_at, c.id).limit(limit)
+        rows = await self._all(oldest.with_for_update(skip_locked=True, of=t.outbox))
         if rows:
             taken = update(t.outbox).where(c.id.in_([row.id for row in rows]))
             await self._run(
                 taken.values(lease_owner=owner, lease_until=now + timedelta(seconds=lease_seconds))
             )
         return [_item(row) for row in rows]
+
+    async def _take_turns(self) -> None:
+        """Let replicas claim one after the other: else two could take neighbours at the same moment."""
+        if self._connection.dialect.name == "postgresql":
+            await self._run(text(f"SELECT pg_advisory_xact_lock({CLAIM_LOCK})"))
 
     async def settle(self, item: OutboxItem) -> None:
         """Store an item's new state; end its lease."""
@@ -53,6 +75,7 @@ class SqlOutbox(Group):
             .where(t.outbox.c.id == item.id)
             .values(
                 state=item.state.value,
+                payload=dict(item.payload),
                 attempts=item.attempts,
                 next_attempt_at=item.next_attempt_at or item.created_at,
                 error=item.error,
@@ -61,6 +84,23 @@ class SqlOutbox(Group):
                 lease_until=None,
             )
         )
+
+    async def amend(self, item: OutboxItem, *, leased: bool = False) -> bool:
+        """Store the payload and next attempt of a pending item that nobody else has taken."""
+        c = t.outbox.c
+        free = [c.id == item.id, c.state == OutboxState.PENDING.value]
+        free += [] if leased else [c.lease_owner.is_(None)]
+        changed = {
+            "payload": dict(item.payload),
+            "next_attempt_at": item.next_attempt_at or item.created_at,
+        }
+        return bool(await self._run(update(t.outbox).where(*free).values(**changed)))
+
+    async def get(self, tenant_id: str, item_id: str) -> OutboxItem | None:
+        """Return one item."""
+        c = t.outbox.c
+        row = await self._one(select(t.outbox).where(c.tenant_id == tenant_id, c.id == item_id))
+        return _item(row) if row else None
 
     async def of(self, tenant_id: str, deployment_id: str) -> Sequence[OutboxItem]:
         """Return a deployment's items, oldest first."""
@@ -90,6 +130,10 @@ class SqlJobs(Group):
         """Return every job, by name and replica."""
         rows = await self._all(select(t.jobs).order_by(t.jobs.c.name, t.jobs.c.replica))
         return [Job(**row._mapping) for row in rows]
+
+
+def _due(table: FromClause, now: datetime) -> ColumnElement[bool]:
+    return and_(table.c.state == OutboxState.PENDING.value, table.c.next_attempt_at <= now)
 
 
 def _item(row: Row[Any]) -> OutboxItem:

@@ -1,0 +1,1 @@
+"""Rule engines and the sandbox that runs them."""
