@@ -8,6 +8,7 @@ pytest_plugins = [
     "fixtures_edges",
     "fixtures_envoy",
     "fixtures_fleet",
+    "fixtures_hooks",
     "fixtures_haproxy",
     "fixtures_alarms",
     "fixtures_nginx",

@@ -36,6 +36,10 @@ class Settings(BaseSettings):
     #: Warm processes in which rulesets run; started on first use.
     rule_workers: int = Field(default=3, ge=1, le=64)
     log_level: str = "INFO"
+    #: Commands that hooks may run: name → program and arguments, as JSON.
+    hook_commands: dict[str, list[str]] = Field(default_factory=dict)
+    #: A hook's command that runs longer is killed.
+    hook_seconds: float = Field(default=300.0, gt=0, le=3600)
 
     @property
     def store_url(self) -> str:

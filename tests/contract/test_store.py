@@ -304,6 +304,24 @@ def item(identity: str = "m1", **changes) -> OutboxItem:
     return replace(base, **changes)
 
 
+async def test_the_outbox_keeps_calls_of_hooks_apart_from_notifications(store):
+    """Each relay claims its own kind; a slow hook is in nobody's way."""
+    await furnish(store)
+    async with store.begin() as tx:
+        await tx.deployments.add(deployment())
+        await tx.outbox.add(item())
+        await tx.outbox.add(item("m2", channel="qa", kind="hook"))
+    async with store.begin() as tx:
+        (hook,) = await tx.outbox.claim("a", NOON, 60, 9, kind="hook")
+        (told,) = await tx.outbox.claim("a", NOON, 60, 9)
+        assert (hook.channel, told.channel) == ("qa", "slack")
+        await tx.outbox.settle(
+            replace(hook, state=OutboxState.REFUSED, error="3 orders were lost", done_at=NOON)
+        )
+        (kept,) = [i for i in await tx.outbox.of("ten_1", "dep_1") if i.kind == "hook"]
+        assert (kept.state, kept.error) == (OutboxState.REFUSED, "3 orders were lost")
+
+
 async def test_the_outbox_keeps_an_item_until_it_is_settled(store):
     """A known id is not added again; a failed try waits for its time."""
     await furnish(store)

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from serinus.bootstrap.channels import desk_from, notifiers_from
 from serinus.bootstrap.clock import SystemClock
+from serinus.bootstrap.hooks import Hooks
 from serinus.bootstrap.sources import source_factory
 from serinus.control.context import Context
 from serinus.control.fleet import Fleet
+from serinus.control.hooks import HookRelay
 from serinus.control.journal import FileJournal
 from serinus.control.monitor import MONITOR, Loop, Monitor
 from serinus.control.outbox import Relay
@@ -65,6 +67,7 @@ class Running:
     plane: Plane
     loops: tuple[Loop, ...]
     poller: Poller
+    hooks: HookRelay
     relay: Relay
     #: The first admin token, when this start has made it; shown once.
     first_token: str | None = None
@@ -87,6 +90,7 @@ class Running:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.relay.close()
         await self.poller.close()
+        await self.hooks.close()
         await self.plane.executor.close()
         await self.plane.traffic.close()
         await self.plane.context.store.close()
@@ -103,6 +107,7 @@ def build(
 ) -> Running:
     """Build a control plane. What is not given comes from the settings and the environment."""
     channels = notifiers_from(os.environ)[0] if notifiers is None else dict(notifiers)
+    hooks = Hooks(settings, os.environ)
     context = Context(
         store=store or open_store(settings),
         clock=clock or SystemClock(),
@@ -111,6 +116,7 @@ def build(
         public_url=settings.address,
         window_seconds=settings.window_seconds,
         replica=settings.replica or _replica_name(settings),
+        hooks=hooks,
     )
     factories = traffic_factories(context) if traffic is None else traffic
     pool = TrafficPool(factories, capabilities, TcpProbe())
@@ -119,11 +125,14 @@ def build(
     poller = Poller(SourcePool(sources or source_factory(os.environ)))
     journal = FileJournal(settings.data_dir.expanduser(), context.replica)
     relay = Relay(context, channels, journal)
-    loops = _loops(settings, plane, relay, poller)
-    return Running(settings=settings, plane=plane, loops=loops, poller=poller, relay=relay)
+    calls = HookRelay(context, hooks, longest_seconds=settings.hook_seconds)
+    loops = _loops(settings, plane, relay, poller, calls)
+    return Running(settings=settings, plane=plane, loops=loops, poller=poller, hooks=calls, relay=relay)
 
 
-def _loops(settings: Settings, plane: Plane, relay: Relay, poller: Poller) -> tuple[Loop, ...]:
+def _loops(
+    settings: Settings, plane: Plane, relay: Relay, poller: Poller, hooks: HookRelay
+) -> tuple[Loop, ...]:
     context = plane.context
     reconciler = Reconciler(context, plane.traffic, tick=settings.tick_seconds, poller=poller)
     monitor = Monitor(context, reconciler)
@@ -147,6 +156,7 @@ def _loops(settings: Settings, plane: Plane, relay: Relay, poller: Poller) -> tu
         Loop(context=context, name=MONITOR, interval=pulse, work=monitor.tick, early=context.poke),
         Loop(context=context, name="notification_outbox", interval=1.0, work=relay.tick, early=context.post),
         Loop(context=context, name="evidence_roll_up", interval=60.0, work=tidy),
+        Loop(context=context, name="hook_outbox", interval=1.0, work=hooks.tick, early=context.call),
         Loop(
             context=context,
             name="rule_executions",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from serinus.cli.common import err
 
-__all__ = ["STAGES", "analysis_of", "plan_of"]
+__all__ = ["STAGES", "analysis_of", "hooks_of", "plan_of"]
 
 #: Contract 3's stages.
 STAGES = "1,5,25,100"
@@ -51,3 +52,19 @@ def analysis_of(policy: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     except Wrong as wrong:
         err().print(str(wrong), markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
+
+
+def hooks_of(path: Path) -> list[Any]:
+    """Return the list under ``hooks`` in a file; what is in it the control plane checks."""
+    from serinus.cli.yaml_file import Unreadable, read_yaml
+
+    try:
+        data = read_yaml(path).data
+    except Unreadable as problem:
+        err().print(f"{path}: {problem}", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    listed = data.get("hooks") if isinstance(data, dict) else None
+    if not isinstance(listed, list):
+        err().print(f"{path}: expected a list under `hooks`", markup=False, soft_wrap=True)
+        raise typer.Exit(2)
+    return listed

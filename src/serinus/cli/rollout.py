@@ -12,7 +12,7 @@ import typer
 from serinus.cli import judged, render
 from serinus.cli.client import Api
 from serinus.cli.common import JsonFlag, ServiceOption, api, err, handled, lines, out, print_json
-from serinus.cli.planning import STAGES, analysis_of, plan_of
+from serinus.cli.planning import STAGES, analysis_of, hooks_of, plan_of
 from serinus.cli.strategy_files import moment_of, strategy_of
 from serinus.cli.walk import EARLY
 from serinus.core.policy.presets import PRESETS
@@ -70,6 +70,9 @@ def run(
         str, typer.Option("--salt", help="Choose who goes first; the deployment's id by default.")
     ] = "",
     changelog: Annotated[str, typer.Option("--changelog", help="What is new.")] = "",
+    hooks: Annotated[
+        Path | None, typer.Option("--hooks", help="YAML or JSON file with the hooks to ask and to tell.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Everything but the traffic change.")] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Promote without asking once every stage passed.")
@@ -96,6 +99,8 @@ def run(
             "addresses": address or [],
             **plan,
         }
+        if hooks:
+            body["strategy"]["hooks"] = hooks_of(hooks)
         if dry_run:
             _dry_run(control, body, as_json)
             return

@@ -10,6 +10,7 @@ from typing import Any
 from serinus.control import views
 from serinus.control.context import Context, new_id
 from serinus.control.evidence import gather
+from serinus.control.hooks import check_hooks
 from serinus.control.record import write_decision, write_event
 from serinus.control.starts import ensure_may_start
 from serinus.control.traffic import TrafficPool
@@ -31,6 +32,7 @@ from serinus.core.model import (
     TargetFilter,
     parse_percentage,
 )
+from serinus.core.policy import confirm
 from serinus.core.policy.freezing import ensure_not_frozen, start_later
 from serinus.core.policy.gate import promotion_gate
 from serinus.core.policy.parse import policy_from, salt_from, strategy_from
@@ -185,6 +187,7 @@ class Commands:
             new.strategy,
             new.analysis,
         )
+        check_hooks(self._context, draft.strategy.hooks)
         self._traffic.ensure_strategy(service, draft)
         return draft
 
@@ -230,6 +233,7 @@ class Commands:
             if any(v is not None for v in given.values()):
                 d = self._configured(d, given["canary_config"], given["strategy"], given["analysis"])
                 d = replace(d, salt=salt_from(given["strategy"], d.salt))
+                check_hooks(self._context, d.strategy.hooks)
                 self._traffic.ensure_strategy(await find_service(tx, call, d.service_id), d)
             saved = await tx.deployments.save(d)
             await write_event(tx, self._context, saved, "updated", "Draft changed.", call.caller.name)
@@ -276,7 +280,7 @@ class Commands:
             if later:
                 return scheduled.schedule(d, now, later[0], bp=wanted[0], target=wanted[1], why=later[1])
             fresh = replace(d, stable_version=service.stable_version)
-            return moves.start(fresh, now, bp=wanted[0], target=wanted[1])
+            return confirm.started(fresh, now, bp=wanted[0], target=wanted[1])
 
         return await self._move(call, deployment_id, decide)
 
@@ -328,7 +332,7 @@ class Commands:
             keeps, now = self._traffic.can(service, Capability.PERSISTENT), self._context.clock.now()
             if d.status is Status.CANARY and bp > d.traffic_bp:
                 ensure_not_frozen(d, now, "More traffic")
-            return moves.shift(d, now, bp, keeps_units=keeps, role=call.caller.role, force=force)
+            return confirm.shifted(d, now, bp, keeps_units=keeps, role=call.caller.role, force=force)
 
         return await self._move(call, deployment_id, decide)
 
@@ -368,7 +372,7 @@ class Commands:
             now = self._context.clock.now()
             ensure_not_frozen(d, now, "The promotion")
             gate = promotion_gate(d, await gather(tx, d, now), now)
-            return moves.promote(d, now, gate, force=force, role=call.caller.role)
+            return confirm.promoted(d, now, gate, force=force, role=call.caller.role)
 
         return await self._move(call, deployment_id, decide)
 

@@ -12,6 +12,7 @@ from serinus.control.desk import Desk
 from serinus.core.errors import Forbidden
 from serinus.core.model import Role
 from serinus.ports.clock import Clock
+from serinus.ports.hooks import HookCaller
 from serinus.ports.store import Store
 
 __all__ = ["Bell", "Caller", "Context", "new_id", "stamp"]
@@ -93,6 +94,8 @@ class Context:
     poke: asyncio.Event = field(default_factory=asyncio.Event)
     #: Set to make the outbox relay look at once.
     post: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Set to make the relay of hooks look at once.
+    call: asyncio.Event = field(default_factory=asyncio.Event)
     #: Names of the notification channels that are configured.
     channels: tuple[str, ...] = ()
     #: Which of them are told what, where and when.
@@ -102,6 +105,8 @@ class Context:
     #: Width of evidence windows in seconds.
     window_seconds: int = 10
     replica: str = "embedded"
+    #: Calls hooks; ``None`` where nothing does.
+    hooks: HookCaller | None = None
 
     def link(self, deployment_id: str) -> str:
         """Return the page of a deployment, or nothing when our address is unknown."""

@@ -168,7 +168,10 @@ class Queries:
         async with self._context.store.begin(write=False) as tx:
             d = await self._find(tx, caller, deployment_id)
             items = await tx.outbox.of(d.tenant_id, d.id)
-        return {"notifications": [views.notification_view(i) for i in items], "deployment_id": d.id}
+        return {
+            "notifications": [views.notification_view(i) for i in items if i.kind == "notify"],
+            "deployment_id": d.id,
+        }
 
     async def notification(self, caller: Caller, deployment_id: str, item_id: str) -> dict[str, Any]:
         """Return one notification with what it says.
@@ -202,7 +205,7 @@ class Queries:
             "metrics": numbers,
             "health": await self.health(caller, deployment_id),
             "events": [views.event_view(e) for e in newest],
-            "notifications": [views.notification_view(i) for i in items],
+            "notifications": [views.notification_view(i) for i in items if i.kind == "notify"],
             "series": _series(windows),
             "may": {"act": caller.role.reaches(Role.APPROVER), "role": caller.role.value},
         }

@@ -14,6 +14,7 @@ from typing import Any
 
 from serinus.control.context import Context, stamp
 from serinus.control.evidence import delta_windows, gather, remember
+from serinus.control.hooks import heard
 from serinus.control.polling import Polled, Poller
 from serinus.control.readback import settle
 from serinus.control.record import write_decision, write_event
@@ -139,6 +140,7 @@ class Reconciler:
         if decision.reasons:
             self._context.bell.ring(service.tenant_id)
             self._context.post.set()
+            self._context.call.set()
         if self._poller and after.status is not Status.CANARY and not looked_after(after):
             self._poller.drop(after.id)
         if look.desired == self._wanted(service, before, after):
@@ -158,7 +160,8 @@ class Reconciler:
             await write_event(tx, self._context, d, "drift", look.drift, "monitor")
         # What an earlier deployment's rollback waits for; this one's own is read back after its commit.
         await settle(tx, self._context, service, look.carried, look.asked_at)
-        decision = decide(with_health(d, evidence, look.knocked, now.timestamp()), evidence, now)
+        known = with_health(await heard(tx, d), evidence, look.knocked, now.timestamp())
+        decision = decide(known, evidence, now)
         changed = bool(decision.reasons)
         saved = await write_decision(tx, self._context, service, decision, "monitor", bump=changed)
         await _store_carried(tx, service, look.carried, now)

@@ -8,6 +8,7 @@ from typing import Any
 from serinus.control import messages
 from serinus.control.context import Context
 from serinus.control.facts import harm_facts, sentence_facts, watch_words
+from serinus.control.hooks import hook_item
 from serinus.control.readback import expect
 from serinus.control.telling import over, tell
 from serinus.core.decision import Decision, Intent, IntentKind
@@ -94,6 +95,8 @@ async def _intend(
             await _take_over(tx, context, service, d, str(intent.data["version"]))
         case IntentKind.TELL:
             await _tell(tx, context, service, d, intent, cause, exposed)
+        case IntentKind.HOOK:
+            await tx.outbox.add(hook_item(context, d, intent, cause))
         case IntentKind.COMPENSATE:
             await _compensate(tx, context, d, str(intent.data["strategy"]))
 

@@ -11,8 +11,9 @@ from serinus.control.record import write_decision
 from serinus.control.traffic import TrafficPool, desired_split
 from serinus.core.decision import Decision
 from serinus.core.errors import InvalidInput, StaleRevision, Unavailable
-from serinus.core.lifecycle import moves, scheduled
+from serinus.core.lifecycle import scheduled
 from serinus.core.model import Deployment, Service, Status, TargetFilter
+from serinus.core.policy import confirm
 from serinus.core.policy.freezing import frozen_for
 from serinus.ports.store import Page, Transaction
 
@@ -79,6 +80,7 @@ class Starts:
                 continue  # a person changed it meanwhile: the next look sees what it is now
             self._context.bell.ring(tenant_id)
             self._context.post.set()
+            self._context.call.set()
         coming = [d.scheduled.at for d in planned if d.scheduled and d.scheduled.at > now]
         if due:
             return self._tick
@@ -104,7 +106,7 @@ class Starts:
         except (InvalidInput, Unavailable) as refusal:
             return scheduled.put_off(d, refusal.detail)
         fresh = replace(d, stable_version=service.stable_version)
-        return moves.start(fresh, now, bp=d.scheduled.bp, target=target)
+        return confirm.started(fresh, now, bp=d.scheduled.bp, target=target)
 
 
 async def _scheduled(tx: Transaction, tenant_id: str, service_id: str) -> Sequence[Deployment]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from serinus.control.context import stamp
+from serinus.core.codec import to_json
 from serinus.core.model import Deployment, Role, Step, Strategy
 from serinus.core.strategy import StrategyType
 
@@ -21,6 +22,7 @@ def strategy_view(d: Deployment) -> dict[str, Any]:
         "auto_promote": s.auto_promote,
         "salt": d.salt,
         "steps": [_step(step) for step in s.steps],
+        **({"hooks": [to_json(hook) for hook in s.hooks]} if s.hooks else {}),
         **({"keep_warm_seconds": s.keep_warm_seconds} if s.type is StrategyType.BLUE_GREEN else {}),
         **({"start_at": stamp(s.start_at)} if s.start_at else {}),
         **({"preview": _preview(s)} if s.preview else {}),

@@ -127,6 +127,8 @@ def desired_split(service: Service, deployment: Deployment | None) -> DesiredSpl
     everyone = DesiredSplit(
         service_id=service.id, service=service.name, stable=_upstream(service, service.stable_version)
     )
+    if deployment is not None and deployment.awaits_start:
+        return everyone  # neither previews nor copies, before its hooks say yes
     if deployment is not None and deployment.status is Status.CANARY:
         return _running(service, deployment, everyone)
     if deployment is not None and deployment.status is Status.ACTIVE and deployment.warm_until:

@@ -79,6 +79,7 @@ async def _once(context: Context, call: Call, work: Work) -> Answer:
     context.bell.ring(call.caller.tenant_id)
     context.poke.set()
     context.post.set()
+    context.call.set()
     return Answer(status=status, body=body)
 
 

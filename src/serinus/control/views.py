@@ -86,6 +86,7 @@ def deployment_view(d: Deployment) -> dict[str, Any]:
             "hold_seconds": d.step.hold_seconds if d.step else None,
         },
         "circuit_breaker_state": d.breaker.state.upper(),
+        "hooks": [to_json(ask) for ask in d.asks],
         "checks": [verdict_view(v) for v in d.verdicts],
         "judge": judge_view(d),
         "watch": watch_view(d),

@@ -22,6 +22,7 @@ from serinus.core.decision import Decision, Intent, IntentKind, Reason
 from serinus.core.lifecycle.back import carry_on, go_back
 from serinus.core.lifecycle.moves import SET_TRAFFIC, under_watch
 from serinus.core.model import Deployment, Status
+from serinus.core.policy.confirm import confirm_move
 from serinus.core.policy.order import ORDER, unseen
 from serinus.core.values import changed
 
@@ -37,6 +38,9 @@ def decide(d: Deployment, evidence: Evidence, now: datetime) -> Decision:
         return _promoted(d, evidence, now)
     if d.status is not Status.CANARY:
         return Decision(next_state=d)
+    if d.awaits_start and d.going_back is None:
+        # It has no traffic before its hooks say yes: there is nothing to measure.
+        return confirm_move(d, evidence, now) or Decision(next_state=d)
     measured = _measure(d, evidence, now)
     news = _breaker_news(d, measured) + _warnings(d, measured)
     for rule in ORDER:

@@ -19,6 +19,7 @@ class IntentKind(StrEnum):
     TELL = "tell"  #: notify people
     CLEAR_ASSIGNMENTS = "clear_assignments"  #: forget who was on the canary
     COMPENSATE = "compensate"  #: run the compensation strategy
+    HOOK = "hook"  #: call a hook; ``topic`` is its phase
     TAKE_OVER = "take_over"  #: the version becomes stable, older deployments deprecated
 
 

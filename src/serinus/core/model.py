@@ -13,6 +13,7 @@ from serinus.core.analysis.verdict import Verdict
 from serinus.core.breaker import CLOSED_BREAKER, OPEN, Breaker
 from serinus.core.bucketing import BUCKETS
 from serinus.core.errors import InvalidInput
+from serinus.core.hooks import Ask, Hook, Phase
 from serinus.core.rules import RuleSettings
 from serinus.core.strategy import (
     FreezeCalendar,
@@ -26,6 +27,7 @@ __all__ = [
     "CanaryConfig",
     "CompensationStrategy",
     "Deployment",
+    "Intended",
     "Mode",
     "Role",
     "Scheduled",
@@ -215,6 +217,8 @@ class Strategy:
     stickiness: Stickiness = Stickiness.PERSISTENT
     #: Promote by itself once every step has passed; otherwise wait for a person.
     auto_promote: bool = False
+    #: Other people's programs, called at their phases.
+    hooks: tuple[Hook, ...] = ()
     type: StrategyType = StrategyType.CANARY
     preview: Preview | None = None
     #: Blue-green: how long after the switch the old side is kept, for an instant switch back.
@@ -236,6 +240,17 @@ class TargetFilter:
     def __bool__(self) -> bool:
         """Tell whether it names anybody."""
         return bool(self.user_ids or self.workflow_ids)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Intended:
+    """A move that somebody asked for, and that waits until its hooks have said yes."""
+
+    #: Which hooks are asked, and so which move it is: start, more traffic, or promotion.
+    phase: Phase
+    at: datetime
+    bp: int | None = None
+    target: TargetFilter = TargetFilter()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -284,6 +299,9 @@ class Deployment:
     paused: bool = False
     waiting: Waiting = Waiting.NOTHING
     approved: bool = False
+    intended: Intended | None = None
+    #: The hooks asked of late, and what they said.
+    asks: tuple[Ask, ...] = ()
     breaker: Breaker = CLOSED_BREAKER
     scheduled: Scheduled | None = None
     going_back: GoingBack | None = None
@@ -311,6 +329,11 @@ class Deployment:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     end_reason: str = ""
+
+    @property
+    def awaits_start(self) -> bool:
+        """Tell whether it has been started and its hooks have not let anything reach it yet."""
+        return self.intended is not None and self.intended.phase is Phase.CONFIRM_ROLLOUT
 
     @property
     def weight_bp(self) -> int:

@@ -11,6 +11,7 @@ from serinus.ports.needs import ensure_able
 from serinus.ports.traffic import Capability, DesiredSplit
 
 __all__ = [
+    "HOOKS",
     "METRICS",
     "NOTIFIERS",
     "RELAYED",
@@ -53,6 +54,12 @@ METRICS = {
     "prometheus": "serinus.drivers.metrics.prometheus:PrometheusSource",
     "http-json": "serinus.drivers.metrics.http_json:HttpJsonSource",
     "sql": "serinus.drivers.metrics.sql:SqlSource",
+}
+
+#: What calls hooks: way → "module:class".
+HOOKS = {
+    "webhook": "serinus.drivers.hooks.webhook:Webhook",
+    "command": "serinus.drivers.hooks.command:Command",
 }
 
 #: Rule engines: name → "module:class". Others join by an entry point of the group ``serinus.rule_engines``.

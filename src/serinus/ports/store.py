@@ -129,6 +129,7 @@ class OutboxState(StrEnum):
     SENT = "sent"
     FAILED = "failed"  #: given up; the error says why
     OFF = "off"  #: the channel is not configured
+    REFUSED = "refused"  #: a hook said no
     HELD = "held"  #: held back by the limit; a summary tells it
     GROUPED = "grouped"  #: told together with another message
 
@@ -140,7 +141,7 @@ class OutboxItem:
     id: str
     tenant_id: str
     deployment_id: str
-    #: ``notify`` or ``compensate``.
+    #: ``notify``, or ``hook`` for a call that a rollout may wait for.
     kind: str
     #: Which notifier or hook.
     channel: str

@@ -10,7 +10,9 @@ from serinus.core.analysis.verdict import Outcome, Verdict
 from serinus.core.bucketing import BUCKETS
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
 from serinus.core.errors import Conflict, GateRefused, InvalidInput
+from serinus.core.hooks import Phase
 from serinus.core.lifecycle.guards import may_pass, may_raise, not_going_back
+from serinus.core.lifecycle.hooked import pass_hooks, post_hooks
 from serinus.core.lifecycle.transitions import Action, follow
 from serinus.core.model import (
     CompensationStrategy,
@@ -210,6 +212,8 @@ def approve(
         raise Conflict("Every step has passed; it waits for its promotion.", next_step="Use promote.")
     if d.waiting is not Waiting.APPROVAL:
         raise Conflict("It waits for no approval.", next_step="Nothing to do; watch it go on.")
+    if past := pass_hooks(d):
+        return past
     may_pass(d, role, d.traffic_bp + 1)
     who, why = f" by {by}" if by else "", f": {reason.strip()}" if reason.strip() else "."
     message = f"Approved at {percent(d.traffic_bp)}{who}{why}"
@@ -266,6 +270,7 @@ def promote(
             Intent(kind=IntentKind.TAKE_OVER, data={"version": d.version}),
             Intent(kind=IntentKind.CLEAR_ASSIGNMENTS),
             Intent(kind=IntentKind.TELL, topic="promoted"),
+            *post_hooks(d, Phase.POST_PROMOTION),
         ),
         reasons=(Reason(kind="promoted", message=message, data={"forced": bool(unmet)}),),
     )
@@ -310,6 +315,7 @@ def roll_back(
         filter_only=False,
         paused=False,
         waiting=Waiting.NOTHING,
+        intended=None,
         going_back=None,
         warm_until=None,
         ended_at=now,
@@ -323,6 +329,7 @@ def roll_back(
         strategy = d.compensation_strategy.value
         intents.append(Intent(kind=IntentKind.COMPENSATE, data={"strategy": strategy}))
     intents.append(Intent(kind=IntentKind.TELL, topic="rollback", data={"reason": reason}))
+    intents += post_hooks(d, Phase.POST_ROLLBACK)
     shown = {"automatic": automatic, "from_bp": d.traffic_bp, **(data or {})}
     return Decision(
         next_state=done,

@@ -21,6 +21,7 @@ from serinus.core.decision import Decision, Intent, IntentKind, Reason
 from serinus.core.lifecycle.back import carry_on, go_back
 from serinus.core.lifecycle.moves import SET_TRAFFIC, enter_step, promote
 from serinus.core.model import Deployment, Mode, Role, Step, Waiting, percent
+from serinus.core.policy.confirm import confirm_move, confirm_step
 from serinus.core.policy.freezing import frozen_for
 from serinus.core.policy.gate import promotion_gate
 from serinus.core.strategy import StrategyType
@@ -196,6 +197,7 @@ ORDER: tuple[Rule, ...] = (
     not_carried,
     is_paused,
     hold_check_failed,
+    confirm_move,
     waits_for_person,
     manual_mode,
     still_observing,
@@ -203,6 +205,7 @@ ORDER: tuple[Rule, ...] = (
     not_enough_measured,
     canary_down,
     in_freeze,
+    confirm_step,
     step_passed,
 )
 

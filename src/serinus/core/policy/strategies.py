@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from serinus.core.bucketing import BUCKETS
 from serinus.core.codec import from_json, read, refuse, told
 from serinus.core.errors import InvalidInput
+from serinus.core.hooks import Hook, checked
 from serinus.core.model import CanaryConfig, Mode, Role, Step, Stickiness, Strategy, parse_percentage
 from serinus.core.policy.forms import Exactly, Seconds, WrittenForm
 from serinus.core.policy.freezes import FreezeWindowInput
@@ -115,6 +116,7 @@ class _StrategyInput:
     hold_seconds: Seconds | None = None
     keep_warm_seconds: Seconds | None = None
     gate: _Gate = None
+    hooks: tuple[Hook, ...] = ()
 
 
 def strategy_from(data: Mapping[str, Any] | None, config: CanaryConfig) -> Strategy:
@@ -143,6 +145,7 @@ def strategy_from(data: Mapping[str, Any] | None, config: CanaryConfig) -> Strat
         start_at=given.start_at,
         rollback=_rollback(given.rollback),
         freeze=_freeze(given.freeze),
+        hooks=checked(given.hooks),
     )
 
 

@@ -1,0 +1,1 @@
+"""Hooks: webhooks and commands."""
