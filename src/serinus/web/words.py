@@ -48,6 +48,7 @@ _KOREAN = {
     "failed": "실패",
     "off": "꺼짐",
     "held": "보류됨",
+    "refused": "거절됨",
     "grouped": "함께 보냄",
     "Requests per second": "초당 요청 수",
     "Error rate": "오류율",
