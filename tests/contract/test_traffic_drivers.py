@@ -329,7 +329,7 @@ async def test_a_real_prometheus_answers_what_the_driver_asks(proxy, tmp_path_fa
     assert read["error rate", "stable"].value == 0
     for side, count in sent.items():
         # Prometheus extends what grew between the first and the last scrape to the whole window.
-        assert read["requests", side].value == pytest.approx(count, rel=0.25)
+        assert 0.5 < read["requests", side].value / count < 2
     latency = [reading.value for (check, _), reading in read.items() if check == "p95 latency"]
     assert len(latency) == (2 if can(proxy, Capability.LATENCY) else 0)
     assert all(value >= 0 for value in latency)
