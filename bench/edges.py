@@ -85,7 +85,9 @@ def _bare_envoy(folder: Path, port: int, upstream: int) -> list[str]:
     """Return an Envoy with our listener, one route, one cluster, and no log."""
     settings = {
         "listen": f"127.0.0.1:{port}",
-        "instances": [{"name": "bare", "admin": f"http://127.0.0.1:{free_port()}", "config_dir": str(folder)}],
+        "instances": [
+            {"name": "bare", "admin": f"http://127.0.0.1:{free_port()}", "config_dir": str(folder)}
+        ],
         "canary_log": "",
     }
     config = EnvoyConfig.read(settings)
@@ -160,9 +162,7 @@ class Kind:
 
 
 EDGES = {
-    "envoy": Kind(
-        driver="envoy", class_name="EnvoyDriver", settings={}, bare=_bare_envoy, ours=_ours_envoy
-    ),
+    "envoy": Kind(driver="envoy", class_name="EnvoyDriver", settings={}, bare=_bare_envoy, ours=_ours_envoy),
     "haproxy": Kind(
         driver="haproxy",
         class_name="HaproxyDriver",
@@ -199,7 +199,7 @@ EDGES = {
         class_name="TraefikDriver",
         settings={},
         bare=_bare_traefik,
-        ours=lambda folder, config: [binary("traefik"), "--configFile=traefik.yml"],  # noqa: ARG005
+        ours=lambda folder, config: [binary("traefik"), "--configFile=traefik.yml"],
     ),
 }
 
@@ -256,9 +256,11 @@ class Edge:
         Raises:
             TimeoutError: It never was.
         """
-        async with asyncio.timeout(20):
-            while not (await self.driver.apply(self.split(bp))).acknowledged:
-                await asyncio.sleep(0.01)
+        for _ in range(1000):
+            if (await self.driver.apply(self.split(bp))).acknowledged:
+                return
+            await asyncio.sleep(0.01)
+        raise TimeoutError(f"{self.kind.driver} never carried {bp}")
 
     async def end(self) -> None:
         """Stop both."""

@@ -167,17 +167,21 @@ def report(all_found: dict[str, Found], plan: Plan) -> str:
     lines = [
         "# Proxies: without us, and with us",
         "",
-        f"Measured {datetime.now(UTC):%Y-%m-%d} by `make bench-proxies` in one run on {os.cpu_count()} "
-        f"{platform.machine()} cores: one for the proxy, the other for `wrk` ({CONNECTIONS} kept connections, "
-        "10,000 users, each with `x-user-id`) and the upstreams, an NGINX that answers two bytes. Nothing costs "
-        "less to answer, so a share of the proxy's time is nowhere larger. *Without us* is the same program "
-        "with the same listener, kept connections to one upstream, the same forwarded headers, and no log on "
-        "either side (ours writes canary requests to its canary log, which is its default). Rounds take "
-        f"turns; medians of {plan.rounds} rounds of {plan.seconds:g} s. {_versions()}",
+        (
+            f"Measured {datetime.now(UTC):%Y-%m-%d} by `make bench-proxies` in one run on {os.cpu_count()} "
+            f"{platform.machine()} cores: one for the proxy, the other for `wrk` ({CONNECTIONS} kept connections, "
+            "10,000 users, each with `x-user-id`) and the upstreams, an NGINX that answers two bytes. Nothing costs "
+            "less to answer, so a share of the proxy's time is nowhere larger. *Without us* is the same program "
+            "with the same listener, kept connections to one upstream, the same forwarded headers, and no log on "
+            "either side (ours writes canary requests to its canary log, which is its default). Rounds take "
+            f"turns; medians of {plan.rounds} rounds of {plan.seconds:g} s. {_versions()}"
+        ),
         "",
-        "Processor time is that of the proxy's processes, out of `/proc`: other work on the machine moves it "
-        "little. The share is *without us* over *with us*: what a proxy that is its fleet's bottleneck still "
-        "serves. Requests/s are told for completeness; where a proxy is faster than its load, they hide its cost.",
+        (
+            "Processor time is that of the proxy's processes, out of `/proc`: other work on the machine moves it "
+            "little. The share is *without us* over *with us*: what a proxy that is its fleet's bottleneck still "
+            "serves. Requests/s are told for completeness; where a proxy is faster than its load, they hide its cost."
+        ),
         "",
     ]
     if any(found.beside["none"] for found in all_found.values()):
@@ -214,8 +218,10 @@ def _change_lines(all_found: dict[str, Found]) -> list[str]:
     lines = [
         "## Changes and rollbacks under load",
         "",
-        "Milliseconds from the decision (before the driver is called) to the first request on the canary, and to "
-        "the last one after a rollback from 50 %, as the canary itself saw them.",
+        (
+            "Milliseconds from the decision (before the driver is called) to the first request on the canary, and to "
+            "the last one after a rollback from 50 %, as the canary itself saw them."
+        ),
         "",
         "| | changes | requests | lost | first obeys, p50 · worst | last on the canary, p50 · p99 | goal ≤ 1 s |",
         "| --- | --: | --: | --: | --- | --- | --- |",
@@ -260,8 +266,10 @@ def _accuracy_lines(all_found: dict[str, Found], plan: Plan) -> list[str]:
     return [
         *lines,
         "",
-        f"The first {of:,} answers are counted; a last few connections are ahead of others, so a count may be "
-        "one or two off the SDK's. `nginx-reload` weighs requests, whoever sends them.",
+        (
+            f"The first {of:,} answers are counted; a last few connections are ahead of others, so a count may be "
+            "one or two off the SDK's. `nginx-reload` weighs requests, whoever sends them."
+        ),
         "",
     ]
 
@@ -272,7 +280,9 @@ def _versions() -> str:
         return (told.stdout + told.stderr).strip().splitlines()[0]
 
     envoy = first(binary("envoy"), "--version").rpartition(":")[2].split("/")
-    traefik = subprocess.run([binary("traefik"), "version"], capture_output=True, text=True, check=True).stdout
+    traefik = subprocess.run(
+        [binary("traefik"), "version"], capture_output=True, text=True, check=True
+    ).stdout
     return (
         f"Envoy {envoy[1]}, HAProxy {first(binary('haproxy'), '-v').split()[2]}, "
         f"NGINX {first(binary('nginx'), '-v').rpartition('/')[2]} (Lua, reload) and "

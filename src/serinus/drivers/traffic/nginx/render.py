@@ -13,10 +13,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from serinus.drivers._proxies import replace_file
 from serinus.drivers.traffic.nginx.binary import Program, command
 from serinus.drivers.traffic.nginx.config import Common, Instance, Module, NginxConfig, admin_listen
 from serinus.drivers.traffic.nginx.document import addresses
-from serinus.drivers.traffic.nginx.files import write
 
 __all__ = [
     "CONNECT_SECONDS",
@@ -88,9 +88,9 @@ def lay_out(config: NginxConfig, instance: Instance, program: Program | None) ->
     for name in ("tmp", "http.d", "server.d"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for name in _SCRIPTS[config.module]:
-        write(folder / name, text_of(name))
+        replace_file(folder / name, text_of(name))
     token_of(instance)
-    write(folder / "nginx.conf", _configuration(config, instance, program))
+    replace_file(folder / "nginx.conf", _configuration(config, instance, program))
 
 
 def save(config: NginxConfig, instance: Instance, text: str) -> None:
@@ -101,7 +101,7 @@ def save(config: NginxConfig, instance: Instance, text: str) -> None:
     """
     path = Path(instance.config_dir, _SAVED[config.module])
     if config.module is Module.LUA:
-        write(path, text, mode=0o600)
+        replace_file(path, text, mode=0o600)
         return
     before: dict[str, str] = {}
     if path.exists():
@@ -109,9 +109,9 @@ def save(config: NginxConfig, instance: Instance, text: str) -> None:
     kept = {a: "serinus_" + re.sub(r"\W", "_", a) for a in addresses(text)}
     # A start between the two files finds every name that it is told of.
     names = sorted({**before, **kept}.items())
-    write(path.with_name(_UPSTREAMS), "".join([*map(_upstream, names), *_targets(names)]))
+    replace_file(path.with_name(_UPSTREAMS), "".join([*map(_upstream, names), *_targets(names)]))
     saved = {"settings": _settings(config, instance), "kept": kept, "text": text}
-    write(path, json.dumps(saved, indent=1), mode=0o600)
+    replace_file(path, json.dumps(saved, indent=1), mode=0o600)
 
 
 def _upstream(named: tuple[str, str]) -> str:
@@ -234,5 +234,5 @@ def token_of(instance: Instance) -> str:
     path = Path(instance.config_dir, TOKEN_FILE)
     if not path.exists():
         secret = secrets.token_urlsafe(32)
-        write(path, f'if ($http_x_serinus_token != "{secret}") {{ return 403; }}\n', mode=0o600)
+        replace_file(path, f'if ($http_x_serinus_token != "{secret}") {{ return 403; }}\n', mode=0o600)
     return path.read_text().partition('"')[2].partition('"')[0]
