@@ -52,7 +52,10 @@ function response(status, headers, body)
   if got == most then return end
   got = got + 1
   if body == "v2" then canary = canary + 1 end
-  if got == most then wrk.thread:stop() end
+  if got == most then
+    print "counted"
+    io.flush()
+  end
 end
 """
 _NOT_COUNTING = "got, canary = 0, 0"
@@ -177,9 +180,15 @@ class Load:
     async def run(self, folder: Path) -> dict[str, float]:
         """Run it for its time, or to its last answer."""
         process = await self.begin(folder)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), self.seconds)
-        return await self.end(process)
+        try:
+            if self.answers:
+                await asyncio.wait_for(process.stdout.readuntil(b"counted\n"), self.seconds)
+            else:
+                await asyncio.sleep(self.seconds)
+            return await self.end(process)
+        finally:
+            if process.returncode is None:  # we were interrupted
+                process.kill()
 
     async def begin(self, folder: Path) -> asyncio.subprocess.Process:
         """Start it."""
@@ -195,7 +204,11 @@ class Load:
 
     async def end(self, process: asyncio.subprocess.Process) -> dict[str, float]:
         """End it; return what it has seen."""
-        if process.returncode is None:
-            process.send_signal(signal.SIGINT)
-        printed = (await process.communicate())[0].decode()
-        return json.loads(printed.splitlines()[-1])
+        printed = asyncio.ensure_future(process.stdout.read())
+        while not printed.done():
+            # Again, since one that comes before it has begun to wait is lost.
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT)
+            await asyncio.wait([printed], timeout=0.3)
+        await process.wait()
+        return json.loads(printed.result().decode().splitlines()[-1])

@@ -31,7 +31,7 @@ SHARE = 500
 SHARES = (10, 100, 500, 1000, 2500)
 #: Two sides of a normal distribution that leave out 1 %.
 NINETY_NINE = 2.5758
-WARM_SECONDS = 0.5
+WARM_SECONDS = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Plan:
     answers: int
 
 
-QUICK = Plan(rounds=3, seconds=1.5, changes=10, rollbacks=5, answers=20_000)
+QUICK = Plan(rounds=3, seconds=1, changes=10, rollbacks=5, answers=5_000)
 LONG = Plan(rounds=9, seconds=4, changes=50, rollbacks=25, answers=100_000)
 
 
@@ -309,8 +309,8 @@ async def main() -> None:
             )
             Path(folder).chmod(0o755)
         print(report({name: found[name]}, plan).partition("\n## ")[2], flush=True)
-    if not asked.names and not asked.only:
-        Path(__file__).with_name("PROXIES.md").write_text(report(found, plan))
+        if not asked.names:
+            Path(__file__).with_name("PROXIES.md").write_text(report(found, plan))
 
 
 if __name__ == "__main__":
