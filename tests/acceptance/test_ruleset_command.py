@@ -27,7 +27,7 @@ async def test_from_two_files_to_a_canary_that_answers(tools):
     assert "✔ v2 in " in await tools.run("ruleset", "test", "prices", *given)
 
     changed = await tools.run("ruleset", "diff", "prices", "v1", "v2", code=1)
-    assert '-    return {"discount": 0.1 if input["amount"] > 100 else 0}' in changed
+    assert '-     return {"discount": 0.1 if input["amount"] > 100 else 0}' in changed
     assert await tools.run("ruleset", "diff", "prices", "v1", "v1") == "The rules are the same.\n"
 
     refused = await tools.run("rollout", "start", "prices", "v2", "--percentage", "100", code=4)

@@ -34,6 +34,7 @@ __all__ = [
     "Job",
     "Jobs",
     "Leases",
+    "NewestVersion",
     "Outbox",
     "OutboxItem",
     "OutboxState",
@@ -219,6 +220,16 @@ class Execution:
     input: Any = None
     output: Any = None
     differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewestVersion:
+    """A ruleset's newest version, and how many it has."""
+
+    version: str
+    author: str
+    created_at: datetime
+    total: int
 
 
 class Tenants(Protocol):
@@ -504,6 +515,10 @@ class Rulesets(Protocol):
         """Return a page, newest first, and the total."""
         ...
 
+    async def newest(self, tenant_id: str) -> Mapping[str, NewestVersion]:
+        """Return of each ruleset how many versions it has and which is the newest, without their rules."""
+        ...
+
 
 class Executions(Protocol):
     """The execution log (``canary_execution_logs``)."""
@@ -521,9 +536,10 @@ class Executions(Protocol):
         deployment_id: str = "",
         kind: str = "",
         failed: bool = False,
+        canary: bool = False,
         differs: bool = False,
     ) -> tuple[Sequence[Execution], int]:
-        """Return a page, newest first, and the total."""
+        """Return a page, newest first, and the total; ``canary``: only those of the version under test."""
         ...
 
     async def prune(self, *, before: datetime, most: int) -> int:
