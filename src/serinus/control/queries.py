@@ -202,6 +202,7 @@ class Queries:
         async with self._context.store.begin(write=False) as tx:
             newest = await tx.timeline.latest(caller.tenant_id, deployment_id, 100)
             items = await tx.outbox.of(caller.tenant_id, deployment_id)
+            service = await tx.services.get(caller.tenant_id, deployment["service_id"])
             now = self._context.clock.now().timestamp()
             windows, _ = await tx.evidence.read(
                 caller.tenant_id, deployment_id, now - SPARK_SECONDS, now + 60
@@ -209,6 +210,7 @@ class Queries:
         health = await self.health(caller, deployment_id)
         return {
             "deployment": deployment,
+            "kind": service.kind.value if service else None,
             "metrics": numbers,
             "health": health,
             "events": events_of(newest, health["failing_executions"]),

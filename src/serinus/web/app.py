@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
@@ -15,6 +16,7 @@ from serinus.core.errors import SerinusError, Unauthenticated
 from serinus.web.deployment import DeploymentPages
 from serinus.web.listing import Listing
 from serinus.web.rendering import refused, rendered
+from serinus.web.rulesets import RulesetPages
 from serinus.web.visits import Visits
 
 __all__ = ["install"]
@@ -32,6 +34,7 @@ def install(app: FastAPI, plane: Plane) -> None:
     """Add the pages to ``app``."""
     visits = Visits(plane)
     listing, deployment = Listing(plane, visits), DeploymentPages(plane, visits)
+    rulesets = RulesetPages(plane, visits)
     static = Path(__file__).parent / "static"
     app.mount("/static", StaticFiles(directory=static), name="static")
     for method, path, page in (
@@ -40,6 +43,15 @@ def install(app: FastAPI, plane: Plane) -> None:
         ("POST", "/logout", visits.sign_out),
         ("GET", "/", listing.page),
         ("GET", "/live", listing.live),
+        ("GET", "/rulesets", rulesets.all),
+        ("GET", "/rulesets/{ruleset_id}", rulesets.one),
+        ("GET", "/rulesets/{ruleset_id}/live", rulesets.live),
+        ("GET", "/rulesets/{ruleset_id}/version", rulesets.version),
+        ("GET", "/rulesets/{ruleset_id}/diff", rulesets.diff),
+        ("GET", "/rulesets/{ruleset_id}/executions", rulesets.executions),
+        ("POST", "/rulesets/{ruleset_id}/test", rulesets.test),
+        ("GET", "/rulesets/{ruleset_id}/rollout", rulesets.rollout),
+        ("POST", "/rulesets/{ruleset_id}/rollout", rulesets.start),
         ("GET", "/deployments/{deployment_id}", deployment.page),
         ("GET", "/deployments/{deployment_id}/live", deployment.live),
         ("GET", "/deployments/{deployment_id}/{action}", deployment.confirm),
@@ -58,7 +70,8 @@ def _guarded(page: Handler) -> Handler:
         try:
             answer = await page(request)
         except Unauthenticated:
-            answer = RedirectResponse(f"/login?next={request.url.path}", status_code=303)
+            here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            answer = RedirectResponse(f"/login?next={quote(here)}", status_code=303)
         except SerinusError as error:
             answer = refused(request, error)
         except Exception:  # the page's edge: people get words, the log gets the rest

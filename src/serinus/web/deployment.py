@@ -15,7 +15,7 @@ from serinus.web.charts import charts
 from serinus.web.live import stream
 from serinus.web.rendering import STATES, language_of, rendered
 from serinus.web.verdict import panel, watch_text
-from serinus.web.visits import Visits
+from serinus.web.visits import Visits, number
 
 __all__ = ["DeploymentPages"]
 
@@ -31,6 +31,13 @@ ACTIONS = {
     "promote": (
         "Promote",
         "Everyone gets {version} at once; {stable} is stable no longer. It can still be rolled back.",
+    ),
+    "start": (
+        "Start",
+        (
+            "{version} gets its first share of the traffic; everyone else stays on {stable}. "
+            "What would refuse a start is asked first."
+        ),
     ),
     "pause": ("Pause", "The share stays where it is. Automatic rollback stays on."),
     "resume": ("Resume", "It goes on from where it was paused."),
@@ -124,8 +131,11 @@ class DeploymentPages:
                 await commands.cancel(call, identity)
             case "override-freeze":
                 await commands.override_freeze(call, identity, form.get("reason", ""))
+            case "start":
+                share = form.get("percentage")
+                await commands.start(call, identity, number(share) if share else None)
             case "traffic":
-                await commands.traffic(call, identity, _number(form.get("percentage", "")))
+                await commands.traffic(call, identity, number(form.get("percentage", "")))
             case _:
                 raise SerinusError(f"There is no {action[:40]!r}.", next_step="Go back to its page.")
         return RedirectResponse(f"/deployments/{identity}", status_code=303)
@@ -141,15 +151,10 @@ class DeploymentPages:
         return stream(self._plane.context.bell, caller.tenant_id, look)
 
 
-def _number(text: str) -> object:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
 def _buttons(view: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what can be done now, the way out first."""
+    if view["status"] == "draft":
+        return [("start", "Start")]
     if view["status"] == "active":
         return [("rollback", "Roll back")]
     frozen = [("override-freeze", "Override the freeze")] if _held_by_freeze(view) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from fastapi import Request, Response
@@ -30,6 +31,7 @@ SIGNS = {"pass": "✔", "fail": "✘", "inconclusive": "·", "error": "!"}
 _templates = Environment(
     loader=PackageLoader("serinus.web"), autoescape=select_autoescape(), undefined=StrictUndefined
 )
+_templates.filters["spelled"] = lambda data: json.dumps(data, ensure_ascii=False, indent=2)
 
 
 def language_of(request: Request) -> str:
@@ -51,7 +53,8 @@ def rendered(request: Request, name: str, status: int = 200, **values: Any) -> H
         finding_signs=FINDING_SIGNS,
         **{"caller": None, "csrf": "", **values},
     )
-    answer = HTMLResponse(page, status_code=status)
+    # Inputs of rules may hold half a surrogate pair, which has no form in UTF-8.
+    answer = HTMLResponse(page.encode("utf-8", "backslashreplace"), status_code=status)
     if "lang" in request.query_params:
         answer.set_cookie(LANGUAGE_COOKIE, language, max_age=31536000, samesite="lax")
     return answer

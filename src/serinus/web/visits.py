@@ -16,7 +16,7 @@ from serinus.core.errors import Forbidden, Unauthenticated
 from serinus.core.model import Role
 from serinus.web.rendering import rendered
 
-__all__ = ["SESSION_COOKIE", "Visits"]
+__all__ = ["SESSION_COOKIE", "Visits", "number"]
 
 SESSION_COOKIE = "serinus_session"
 
@@ -118,3 +118,11 @@ def _same_origin(request: Request) -> bool:
 def _local(path: str) -> str:
     """Return a path of ours to go on to, never another site."""
     return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"
+
+
+def number(text: str) -> object:
+    """Return what a form says as a number; other text as it is, for the command to refuse."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from serinus.web.words_rules import RULES
+
 __all__ = ["LANGUAGES", "choose", "translator"]
 
 LANGUAGES = ("en", "ko")
@@ -150,6 +152,7 @@ _KOREAN = {
     "Show": "보기",
     "service": "서비스",
     "status": "상태",
+    **RULES,
 }
 
 
