@@ -33,12 +33,17 @@ async def failing_executions(tx: Transaction, context: Context, d: Deployment) -
     )
     if not newest:
         return None
+    _, shadows = await tx.executions.page(
+        d.tenant_id, d.service_id, Page(size=1), deployment_id=d.id, failed=True, kind="shadow"
+    )
     asked = urlencode({"failed": "true", "canary": "true", "deployment_id": d.id})
     path = f"/rulesets/{quote(d.service_id)}/executions?{asked}"
     page, error = f"{context.public_url.rstrip('/')}{path}", newest[0].error[:QUOTED]
     runs = "1 execution" if total == 1 else f"{total:,} executions"
+    runs += f" ({shadows:,} of them shadows, which served nobody)" if shadows else ""
     return {
         "total": total,
+        "shadows": shadows,
         "error": error,
         "sentence": f"The rules of {d.version} failed in {runs}, the newest with: {error}. Read them: {page}",
         "page": page,

@@ -117,7 +117,7 @@ def _within_context(operations: list[_Operation]) -> list[list[_Operation]]:
             groups[-1].append((tag, a, b, c, d))
             continue
         keep_before, keep_after = (0 if at == 0 else CONTEXT), (0 if at == final else CONTEXT)
-        if b - a <= keep_before + keep_after:
+        if b - a <= keep_before + keep_after + 1:  # a note would be no shorter than the line
             groups[-1].append((tag, a, b, c, d))
             continue
         if keep_before:

@@ -16,6 +16,7 @@ from serinus.web.live import stream
 from serinus.web.rendering import STATES, language_of, rendered
 from serinus.web.verdict import panel, watch_text
 from serinus.web.visits import Visits, number
+from serinus.web.words import translator
 
 __all__ = ["DeploymentPages"]
 
@@ -46,6 +47,13 @@ ACTIONS = {
     "cancel": ("Cancel the start", "It does not start by itself any more; it is a draft again."),
     "override-freeze": ("Override the freeze", "It starts and grows although a freeze is on."),
 }
+#: Of a rollback that is under way already.
+AT_ONCE = (
+    "It is going back by itself. This ends it now: everyone is on {stable} again within about a second, "
+    "without the steps between. That is written down."
+)
+#: What more than an approver is needed for; a gate may ask for more as well.
+FOR_ADMINS = {"override-freeze": Role.ADMIN}
 
 
 class DeploymentPages:
@@ -69,8 +77,7 @@ class DeploymentPages:
             "page": page,
             "d": view,
             "charts": charts(page["series"], self._plane.context.window_seconds),
-            "may": page["may"]["act"],
-            "buttons": _buttons(view),
+            **_offered(view, known["caller"].role),
             "verdict": panel(view, language),
             "watched": watch_text(view["watch"], view, language),
             "fixed": [c for c in view["checks"] if c["check"] not in judged],
@@ -81,7 +88,7 @@ class DeploymentPages:
         """Say what a button will do before it is done."""
         values = await self._values(request)
         action = request.path_params["action"]
-        if action not in ACTIONS or action not in {b for b, _ in values["buttons"]}:
+        if action not in ACTIONS or action not in {b["action"] for b in values["buttons"]}:
             raise SerinusError(
                 f"This cannot be done while it is {STATES[values['d']['status']][1]}.",
                 next_step="Go back to its page.",
@@ -92,7 +99,10 @@ class DeploymentPages:
         if action == "promote":
             comparison = await self._plane.queries.comparison(values["caller"], values["d"]["deployment_id"])
             gate, advice = comparison["gate"], comparison["comparison"]
-        words = consequence.format(version=values["d"]["version"], stable=values["d"]["stable_version"])
+        t, d = translator(language_of(request)), values["d"]
+        if d["going_back"] and action == "rollback":
+            label, consequence = "Roll back at once", AT_ONCE
+        words = t(consequence).format(version=d["version"], stable=d["stable_version"])
         return rendered(
             request,
             "confirm.html",
@@ -112,7 +122,7 @@ class DeploymentPages:
             caller=caller,
             action=f"deployment.{action}",
             target=identity[:200],
-            needs=Role.ADMIN if action == "override-freeze" else Role.APPROVER,
+            needs=FOR_ADMINS.get(action, Role.APPROVER),
         )
         commands = self._plane.commands
         match action:
@@ -151,6 +161,18 @@ class DeploymentPages:
         return stream(self._plane.context.bell, caller.tenant_id, look)
 
 
+def _offered(view: dict[str, Any], role: Role) -> dict[str, Any]:
+    """Return the buttons, each with the role that may press it and whether this one may; and who may what."""
+    buttons, roles = [], dict[Role, list[str]]()
+    for action, label in _buttons(view):
+        needed = FOR_ADMINS.get(action, Role.APPROVER)
+        if action == "approve" and view["gate_role"]:
+            needed = Role(view["gate_role"])
+        roles.setdefault(needed, []).append(label)
+        buttons.append({"action": action, "label": label, "may": role.reaches(needed)})
+    return {"buttons": buttons, "roles": [(needed.value, labels) for needed, labels in roles.items()]}
+
+
 def _buttons(view: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what can be done now, the way out first."""
     if view["status"] == "draft":
@@ -163,7 +185,7 @@ def _buttons(view: dict[str, Any]) -> list[tuple[str, str]]:
     if view["status"] != "canary":
         return []
     if view["going_back"]:
-        return [("rollback", "Roll back")]
+        return [("rollback", "Roll back at once")]
     listed = [("rollback", "Roll back")]
     listed.append(("resume", "Resume") if view["paused"] else ("pause", "Pause"))
     if view["waiting"] == "approval":

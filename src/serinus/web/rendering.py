@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 from fastapi import Request, Response
@@ -12,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from serinus.control.judgement import FINDINGS
 from serinus.control.judgement import SIGNS as FINDING_SIGNS
 from serinus.core.errors import SerinusError
-from serinus.web.words import choose, translator
+from serinus.web.words import choose, lasting, translator
 
 __all__ = ["STATES", "language_of", "refused", "rendered"]
 
@@ -31,6 +32,7 @@ SIGNS = {"pass": "✔", "fail": "✘", "inconclusive": "·", "error": "!"}
 _templates = Environment(
     loader=PackageLoader("serinus.web"), autoescape=select_autoescape(), undefined=StrictUndefined
 )
+_templates.filters["shell"] = shlex.quote
 _templates.filters["spelled"] = lambda data: json.dumps(data, ensure_ascii=False, indent=2)
 
 
@@ -46,6 +48,7 @@ def rendered(request: Request, name: str, status: int = 200, **values: Any) -> H
     page = _templates.get_template(name).render(
         t=translator(language),
         language=language,
+        lasting=lambda seconds: lasting(seconds, language),
         path=request.url.path,
         states=STATES,
         signs=SIGNS,

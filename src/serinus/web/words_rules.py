@@ -25,8 +25,8 @@ RULES = {
     "Roll out": "배포 시작",
     "Roll out {version}": "{version} 배포 시작",
     "The newest {n} are shown.": "최신 {n}개만 표시됩니다.",
-    "from": "이전",
-    "to version": "이후",
+    "before": "이전",
+    "after": "이후",
     "Test cases": "테스트 케이스",
     "Last run": "마지막 실행",
     "They have not run yet.": "아직 실행되지 않았습니다.",
@@ -100,4 +100,8 @@ RULES = {
     "See the executions that failed": "실패한 실행 보기",
     "Rules of {name}": "{name} 규칙",
     "Its executions": "이 배포의 실행 기록",
+    "At their last run {n} failed: the start will be refused.": (
+        "마지막 실행에서 {n}건이 실패했습니다: 시작이 거절됩니다."
+    ),
+    "{n} of them were shadows, which served nobody.": "그중 {n}건은 아무에게도 쓰이지 않은 섀도입니다.",
 }
