@@ -56,8 +56,7 @@ def rendered(request: Request, name: str, status: int = 200, **values: Any) -> H
         finding_signs=FINDING_SIGNS,
         **{"caller": None, "csrf": "", **values},
     )
-    # Inputs of rules may hold half a surrogate pair, which has no form in UTF-8.
-    answer = HTMLResponse(page.encode("utf-8", "backslashreplace"), status_code=status)
+    answer = HTMLResponse(page, status_code=status)
     if "lang" in request.query_params:
         answer.set_cookie(LANGUAGE_COOKIE, language, max_age=31536000, samesite="lax")
     return answer

@@ -85,6 +85,7 @@ PARTS = {
     ),
     "waits for a person": "사람을 기다림",
     "and {n} more: see Health": "그 밖에 {n}건: 상태를 보세요",
+    "Language": "언어",
     "tells afterwards": "나중에 알림",
     "no answer in time": "제때 답이 없음",
     "went on without it": "답 없이 계속함",
