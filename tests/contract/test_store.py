@@ -273,6 +273,10 @@ async def test_samples_count_up_or_keep_the_newest(store):
             ]
             await tx.evidence.merge("ten_1", "dep_1", [], samples)
         _, found = await tx.evidence.read("ten_1", "dep_1", 0, 9e9)
+        names = [k.value for k in SampleKind]
+        assert await tx.evidence.counted("ten_1", "dep_1", [*names, "other"]) == {"counter": 3.5}
+        assert await tx.evidence.counted("ten_1", "dep_1", ["other"]) == {}
+        assert await tx.evidence.counted("ten_2", "dep_1", names) == {}
     assert {s.name: s.value for s in found} == {"counter": 3.5, "gauge": 2.5}
 
 

@@ -219,12 +219,12 @@ class Rulesets:
             if not deployment_id:
                 newest, _ = await tx.deployments.page(service.tenant_id, Page(size=1), service_id=service.id)
                 deployment_id = newest[0].id if newest else ""
-            now = self._context.clock.now().timestamp()
-            _, samples = await tx.evidence.read(service.tenant_id, deployment_id, 0, now + 60)
+            names = [f"shadow_{n}" for n in SHADOW]
+            counted = await tx.evidence.counted(service.tenant_id, deployment_id, names)
             found, _ = await tx.executions.page(
                 service.tenant_id, service.id, Page(size=EXAMPLES), deployment_id=deployment_id, kind="shadow"
             )
-        count = {n: int(sum(s.value for s in samples if s.name == f"shadow_{n}")) for n in SHADOW}
+        count = {n: int(counted.get(f"shadow_{n}", 0)) for n in SHADOW}
         share = count["differs"] / count["compared"] if count["compared"] else None
         return {
             "deployment_id": deployment_id or None,

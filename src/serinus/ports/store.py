@@ -453,6 +453,10 @@ class EvidenceLog(Protocol):
         """Return one all-time window per side, endpoint and label (``seconds`` 0)."""
         ...
 
+    async def counted(self, tenant_id: str, deployment_id: str, names: Sequence[str]) -> Mapping[str, float]:
+        """Return what counters of these names add up to; those that never counted are left out."""
+        ...
+
     async def roll_up(self, *, older_than: float, into_seconds: int, delete_before: float) -> int:
         """Merge old windows into wider ones and delete the oldest; return how many rows went."""
         ...
