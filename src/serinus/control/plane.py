@@ -10,6 +10,7 @@ from serinus.control.executing import Executor
 from serinus.control.fleet import Fleet
 from serinus.control.ingest import Ingest
 from serinus.control.queries import Queries
+from serinus.control.rule_tests import RuleTests
 from serinus.control.rulesets import Rulesets
 from serinus.control.snapshot import Snapshots
 from serinus.control.tokens import Access
@@ -34,6 +35,7 @@ class Plane:
     fleet: Fleet
     snapshots: Snapshots
     rulesets: Rulesets
+    rule_tests: RuleTests
     executor: Executor
     version: str
 
@@ -42,8 +44,8 @@ class Plane:
         """Build the parts that only need the context and the drivers."""
         snapshots = Snapshots(context)
         ingest = Ingest(context, snapshots)
-        rulesets = Rulesets(context, sandbox)
-        commands = Commands(context, traffic, rulesets.guard)
+        rule_tests = RuleTests(context, sandbox)
+        commands = Commands(context, traffic, rule_tests.guard)
         return cls(
             context=context,
             traffic=traffic,
@@ -54,7 +56,8 @@ class Plane:
             ingest=ingest,
             fleet=Fleet(context),
             snapshots=snapshots,
-            rulesets=rulesets,
+            rulesets=Rulesets(context, sandbox),
+            rule_tests=rule_tests,
             executor=Executor(context, snapshots, ingest, sandbox),
             version=version,
         )

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["LANGUAGES", "choose", "translator"]
+from serinus.control.wording import lasted
+from serinus.web.words_parts import PARTS
+from serinus.web.words_rules import RULES
+
+__all__ = ["LANGUAGES", "choose", "lasting", "translator"]
 
 LANGUAGES = ("en", "ko")
 
@@ -150,6 +154,8 @@ _KOREAN = {
     "Show": "보기",
     "service": "서비스",
     "status": "상태",
+    **PARTS,
+    **RULES,
 }
 
 
@@ -166,3 +172,16 @@ def translator(language: str) -> Callable[[str], str]:
     if language == "ko":
         return lambda text: _KOREAN.get(text, text)
     return lambda text: text
+
+
+def lasting(seconds: float, language: str) -> str:
+    """Return a duration in its two largest units, in the reader's language.
+
+    >>> lasting(5400, "en"), lasting(5400, "ko"), lasting(0, "en")
+    ('1 h 30 min', '1시간 30분', '0 s')
+    """
+    said = lasted(seconds) if seconds >= 1 else "0 s"
+    if language == "ko":
+        for english, korean in ((" min", "분"), (" s", "초"), (" h", "시간"), (" d", "일")):
+            said = said.replace(english, korean)
+    return said
