@@ -218,9 +218,9 @@ def approve(
         Conflict: It waits at no gate.
         InvalidInput: No reason is given for going on although it should have gone back.
     """
-    follow(d.status, Action.APPROVE)
     if d.blocked is not None:
-        return go_on(d, now, by, reason)
+        return go_on(d, now, by, reason)  # of a promoted one as well
+    follow(d.status, Action.APPROVE)
     not_going_back(d)
     if d.waiting is Waiting.PROMOTION:
         raise Conflict("Every step has passed; it waits for its promotion.", next_step="Use promote.")

@@ -55,8 +55,6 @@ TABLE: dict[tuple[Status, Action], Status] = {
     (Status.CANARY, Action.ROLLBACK): Status.ROLLED_BACK,
     (Status.ACTIVE, Action.ROLLBACK): Status.ROLLED_BACK,
     (Status.ACTIVE, Action.DEPRECATE): Status.DEPRECATED,
-    # For a rollback that is blocked by an irreversible step: a person decides to go on.
-    (Status.ACTIVE, Action.APPROVE): Status.ACTIVE,
 }
 
 
