@@ -133,6 +133,8 @@ def _dry_run(control: Api, body: dict[str, Any], as_json: bool) -> None:
         held_to += [f"{c['name']} over {c['window_seconds']:g} s" for c in draft["analysis"]["checks"]]
         for at, words in enumerate(held_to, 1):
             console.print(f"  {'└' if at == len(held_to) else '├'}─ {words}", markup=False)
+    if draft["if_blocked"]:
+        console.print(f"\n{draft['if_blocked']}", markup=False)
     console.print("\nNothing was changed. Without --dry-run this walk begins.")
 
 

@@ -22,6 +22,7 @@ from serinus.core.errors import Conflict, InvalidInput, NotFound, SerinusError, 
 from serinus.core.health import Knocked, with_health
 from serinus.core.lifecycle import moves, scheduled
 from serinus.core.lifecycle.back import go_back
+from serinus.core.lifecycle.irreversible import foretold
 from serinus.core.lifecycle.transitions import Action, follow
 from serinus.core.model import (
     CanaryConfig,
@@ -151,7 +152,7 @@ class Commands:
                 await tx.services.save(service)
             draft = self.draft(call, service, new)
             await tx.deployments.add(draft)
-            message = f"Draft of {service.name} {new.version} made."
+            message = f"Draft of {service.name} {new.version} made. {foretold(draft)}".strip()
             await write_event(tx, self._context, draft, "created", message, call.caller.name)
             return 201, views.deployment_view(draft)
 
@@ -180,6 +181,7 @@ class Commands:
                 stable_version=service.stable_version,
                 changelog=new.changelog,
                 compensation_strategy=new.compensation_strategy,
+                keeps_units=self._traffic.can(service, Capability.PERSISTENT),
                 salt=salt_from(new.strategy, identity),
                 created_at=self._context.clock.now(),
                 created_by=call.caller.name,

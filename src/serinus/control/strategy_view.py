@@ -8,6 +8,7 @@ from serinus.control.context import stamp
 from serinus.core.codec import to_json
 from serinus.core.hooks import Hook
 from serinus.core.lifecycle.guards import irreversible_behind
+from serinus.core.lifecycle.irreversible import foretold
 from serinus.core.model import Deployment, Role, Step, Strategy
 from serinus.core.strategy import StrategyType
 
@@ -90,6 +91,7 @@ def standing_view(d: Deployment) -> dict[str, Any]:
         if back
         else None,
         "irreversible": irreversible_behind(d) or None,
+        "if_blocked": foretold(d),
         "blocked": {"reason": d.blocked.reason, "at": stamp(d.blocked.at)} if d.blocked else None,
         "warm_until": stamp(d.warm_until),
         "sides": {"stable_down": d.stable_down, "canary_down": d.canary_down},

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -60,6 +61,14 @@ ACTIONS = {
     "resume": ("Resume", "It goes on from where it was paused."),
     "approve": ("Approve", "It passes this step and goes on to the next one."),
     "traffic": ("Set traffic", "The canary gets this share, at once."),
+    "retry-compensation": (
+        "Retry the compensation",
+        "It is tried again under the same key, and what waits for it follows.",
+    ),
+    "complete-compensation": (
+        "Done by hand",
+        "What its hook could not do, or what the task asks for, was done by a person. It is not run any more.",
+    ),
     "cancel": ("Cancel the start", "It does not start by itself any more; it is a draft again."),
     "override-freeze": ("Override the freeze", "It starts and grows although a freeze is on."),
 }
@@ -277,6 +286,7 @@ class _Pages:
             "services": services,
             "chosen": {"service": asked.get("service", ""), "status": asked.get("status", "")},
             "monitor": jobs[0]["state"] if jobs else "not running",
+            "undone": (await self._plane.compensations.unfinished(caller))["compensations"],
             "live": "/live?" + str(asked),
         }
 
@@ -328,6 +338,9 @@ class _Pages:
             consequence=words,
             gate=gate,
             advice=advice,
+            items=_undone(values["d"], retry=action == "retry-compensation")
+            if action.endswith("-compensation")
+            else [],
         )
 
     async def act(self, request: Request) -> Response:
@@ -343,8 +356,9 @@ class _Pages:
         commands = self._plane.commands
         match action:
             case "rollback":
-                at_once = form.get("force") == "yes"
-                await commands.roll_back(call, identity, form.get("reason", ""), force=at_once)
+                at_once, across = form.get("force") == "yes", form.get("across") == "yes"
+                reason = form.get("reason", "")
+                await commands.roll_back(call, identity, reason, force=at_once, across=across)
             case "promote":
                 await commands.promote(call, identity, force=form.get("force") == "yes")
             case "pause":
@@ -353,6 +367,13 @@ class _Pages:
                 await commands.resume(call, identity)
             case "approve":
                 await commands.approve(call, identity, form.get("reason", ""))
+            case "retry-compensation":
+                call = replace(call, action="compensation.retry")
+                await self._plane.compensations.retry(call, identity, form.get("item", ""))
+            case "complete-compensation":
+                call = replace(call, action="compensation.complete")
+                note = form.get("note", "")
+                await self._plane.compensations.complete(call, identity, form.get("item", ""), note)
             case "cancel":
                 await commands.cancel(call, identity)
             case "override-freeze":
@@ -421,8 +442,13 @@ def _under_way(view: dict[str, Any]) -> bool:
 
 def _buttons(view: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what can be done now, the way out first."""
+    if view["blocked"]:
+        return [("rollback", "Roll back"), ("approve", "Go on")]
     if view["status"] == "active":
         return [("rollback", "Roll back")]
+    if view["status"] == "rolled_back":
+        retry = [("retry-compensation", "Retry the compensation")] if _undone(view, retry=True) else []
+        return retry + ([("complete-compensation", "Done by hand")] if _undone(view) else [])
     frozen = [("override-freeze", "Override the freeze")] if _held_by_freeze(view) else []
     if view["status"] == "scheduled":
         return [("cancel", "Cancel the start"), *frozen]
@@ -435,6 +461,12 @@ def _buttons(view: dict[str, Any]) -> list[tuple[str, str]]:
     if view["waiting"] == "approval":
         listed.append(("approve", "Approve"))
     return [*listed, *frozen, ("promote", "Promote"), ("traffic", "Set traffic")]
+
+
+def _undone(view: dict[str, Any], *, retry: bool = False) -> list[dict[str, Any]]:
+    """Return what of its compensation can be retried, or completed by hand."""
+    items = (view["compensation"] or {"items": []})["items"]
+    return [i for i in items if i["state"] == "failed" or (not retry and i["by_hand"] and not i["done_at"])]
 
 
 def _held_by_freeze(view: dict[str, Any]) -> bool:

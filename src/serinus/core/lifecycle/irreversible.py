@@ -12,7 +12,7 @@ from serinus.core.lifecycle.guards import irreversible_behind
 from serinus.core.model import Deployment, Status, Stickiness, Waiting, percent
 from serinus.core.strategy import Blocked
 
-__all__ = ["BLOCKED", "block", "cannot_hold_new", "go_on"]
+__all__ = ["BLOCKED", "block", "foretold", "go_on"]
 
 #: The phase of a deployment that somebody has to decide about.
 BLOCKED = "holding:irreversible"
@@ -22,7 +22,7 @@ def block(
     d: Deployment, now: datetime, reason: str, *, causes: tuple[str, ...], data: dict[str, Any] | None = None
 ) -> Decision:
     """Stay on the canary's side of an irreversible step, take nobody new onto it, and ask a person."""
-    step, still = irreversible_behind(d), cannot_hold_new(d)
+    step, still = irreversible_behind(d), _still(d)
     message = (
         f"Not rolled back: {step} is irreversible and was completed. {still or _nobody_new(d)} "
         f"Why back: {reason}. Somebody has to decide: roll back across it, or approve to go on."
@@ -48,15 +48,43 @@ def block(
     )
 
 
-def cannot_hold_new(d: Deployment) -> str:
+def foretold(d: Deployment) -> str:
+    """Say what the irreversible steps of a strategy will mean; empty without one."""
+    marked = [
+        f"step {number} ({percent(step.traffic_bp)})"
+        for number, step in enumerate(d.strategy.steps, 1)
+        if step.irreversible
+    ]
+    if not marked:
+        return ""
+    why = _why_not(d)
+    then = (
+        f"{why}, so the share would stay as it is, new units included"
+        if why
+        else f"new units would go to {d.stable_version}, and those on {d.version} stay"
+    )
+    many = "are" if len(marked) > 1 else "is"
+    return (
+        f"{' and '.join(marked).capitalize()} {many} irreversible: once completed, nothing goes back across "
+        f"it by itself. Instead somebody is asked; until then {then}."
+    )
+
+
+def _still(d: Deployment) -> str:
     """Say why the share cannot be taken to zero without moving units off the canary; empty: it can."""
     if d.status is Status.ACTIVE:
         return f"Everyone is on {d.version}, new units too, and stays."
-    stays = f"so its share stays at {percent(d.traffic_bp)}, new units included."
+    why = _why_not(d)
+    share = f"so the share stays at {percent(d.traffic_bp)}, new units included."
+    return f"{why[0].upper()}{why[1:]}, {share}" if why else ""
+
+
+def _why_not(d: Deployment) -> str:
+    """Say as a clause why new units cannot be told from those on the canary; empty: they can."""
     if d.strategy.stickiness is not Stickiness.PERSISTENT:
-        return f"`stickiness: hash` cannot tell new units from those on {d.version}, {stays}"
+        return f"`stickiness: hash` cannot tell new units from those on {d.version}"
     if not d.keeps_units:
-        return f"This data plane cannot keep units on {d.version} while its share shrinks, {stays}"
+        return f"this data plane cannot keep units on {d.version} while its share shrinks"
     return ""
 
 

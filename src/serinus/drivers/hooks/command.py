@@ -78,6 +78,7 @@ def _variables(call: HookCall) -> dict[str, str]:
     data = call.body["data"]
     shown = {name: data[name] for name in ("hook", "phase", "deployment_id", "service", "version")}
     shown |= {name: data[name] for name in ("stable_version", "traffic_percentage", "to_percentage")}
+    shown |= {name: data[name] for name in ("step", "step_percentage", "reason") if name in data}
     named = {f"SERINUS_{name.upper()}": "" if value is None else str(value) for name, value in shown.items()}
     return {**named, "SERINUS_WEBHOOK_ID": call.id}
 
