@@ -67,11 +67,19 @@ ACTIONS = {
     ),
     "complete-compensation": (
         "Done by hand",
-        "What its hook could not do, or what the task asks for, was done by a person. It is not run any more.",
+        "What its hook could not do, or what the task asks for, was done by a person: it is not run again.",
     ),
     "cancel": ("Cancel the start", "It does not start by itself any more; it is a draft again."),
     "override-freeze": ("Override the freeze", "It starts and grows although a freeze is on."),
 }
+#: What approving means where a rollback is blocked by an irreversible step.
+GO_ON = (
+    "Go on",
+    (
+        "It goes on with {version} although it should have gone back, and the same causes do not ask "
+        "again. Your name and your reason are written down."
+    ),
+)
 STATES = {
     "draft": ("○", "draft"),
     "scheduled": ("◷", "scheduled"),
@@ -322,7 +330,8 @@ class _Pages:
                 f"This cannot be done while it is {STATES[values['d']['status']][1]}.",
                 next_step="Go back to its page.",
             )
-        label, consequence = ACTIONS[action]
+        blocked = action == "approve" and values["d"]["blocked"]
+        label, consequence = GO_ON if blocked else ACTIONS[action]
         gate: list[dict[str, Any]] = []
         advice: dict[str, Any] = {}
         if action == "promote":
