@@ -73,3 +73,23 @@ async def timeline(world, identity: str) -> list[str]:
         for e in events
         if e["kind"] != "notification"
     ]
+
+
+async def given_up(world, gate) -> str:
+    """Return a deployment one of whose compensations was given up, with the other behind it."""
+    gate.answers = [(500, "no database")]
+    identity = await walked(world, gate.url, to=25)
+    await rolled_back(world, identity)
+    for _ in range(14):
+        await work(world, 300)
+    return identity
+
+
+async def report_failing(world, identity: str) -> None:
+    """Report an open breaker, and look."""
+    world.seq = getattr(world, "seq", 0) + 1
+    news = {"service": "checkout", "deployment": identity, "state": "open", "failures": 5}
+    async with world.client() as c:
+        body = {"source": "proc-1", "seq": world.seq, "breakers": [news]}
+        assert (await c.post("/sdk/telemetry", json=body)).status_code == 202
+    await world.tick()

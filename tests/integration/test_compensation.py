@@ -7,7 +7,7 @@ import sys
 
 from fakes.notify import MemoryNotifier
 from serinus.control.saga import MOST_TRIES
-from undoing import rolled_back, seen, strategy, timeline, walked, work
+from undoing import given_up, report_failing, rolled_back, seen, strategy, timeline, walked, work
 
 
 async def audited(world) -> list[tuple]:
@@ -80,21 +80,11 @@ async def test_one_that_fails_three_times_and_then_works(world, gate):
     assert outcomes == ["failed"] * 3 + ["ok"] * 2
 
 
-async def given_up(world, gate) -> str:
-    """Return a deployment one of whose compensations was given up."""
-    gate.answers = [(500, "no database")]
-    identity = await walked(world, gate.url, to=25)
-    await rolled_back(world, identity)
-    for _ in range(14):
-        await work(world, 300)
-    assert len(gate.calls) == MOST_TRIES
-    return identity
-
-
 async def test_one_that_never_works_is_given_up_seen_and_told(world, gate):
     """Nothing behind it begins; it is in the deployment, its health, the list, and told at once."""
     world.running.plane.context.channels = ("memory",)
     identity = await given_up(world, gate)
+    assert len(gate.calls) == MOST_TRIES
     view = await seen(world, identity)
     assert view["compensation"]["state"] == "failed"
     assert [(i["name"], i["state"]) for i in view["compensation"]["items"]] == [
@@ -257,15 +247,6 @@ async def test_notify_and_rollback_tells_at_once_whatever_the_policy_keeps(world
 # -- an irreversible step -------------------------------------------------------------------------
 
 
-async def failing(world, identity: str) -> None:
-    """Report an open breaker, and look."""
-    world.seq = getattr(world, "seq", 0) + 1
-    news = {"service": "checkout", "deployment": identity, "state": "open", "failures": 5}
-    body = {"source": "proc-1", "seq": world.seq, "breakers": [news]}
-    assert (await post(world, "/sdk/telemetry", body)).status_code == 202
-    await world.tick()
-
-
 async def entry(world) -> dict:
     """Return what SDKs are told of the service."""
     async with world.client() as c:
@@ -277,7 +258,7 @@ async def test_across_an_irreversible_step_it_is_held_at_zero_new_units_and_some
     world.running.plane.context.channels = ("memory",)
     identity = await walked(world, gate.url, to=100, strategy=strategy(gate.url, irreversible=True))
     await world.assign(identity, 3)
-    await failing(world, identity)
+    await report_failing(world, identity)
     view = await seen(world, identity)
     assert (view["status"], view["traffic_percentage"], view["phase"]) == (
         "canary",
@@ -309,13 +290,13 @@ async def test_across_an_irreversible_step_it_is_held_at_zero_new_units_and_some
 async def test_a_person_goes_on_with_a_reason(world, gate):
     """An approver; the share is as before."""
     identity = await walked(world, gate.url, to=100, strategy=strategy(gate.url, irreversible=True))
-    await failing(world, identity)
+    await report_failing(world, identity)
     path = f"/deployments/{identity}/approve"
     assert (await post(world, path, token=await world.token_of("viewer"))).status_code == 403
     assert (await post(world, path)).json()["field"] == "reason"
     answer = await post(world, path, {"reason": "the provider is down"}, await world.token_of("approver"))
     assert (answer.json()["traffic_percentage"], answer.json()["blocked"]) == (100, None)
-    await failing(world, identity)
+    await report_failing(world, identity)
     assert (await seen(world, identity))["blocked"] is None
 
 

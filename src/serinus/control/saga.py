@@ -136,7 +136,7 @@ async def write_line(
             tenant_id=d.tenant_id,
             deployment_id=d.deployment_id if isinstance(d, Compensation) else d.id,
             at=context.clock.now(),
-            kind="compensation",
+            kind=str(data.pop("kind", "compensation")),
             message=message,
             actor=str(data.pop("actor", "serinus")),
             data=data,
@@ -308,4 +308,5 @@ async def _tell_failed(tx: Transaction, context: Context, d: Deployment, item: C
         lambda about: saga_messages.failed_alert(what=item.what, name=item.name, error=item.error, **about),
     )
     if not told:
-        await write_line(tx, context, d, "Nobody was told: no notification channel is there for it.")
+        message = "Nobody was told: no notification channel is there for it."
+        await write_line(tx, context, d, message, kind="notification")

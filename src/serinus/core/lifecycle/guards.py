@@ -122,7 +122,8 @@ def not_across(d: Deployment, across: bool) -> None:
         raise Conflict(
             f"{step.capitalize()} is irreversible and was completed: {d.stable_version} may not be able to "
             f"work with what {d.version} has done since.",
-            next_step="If it shall go back all the same, repeat the call with `across_irreversible`.",
+            next_step="If it shall go back all the same, repeat the call with `across_irreversible` "
+            "(`--across-irreversible`).",
             extra={"irreversible": step},
         )
 
