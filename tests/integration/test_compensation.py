@@ -152,6 +152,20 @@ async def test_somebody_does_it_by_hand_and_says_how(world, gate):
     )
 
 
+async def test_what_waits_can_be_done_by_hand_but_not_what_is_being_called(world, gate):
+    """The one ahead need not be done first; a call under way is left to end."""
+    identity = await walked(world, gate.url, to=25)
+    await rolled_back(world, identity)
+    path = f"/deployments/{identity}/compensation"
+    answer = await post(world, f"{path}/deployment/complete", {"note": "books are closed"})
+    assert [i["state"] for i in answer.json()["items"]] == ["pending", "done"]
+    world.clock.pass_(2)
+    async with world.running.plane.context.store.begin() as tx:
+        await tx.compensations.claim("another", world.clock.now(), 60, 10)
+    refused = await post(world, f"{path}/step-1/complete", {"note": "undone"})
+    assert (refused.status_code, "is under way" in refused.json()["detail"]) == (409, True)
+
+
 async def test_a_manual_strategy_opens_a_task_that_somebody_completes(world):
     """It waits for a person, who says what was done."""
     await world.service()

@@ -116,7 +116,10 @@ class CompensationDesk:
         return await execute(self._context, call, work)
 
     async def complete(self, call: Call, deployment_id: str, name: str, note: str) -> Answer:
-        """Take down that a task, or what a hook could not do, was done by hand, with a note of how."""
+        """Take down that a task, or what a hook could not do, was done by hand, with a note of how.
+
+        Also of one that still waits, for its turn or for a proxy; not while its hook is called.
+        """
         if not note.strip():
             raise InvalidInput(
                 "A note is needed.", field="note", next_step="Say in one sentence what was done."
@@ -125,7 +128,7 @@ class CompensationDesk:
 
         async def work(tx: Transaction) -> tuple[int, Any]:
             item = await _find(tx, call, deployment_id, name)
-            if not (item.state is CompensationState.FAILED or (item.is_open and item.by_hand)):
+            if not item.is_open:
                 raise Conflict(
                     f"Compensation of {item.what} cannot be completed by hand: it is {_standing(item)}.",
                     next_step=_next_step(item),
@@ -146,7 +149,7 @@ class CompensationDesk:
     async def _stored(self, tx: Transaction, call: Call, item: Compensation, words: str) -> tuple[int, Any]:
         if not await tx.compensations.settle(item, self._context.clock.now()):
             raise Conflict(
-                f"Compensation of {item.what} was changed at the same moment.",
+                f"Compensation of {item.what} is under way, or was changed at the same moment.",
                 next_step="Look at it again, then decide.",
             )
         await write_line(

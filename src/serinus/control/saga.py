@@ -85,7 +85,9 @@ async def open_saga(tx: Transaction, context: Context, service: Service, d: Depl
     if d.compensation_strategy is CompensationStrategy.MANUAL:
         await tx.compensations.add(_row(d, TASK, "by hand", len(undos), now))
         await write_line(tx, context, d, TASK_WORDS, state="open", name=TASK)
-    await _audit(tx, context, d, "compensation.open", "ok", {"items": [u.hook.name for u in undos]})
+    opened = await tx.compensations.of(d.tenant_id, d.id)
+    if opened:
+        await _audit(tx, context, d, "compensation.open", "ok", {"items": [i.name for i in opened]})
 
 
 def _row(d: Deployment, name: str, what: str, position: int, now: Any) -> Compensation:

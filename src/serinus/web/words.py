@@ -84,7 +84,7 @@ _KOREAN = {
     "task": "작업",
     "tries": "회 시도",
     "irreversible": "되돌릴 수 없음",
-    "compensated": "보상 있음",
+    "compensation": "보상",
     "done": "완료",
     "waiting": "사람을 기다림",
     "mirror": "미러",

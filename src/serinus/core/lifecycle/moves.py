@@ -74,7 +74,7 @@ def start(
     else:
         share = round(d.config.initial_traffic_percentage * 100) if bp is None else bp
         begun = replace(begun, traffic_bp=share, peak_bp=share, filter_only=bool(target))
-        begun = replace(begun, passed=_step_at(d, share))
+        begun = replace(begun, passed=0 if begun.filter_only else _step_at(d, share))
     who = f"{percent(share)} of units"
     if begun.filter_only:
         named = begun.target_filter
