@@ -130,7 +130,7 @@ async def test_somebody_retries_it_and_what_waits_follows(world, gate):
     assert len({key for key, _ in gate.calls[:11]}) == 1
     lines = [line[9:] for line in await timeline(world, identity)]
     assert "Compensation of step 1 (5 %) is tried again, by a approver. (a approver)" in lines
-    assert ("a approver", "compensation.retry", "ok", None) in await audited(world)
+    assert ("a approver", "compensation.retry", "ok", "step-1") in await audited(world)
 
 
 async def test_somebody_does_it_by_hand_and_says_how(world, gate):

@@ -98,18 +98,17 @@ class CompensationDesk:
 
     async def retry(self, call: Call, deployment_id: str, name: str) -> Answer:
         """Have one that was given up tried again, under the same key; what waits for it follows."""
+        call = replace(call, data={**call.data, "name": name[:60]})
 
         async def work(tx: Transaction) -> tuple[int, Any]:
             item = await _find(tx, call, deployment_id, name)
             if item.state is not CompensationState.FAILED:
                 raise Conflict(
-                    f"Compensation of {item.what} was not given up: it is {_standing(item)}.",
+                    f"{_named(item)} was not given up: it is {_standing(item)}.",
                     next_step=_next_step(item),
                 )
             now = self._context.clock.now()
-            again = replace(
-                item, state=CompensationState.PENDING, attempts=0, next_attempt_at=now, error=item.error
-            )
+            again = replace(item, state=CompensationState.PENDING, attempts=0, next_attempt_at=now)
             words = f"Compensation of {item.what} is tried again, by {call.caller.name}."
             return await self._stored(tx, call, again, words)
 
@@ -124,13 +123,13 @@ class CompensationDesk:
             raise InvalidInput(
                 "A note is needed.", field="note", next_step="Say in one sentence what was done."
             )
-        call = replace(call, data={**call.data, "note": note})
+        call = replace(call, data={**call.data, "name": name[:60], "note": note})
 
         async def work(tx: Transaction) -> tuple[int, Any]:
             item = await _find(tx, call, deployment_id, name)
             if not item.is_open:
                 raise Conflict(
-                    f"Compensation of {item.what} cannot be completed by hand: it is {_standing(item)}.",
+                    f"{_named(item)} cannot be completed by hand: it is {_standing(item)}.",
                     next_step=_next_step(item),
                 )
             done = replace(
@@ -140,8 +139,7 @@ class CompensationDesk:
                 done_by=call.caller.name,
                 note=note.strip(),
             )
-            what = "The compensation task" if item.by_hand else f"Compensation of {item.what}"
-            words = f"{what} was completed by {call.caller.name}: {note.strip()}"
+            words = f"{_named(item)} was completed by {call.caller.name}: {note.strip()}"
             return await self._stored(tx, call, done, words)
 
         return await execute(self._context, call, work)
@@ -149,7 +147,7 @@ class CompensationDesk:
     async def _stored(self, tx: Transaction, call: Call, item: Compensation, words: str) -> tuple[int, Any]:
         if not await tx.compensations.settle(item, self._context.clock.now()):
             raise Conflict(
-                f"Compensation of {item.what} is under way, or was changed at the same moment.",
+                f"{_named(item)} is under way, or was changed at the same moment.",
                 next_step="Look at it again, then decide.",
             )
         await write_line(
@@ -179,6 +177,10 @@ async def _find(tx: Transaction, call: Call, deployment_id: str, name: str) -> C
             next_step=f"Use one of: {known}." if known else "Nothing of it is compensated.",
         )
     return found
+
+
+def _named(item: Compensation) -> str:
+    return "The compensation task" if item.by_hand else f"Compensation of {item.what}"
 
 
 def _standing(item: Compensation) -> str:

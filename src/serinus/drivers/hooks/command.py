@@ -87,7 +87,8 @@ async def _talk(process: asyncio.subprocess.Process, message: bytes) -> bytes:
     """Give it the message and take the beginning of what it says; the rest is thrown away."""
     if process.stdin is None or process.stdout is None:
         return b""
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it need not read the message
+    # It need not read the message. When it has ended already, uvloop says so by a RuntimeError.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
         process.stdin.write(message)
         await process.stdin.drain()
     process.stdin.close()
