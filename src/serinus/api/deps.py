@@ -45,7 +45,9 @@ async def _caller(
     """
     request_id = request.state.request_id
     if credentials is not None:
-        return await plane.access.caller(credentials.credentials, request_id)
+        caller = await plane.access.caller(credentials.credentials, request_id)
+        request.state.token_ends = plane.access.warning(caller)
+        return caller
     session = request.cookies.get(SESSION_COOKIE)
     if session is None:
         raise Unauthenticated(next_step="Send `Authorization: Bearer TOKEN`; an admin can make one.")

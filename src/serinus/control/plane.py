@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from serinus.control.audit import AuditLog
 from serinus.control.commands import Commands
 from serinus.control.context import Context
 from serinus.control.executing import Executor
 from serinus.control.fleet import Fleet
 from serinus.control.ingest import Ingest
+from serinus.control.members import People
 from serinus.control.queries import Queries
 from serinus.control.rulesets import Rulesets
 from serinus.control.snapshot import Snapshots
@@ -30,6 +32,8 @@ class Plane:
     queries: Queries
     tools: Tools
     access: Access
+    people: People
+    audit: AuditLog
     ingest: Ingest
     fleet: Fleet
     snapshots: Snapshots
@@ -51,6 +55,8 @@ class Plane:
             queries=Queries(context),
             tools=Tools(context, commands),
             access=Access(context),
+            people=People(context),
+            audit=AuditLog(context),
             ingest=ingest,
             fleet=Fleet(context),
             snapshots=snapshots,

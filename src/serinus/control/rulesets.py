@@ -74,6 +74,7 @@ class Rulesets:
         made = await self._checked(call, "", new)
 
         async def work(tx: Transaction) -> tuple[int, Any]:
+            call.caller.must_see(name)
             service = Service(
                 id=new_id("rul"),
                 tenant_id=call.caller.tenant_id,
@@ -166,7 +167,8 @@ class Rulesets:
         """List the tenant's rulesets, by name."""
         caller.must_reach(Role.VIEWER)
         async with self._context.store.begin(write=False) as tx:
-            found = [s for s in await tx.services.all(caller.tenant_id) if s.kind is ServiceKind.RULESET]
+            every = await tx.services.all(caller.tenant_id)
+        found = [s for s in every if s.kind is ServiceKind.RULESET and caller.sees(s.name)]
         return {"rulesets": [ruleset_view(s) for s in found], "total": len(found)}
 
     async def one(self, caller: Caller, ruleset: str) -> dict[str, Any]:
@@ -213,6 +215,9 @@ class Rulesets:
         caller.must_reach(Role.VIEWER)
         async with self._context.store.begin(write=False) as tx:
             service = await _find(tx, caller, ruleset)
+            asked = await tx.deployments.get(service.tenant_id, deployment_id) if deployment_id else None
+            if deployment_id and (asked is None or asked.service_id != service.id):
+                raise NotFound(f"{service.name} has no deployment {deployment_id[:80]!r}.")
             if not deployment_id:
                 newest, _ = await tx.deployments.page(service.tenant_id, Page(size=1), service_id=service.id)
                 deployment_id = newest[0].id if newest else ""
@@ -272,7 +277,7 @@ class Rulesets:
             return nothing  # the start itself refuses it, with the right words
         async with self._context.store.begin(write=False) as tx:
             d = await tx.deployments.get(call.caller.tenant_id, deployment_id)
-            if d is None:
+            if d is None or not call.caller.sees(d.service):
                 return nothing
             _, total = await tx.rulesets.page(d.tenant_id, d.service_id, Page(size=1))
             rules = await tx.rulesets.get(d.tenant_id, d.service_id, d.version)
@@ -324,11 +329,13 @@ def _source(new: NewVersion) -> str:
 
 async def _find(tx: Transaction, caller: Caller, ruleset: str) -> Service:
     service = await tx.services.get(caller.tenant_id, ruleset)
-    if service is None or service.kind is not ServiceKind.RULESET:
-        raise NotFound(
-            f"There is no ruleset {ruleset[:80]!r}.",
-            field="ruleset_id",
-            next_step="GET /api/v1/rulesets lists yours; POST there makes one.",
+    if service is None or service.kind is not ServiceKind.RULESET or not caller.sees(service.name):
+        raise caller.missing(
+            NotFound(
+                f"There is no ruleset {ruleset[:80]!r}.",
+                field="ruleset_id",
+                next_step="GET /api/v1/rulesets lists yours; POST there makes one.",
+            )
         )
     return service
 
