@@ -142,6 +142,7 @@ def _render(request: Request, name: str, status: int = 200, **values: Any) -> HT
         signs=SIGNS,
         findings=FINDINGS,
         finding_signs=FINDING_SIGNS,
+        token_ends=getattr(request.state, "token_ends", ""),
         **{"caller": None, "csrf": "", **values},
     )
     answer = HTMLResponse(page, status_code=status)
@@ -239,7 +240,10 @@ class _Pages:
         session = request.cookies.get(SESSION_COOKIE)
         if not session:
             raise Unauthenticated
-        return await self._plane.access.session(session, getattr(request.state, "request_id", ""))
+        access = self._plane.access
+        caller = await access.session(session, getattr(request.state, "request_id", ""))
+        request.state.token_ends = access.warning(caller)
+        return caller
 
     async def _posted(self, request: Request) -> tuple[Caller, dict[str, str]]:
         """Return caller and form of a POST that really comes from our page.
