@@ -184,6 +184,7 @@ BODIES = (
     {"traffic_percentage": 1},
     {"reason": "x"},
     {"role": "viewer"},
+    {"run": "r", "seq": 1, "driver": "nginx", "revision": "x"},
     {"message": "x"},
     {"stable_version": "v9"},
     {"log_percent": 1},
