@@ -125,7 +125,7 @@ def test_a_missing_key_stops_the_start_and_is_told_by_doctor(shell):
 @pytest.mark.parametrize(
     "statement",
     [
-        "INSERT OR REPLACE INTO secrets SELECT 'A_TOKEN', sealed, key_id, set_at FROM secrets WHERE name > 'B'",
+        "INSERT OR REPLACE INTO secrets SELECT 'A_TOKEN', sealed, key_id, set_at FROM secrets",
         "UPDATE secrets SET sealed = 'gAAAAA' WHERE name = 'A_TOKEN'",
         "UPDATE secrets SET name = 'Z_TOKEN' WHERE name = 'A_TOKEN'",
     ],
