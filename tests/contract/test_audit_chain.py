@@ -79,6 +79,7 @@ async def test_a_log_that_nobody_touched_fits(store):
         ("UPDATE audit_log SET hash = '' WHERE seq = 4", 4, "was changed"),
         ("UPDATE audit_log SET seq = seq + 1 WHERE seq = 5", 5, "missing: after 4 comes 6"),
         ("UPDATE tenants SET audit_head = 'x'", 5, "not the 5th and last"),
+        ("UPDATE audit_log SET seq = 0 WHERE seq = 3", 1, "entry 0, which the log never had"),
     ],
 )
 async def test_the_first_entry_that_does_not_fit_is_named(store, statement, first, why):

@@ -236,6 +236,18 @@ async def test_what_is_not_there_and_what_is_not_for_a_token_are_answered_alike(
         assert (await c.get("/services/checkout")).status_code == 200
 
 
+async def test_a_token_for_one_service_gets_no_answer_that_was_anothers(world):
+    """Not even with the other's Idempotency-Key and the same body."""
+    await world.service()
+    await world.service("search")
+    body, key = {"service_id": "search", "version": "v2"}, {"Idempotency-Key": "k-1"}
+    mine = (await token(world, services=["checkout"]))["token"]
+    async with world.client() as c, world.client(mine) as scoped:
+        made = await c.post("/deployments", json=body, headers=key)
+        assert (await c.post("/deployments", json=body, headers=key)).json() == made.json()
+        assert (await scoped.post("/deployments", json=body, headers=key)).status_code == 403
+
+
 async def test_an_applications_token_for_one_service_sees_and_measures_that_one(world):
     """The snapshot has only its service; a batch that measures another is refused whole."""
     await world.service()

@@ -109,13 +109,15 @@ async def make_call(
                 "If-Match is no revision.", field="If-Match", next_step="Send the ETag that you were given."
             )
         data["expected_revision"] = int(revision)
+    # A token for some services is given no answer that was another's, whatever its key.
+    whose = f"{caller.token_id}:" if caller.services else ""
     digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body())
     return Call(
         caller=caller,
         action=action,
         target=target[:200],
         needs=needs,
-        key=f"{action}:{key}" if key else "",
+        key=f"{action}:{whose}{key}" if key else "",
         fingerprint=digest.hexdigest(),
         data=data,
     )

@@ -21,6 +21,8 @@ log = logging.getLogger("serinus.audit")
 ANCHOR_EVERY = timedelta(hours=1)
 #: Entries read at once while the chain is gone over.
 CHUNK = 5000
+#: Below every number: entries that somebody put before the first one are found, too.
+LOWEST = -(2**62)
 
 
 class AuditLog:
@@ -122,7 +124,7 @@ async def _verified(store: Store, tenant_id: str, name: str, kept: AuditHead | N
 
     while True:
         async with store.begin(write=False) as tx:
-            entries = await tx.audit.after(tenant_id, last.seq, CHUNK)
+            entries = await tx.audit.after(tenant_id, last.seq or LOWEST, CHUNK)
         for entry in entries:
             why = _misfit(last, entry)
             if not why and kept and entry.seq == kept.seq and entry.hash != kept.hash:
@@ -151,6 +153,8 @@ async def _verified(store: Store, tenant_id: str, name: str, kept: AuditHead | N
 
 def _misfit(last: AuditHead, entry: AuditEntry) -> str:
     """Return why an entry does not follow the one before; nothing when it does."""
+    if entry.seq <= last.seq:
+        return f"entry {entry.seq}, which the log never had, was put before it"
     if entry.seq != last.seq + 1:
         return f"missing: after {last.seq} comes {entry.seq}"
     if link(last.hash, entry.seq, entry.at, entry.said) != entry.hash:
