@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 
 from browsing import browser_for
 from rulebook import PRICING
 from serinus.api.streams import events
+from serinus.control.tokens import digest
 from serinus.core.errors import Unauthenticated
 from serinus.core.model import Role
 
@@ -113,6 +115,21 @@ async def test_a_removed_member_is_out_at_once(world):
         assert (await theirs.get("/whoami")).status_code == 401
     assert (await browser.get("/")).headers["location"].startswith("/login")
     await browser.aclose()
+
+
+async def test_a_token_made_in_the_instant_of_its_owners_removal_is_dead(world):
+    """Another replica read the member just before."""
+    identity = (await member(world))["member_id"]
+    made = await token(world, member=identity)
+    async with world.client() as c:
+        await c.delete(f"/members/{identity}")
+    plane = world.running.plane
+    async with plane.context.store.begin() as tx:
+        before, _ = await tx.tokens.get((await tx.tenants.all())[0].id, made["token_id"])
+        late = replace(before, id="tok_late", digest=digest("srn_late"), revoked_at=None)
+        await tx.tokens.add(late)
+    with pytest.raises(Unauthenticated):
+        await plane.access.caller("srn_late")
 
 
 async def test_an_admin_cannot_lock_everybody_out(world):

@@ -134,8 +134,9 @@ class Access:
         now = self._context.clock.now()
         token, owner = found or (None, None)
         role = token.role.within(owner.role) if token and owner else token.role if token else None
+        # An owner who was removed in the instant in which the token was made counts, too.
         ended = token is None or token.revoked_at or (token.expires_at and token.expires_at <= now)
-        if token is None or ended or role is None:
+        if token is None or ended or role is None or (owner and owner.removed_at):
             raise Unauthenticated(
                 "This token is not known here, or no longer live.",
                 next_step="Send `Authorization: Bearer TOKEN` with a live token; an admin can make one.",
