@@ -10,7 +10,17 @@ from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
-from serinus.api import admin, compensations, deployments, fleet, problems, rulesets, streams, tools
+from serinus.api import (
+    access,
+    admin,
+    compensations,
+    deployments,
+    fleet,
+    problems,
+    rulesets,
+    streams,
+    tools,
+)
 from serinus.api.deps import CallerDep, PlaneDep
 from serinus.api.fast import FastExecute
 from serinus.api.middleware import Envelope
@@ -63,6 +73,7 @@ def create_app(plane: Plane, *, lifespan: Lifespan | None = None) -> FastAPI:
         compensations.router,
         rulesets.router,
         admin.router,
+        access.router,
         fleet.router,
         streams.router,
     ):

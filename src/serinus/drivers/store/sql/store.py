@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from serinus.core.errors import Conflict, InvalidInput, SerinusError
+from serinus.drivers.store.sql.audit import SqlAudit
 from serinus.drivers.store.sql.compensation import SqlCompensations
 from serinus.drivers.store.sql.deployments import (
     SqlAssignments,
@@ -26,7 +27,8 @@ from serinus.drivers.store.sql.deployments import (
 from serinus.drivers.store.sql.errors import explained
 from serinus.drivers.store.sql.evidence import SqlEvidence, SqlSources
 from serinus.drivers.store.sql.fleet import SqlFleet
-from serinus.drivers.store.sql.people import SqlAudit, SqlIdempotency, SqlSessions, SqlTenants, SqlTokens
+from serinus.drivers.store.sql.members import SqlMembers, SqlSecrets
+from serinus.drivers.store.sql.people import SqlIdempotency, SqlSessions, SqlTenants, SqlTokens
 from serinus.drivers.store.sql.rules import SqlExecutions, SqlRulesets
 from serinus.drivers.store.sql.work import SqlJobs, SqlOutbox
 from serinus.ports.traffic import Finding
@@ -34,7 +36,7 @@ from serinus.ports.traffic import Finding
 __all__ = ["HEAD", "SqlStore", "SqlTransaction"]
 
 #: The newest migration; a test holds it against the folder, so that start-up needs no Alembic.
-HEAD = "0005"
+HEAD = "0006"
 #: Warn in ``doctor`` below this much free disk.
 LOW_DISK_BYTES = 200 * 1024 * 1024
 #: Warn in ``doctor`` when our clock and the database's differ by more.
@@ -66,6 +68,8 @@ class SqlTransaction:
         self.idempotency = SqlIdempotency(connection)
         self.jobs = SqlJobs(connection)
         self.fleet = SqlFleet(connection)
+        self.members = SqlMembers(connection)
+        self.secrets = SqlSecrets(connection)
 
 
 class SqlStore:
@@ -81,7 +85,7 @@ class SqlStore:
         Raises:
             InvalidInput: The URL names no database that we can open.
         """
-        self._url = _normalised(url)
+        self._url = normalised(url)
         self._busy_ms = int(busy_seconds * 1000)
         self._engine = self._open()
 
@@ -224,7 +228,7 @@ def _on_sqlite_begin(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
-def _normalised(url: str) -> URL:
+def normalised(url: str) -> URL:
     help_ = "Use sqlite:///path/to/file.db or postgresql://user:password@host:5432/name."
     try:
         parsed = make_url(url)
