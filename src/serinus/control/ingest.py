@@ -12,14 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from serinus.control.context import Context, new_id
+from serinus.control.context import Context
 from serinus.control.snapshot import Snapshot, Snapshots
 from serinus.core.analysis.evidence import Sample, SampleKind, Side, Window
 from serinus.core.bucketing import PRIORITIES
 from serinus.core.codec import from_json
-from serinus.core.errors import InvalidInput, SerinusError
+from serinus.core.errors import InvalidInput, SerinusError, Unavailable
 from serinus.core.histogram import Histogram
-from serinus.ports.store import Assignment, Transaction
+from serinus.ports.assignments import Assignment
+from serinus.ports.store import Transaction
 
 __all__ = ["Batch", "Ingest"]
 
@@ -40,6 +41,8 @@ class _Unit:
     hash: str
     priority: str
     key: str
+    #: The deployment's reset count as the process knew it.
+    epoch: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,12 +152,37 @@ class Ingest:
         """Store all batches in one transaction; tell whether a breaker opened."""
         snapshots = {t: await self._snapshots.get(t) for t in by_tenant}
         woken = False
+        refused: Unavailable | None = None
         async with self._context.store.begin() as tx:
             for tenant_id, batches in by_tenant.items():
                 new = [b for b in batches if await self._is_new(tx, tenant_id, b)]
                 await self._merge(tx, tenant_id, new, snapshots[tenant_id])
+                refused = await self._assign(tx, tenant_id, batches, snapshots[tenant_id]) or refused
                 woken |= await self._breakers(tx, tenant_id, new, snapshots[tenant_id].running)
+        if refused:  # what was measured is counted; the batches come again for their units
+            raise refused
         return woken
+
+    async def _assign(
+        self, tx: Transaction, tenant_id: str, batches: list[Batch], snapshot: Snapshot
+    ) -> Unavailable | None:
+        """Keep who was on the canary, of batches that come again, too: keeping twice is keeping once.
+
+        Whoever comes late is kept as well: the share may have shrunk since, and that is what it is for.
+        """
+        open_ = snapshot.running.keys() - snapshot.watched
+        units = [
+            self._unit(tenant_id, u)
+            for batch in batches
+            for u in batch.units
+            if u.deployment in open_ and snapshot.keeps(u.deployment, u.hash, u.epoch)
+        ]
+        try:
+            if units:
+                await self._context.assignments(tx).add(units)
+        except Unavailable as problem:
+            return problem
+        return None
 
     async def _is_new(self, tx: Transaction, tenant_id: str, batch: Batch) -> bool:
         now = self._context.clock.now()
@@ -163,12 +191,10 @@ class Ingest:
     async def _merge(self, tx: Transaction, tenant_id: str, batches: list[Batch], snapshot: Snapshot) -> None:
         """Add everything up per deployment first, so that the store merges each window once."""
         running = snapshot.running
-        assigned = running.keys() - snapshot.watched
         counted = running.keys() - snapshot.elsewhere
         now = self._context.clock.now().timestamp()
         windows: dict[str, dict[tuple[Any, ...], Window]] = defaultdict(dict)
         samples: dict[str, list[Sample]] = defaultdict(list)
-        units: list[Assignment] = []
         for batch in batches:
             for given in batch.windows:
                 if given.deployment in counted and given.start > now - STALE_SECONDS:
@@ -176,12 +202,9 @@ class Ingest:
             for s in batch.samples:
                 if s.deployment in running:
                     samples[s.deployment].append(_sample(s))
-            units += [self._unit(tenant_id, u) for u in batch.units if u.deployment in assigned]
         for deployment in {*windows, *samples}:
             taken = list(windows[deployment].values())
             await tx.evidence.merge(tenant_id, deployment, taken, samples[deployment])
-        if units:
-            await tx.assignments.add(units)
 
     def _window(self, given: _WindowInput, now: float) -> Window:
         width = self._context.window_seconds
@@ -207,11 +230,9 @@ class Ingest:
 
     def _unit(self, tenant_id: str, u: _Unit) -> Assignment:
         return Assignment(
-            id=new_id("asg"),
             tenant_id=tenant_id,
             deployment_id=u.deployment,
             unit_hash=u.hash,
-            version="",
             priority=u.priority,
             key=u.key[:256],
             assigned_at=self._context.clock.now(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from serinus.control.assigning import Assigning
 from serinus.control.commands import Commands
 from serinus.control.context import Context
 from serinus.control.executing import Executor
@@ -27,6 +28,7 @@ class Plane:
     context: Context
     traffic: TrafficPool
     commands: Commands
+    assigning: Assigning
     queries: Queries
     tools: Tools
     access: Access
@@ -48,6 +50,7 @@ class Plane:
             context=context,
             traffic=traffic,
             commands=commands,
+            assigning=Assigning(context, traffic),
             queries=Queries(context),
             tools=Tools(context, commands),
             access=Access(context),

@@ -284,6 +284,10 @@ class Deployment:
     traffic_bp: int = 0
     #: Highest share so far; units between it and the wanted share may stay (persistent).
     peak_bp: int = 0
+    #: How often units were reset; what a process saw of them before that is out of date.
+    reset_epoch: int = 0
+    #: The last of those that was for everybody.
+    all_reset_epoch: int = 0
     target_filter: TargetFilter = TargetFilter()
     #: Only the named units, nobody by hash (until the percentage is changed).
     filter_only: bool = False

@@ -1,0 +1,87 @@
+"""assignments: counted by slices, without what nobody reads; placements by hand"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    _lean()
+    op.create_table(
+        "assignment_slices",
+        sa.Column("tenant_id", sa.String(length=40), nullable=False),
+        sa.Column("deployment_id", sa.String(length=40), nullable=False),
+        sa.Column("slice", sa.Integer(), nullable=False),
+        sa.Column("units", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        *_belongs("assignment_slices"),
+        sa.PrimaryKeyConstraint("deployment_id", "slice", name=op.f("pk_assignment_slices")),
+    )
+    op.execute(
+        "INSERT INTO assignment_slices (tenant_id, deployment_id, slice, units, version) "
+        "SELECT tenant_id, deployment_id, bucket / 100, count(*), 1 FROM assignments "
+        "GROUP BY tenant_id, deployment_id, bucket / 100"
+    )
+    op.create_table(
+        "placements",
+        sa.Column("tenant_id", sa.String(length=40), nullable=False),
+        sa.Column("deployment_id", sa.String(length=40), nullable=False),
+        sa.Column("unit_hash", sa.String(length=16), nullable=False),
+        sa.Column("side", sa.String(length=10), nullable=False),
+        sa.Column("priority", sa.String(length=20), nullable=False),
+        sa.Column("key", sa.String(length=256), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("actor", sa.String(length=200), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        *_belongs("placements"),
+        sa.PrimaryKeyConstraint("deployment_id", "unit_hash", name=op.f("pk_placements")),
+    )
+
+
+def _lean() -> None:
+    """Drop two columns and two indexes; on SQLite the primary key becomes the table."""
+    if op.get_bind().dialect.name == "postgresql":
+        op.drop_index("ix_assignments_deployment_id_priority_key", "assignments")
+        op.drop_column("assignments", "id")
+        op.drop_column("assignments", "version")
+        return
+    op.execute("ALTER TABLE assignments RENAME TO assignments_before")
+    for columns in ("assigned_at", "bucket", "priority_key"):
+        op.execute(f"DROP INDEX ix_assignments_deployment_id_{columns}")
+    op.create_table(
+        "assignments",
+        sa.Column("tenant_id", sa.String(length=40), nullable=False),
+        sa.Column("deployment_id", sa.String(length=40), nullable=False),
+        sa.Column("unit_hash", sa.String(length=16), nullable=False),
+        sa.Column("bucket", sa.Integer(), nullable=False),
+        sa.Column("priority", sa.String(length=20), nullable=False),
+        sa.Column("key", sa.String(length=256), nullable=False),
+        sa.Column("assigned_at", sa.DateTime(timezone=True), nullable=False),
+        *_belongs("assignments"),
+        sa.PrimaryKeyConstraint("deployment_id", "unit_hash", name=op.f("pk_assignments")),
+        sqlite_with_rowid=False,
+    )
+    kept = "tenant_id, deployment_id, unit_hash, bucket, priority, key, assigned_at"
+    op.execute(f"INSERT INTO assignments ({kept}) SELECT {kept} FROM assignments_before")  # noqa: S608
+    op.drop_table("assignments_before")
+    for column in ("assigned_at", "bucket"):
+        op.create_index(
+            op.f(f"ix_assignments_deployment_id_{column}"), "assignments", ["deployment_id", column]
+        )
+
+
+def _belongs(table: str) -> tuple[sa.ForeignKeyConstraint, ...]:
+    return (
+        sa.ForeignKeyConstraint(
+            ["deployment_id"],
+            ["deployments.id"],
+            name=op.f(f"fk_{table}_deployment_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f(f"fk_{table}_tenant_id")),
+    )
