@@ -295,7 +295,7 @@ async def test_a_snapshot_is_sent_again_only_when_it_changed(world):
 
 
 async def test_units_stay_when_a_persistent_share_shrinks(world):
-    """Who was on the canary is in a slice that the snapshot names, and in the assignments with its priority."""
+    """Who was on the canary is in a slice that the snapshot names, and in the assignments with priority."""
     from serinus.core.bucketing import unit_hash
 
     await world.service()

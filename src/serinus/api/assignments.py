@@ -118,6 +118,6 @@ async def slice_(
     deployment_id: Id,
     slice_index: Annotated[int, Path(ge=0, le=99)],
 ) -> Response:
-    """Units that stay on a canary, a slice of them: its version, then hashes, 8 big-endian bytes each. SDK."""
+    """A slice of the units that stay on a canary: its version, then hashes, 8 big-endian bytes each. SDK."""
     body = await plane.assigning.slice(caller, deployment_id, slice_index)
     return Response(body, media_type="application/octet-stream")
