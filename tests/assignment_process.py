@@ -1,7 +1,7 @@
 """An application's process that serves units: which were on the canary goes into a file, byte by byte.
 
-Run with the control plane's URL and token; takes ``share BP``, ``serve NAME FIRST LAST STEP FILE`` and ``quit``
-line by line, and answers each with a line of JSON.
+Run with the control plane's URL and token; takes ``share BP``, ``serve FIRST LAST STEP FILE`` and
+``quit`` line by line, and answers each with a line of JSON.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from array import array
+from pathlib import Path
 
 from serinus.sdk import Client
 
@@ -46,8 +47,7 @@ def serve(client, router, first: str, last: str, step: str, path: str) -> dict:
         choice = router.expose(key)
         took.append(clock() - began)
         sides.append(choice.is_canary)
-    with open(path, "wb") as file:
-        file.write(sides)
+    Path(path).write_bytes(sides)
     client.flush()
     ordered = sorted(took)
     return {"p50_ns": ordered[len(ordered) // 2], "p99_ns": ordered[len(ordered) * 99 // 100]}

@@ -127,7 +127,7 @@ class World:
             items = [
                 Assignment(
                     tenant_id=tenant,
-                    deployment_id=deployment,
+                    book=deployment,
                     unit_hash=f"{n:016x}",
                     priority="user_id",
                     key=f"user-{n}",

@@ -93,7 +93,7 @@ def assigned(key: str, at: int = 0, **changes) -> Assignment:
     """Return a unit that came ``at`` seconds after noon."""
     made = Assignment(
         tenant_id="ten_1",
-        deployment_id="dep_1",
+        book="dep_1",
         unit_hash=f"{unit_hash('dep_1', key):016x}",
         priority="user_id",
         key=key,

@@ -106,7 +106,7 @@ async def reset(
 
 
 @router.get(
-    "/sdk/assignments/{deployment_id}/{slice_index}",
+    "/sdk/assignments/{book}/{slice_index}",
     tags=["sdk"],
     operation_id="getAssignmentSlice",
     response_class=Response,
@@ -115,9 +115,9 @@ async def reset(
 async def slice_(
     plane: PlaneDep,
     caller: CallerDep,
-    deployment_id: Id,
+    book: Annotated[str, Path(max_length=60, examples=["dep_3f9a61b2c04d"])],
     slice_index: Annotated[int, Path(ge=0, le=99)],
 ) -> Response:
     """A slice of the units that stay on a canary: its version, then hashes, 8 big-endian bytes each. SDK."""
-    body = await plane.assigning.slice(caller, deployment_id, slice_index)
+    body = await plane.assigning.slice(caller, book, slice_index)
     return Response(body, media_type="application/octet-stream")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from serinus.cli import (
+    assignment,
     backtest,
     drill,
     drivers,
@@ -53,6 +54,7 @@ for name, command in (
 ):
     app.command(name)(command)
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(assignment.assignments, name="assignment")
 app.add_typer(guard.guard, name="guard")
 app.add_typer(slo.slo, name="slo")
 app.add_typer(release.release, name="release")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from serinus.control.traffic import TrafficPool
 from serinus.control.unit import Answer, Call, execute
 from serinus.core.bucketing import BUCKETS, unit_hash
 from serinus.core.decision import Decision
-from serinus.core.errors import InvalidInput
+from serinus.core.errors import InvalidInput, NotFound
 from serinus.core.lifecycle.placing import PlacedOn, place, reset
 from serinus.core.model import Deployment, Role, Status
 from serinus.ports.assignments import Assignment, Placement
@@ -23,7 +24,7 @@ from serinus.sdk.kept import packed
 __all__ = ["Assigning", "Unit"]
 
 #: Rows of ended deployments that one sweep takes, in steps that hold nobody up for long.
-SWEPT, SWEPT_AT_ONCE = 100_000, 5_000
+SWEPT, SWEPT_AT_ONCE = 200_000, 2_000
 
 
 class Unit:
@@ -94,7 +95,7 @@ class Assigning:
     async def _find(
         self, tx: Transaction, d: Deployment, placed: list[Placement], unit: str, priority: str
     ) -> list[Assignment | Placement]:
-        kept = await self._context.assignments(tx).page(d.tenant_id, d.id, limit=1, unit_hash=unit)
+        kept = await self._context.assignments(tx).page(d.tenant_id, d.book, limit=1, unit_hash=unit)
         both: list[Assignment | Placement] = [*(p for p in placed if p.unit_hash == unit), *kept]
         return [one for one in both if one.priority == priority][:1]
 
@@ -104,9 +105,9 @@ class Assigning:
         assignments = self._context.assignments(tx)
         found: list[Assignment | Placement] = [*placed[page.offset : page.offset + page.size]]
         left, offset = page.size - len(found), max(0, page.offset - len(placed))
-        slices = await assignments.slices(d.tenant_id, d.id)
+        slices = await assignments.slices(d.tenant_id, d.book)
         if left:
-            found += await assignments.page(d.tenant_id, d.id, limit=left, offset=offset)
+            found += await assignments.page(d.tenant_id, d.book, limit=left, offset=offset)
         return found, len(placed) + sum(s.units for s in slices.values())
 
     async def place(
@@ -126,7 +127,7 @@ class Assigning:
             saved = await self._write(tx, call, d, move)
             put = self._placement(call, saved, unit, on, reason)
             await tx.placements.put(put)
-            await self._context.assignments(tx).forget(d.tenant_id, d.id, put.unit_hash)
+            await self._context.assignments(tx).forget(d.tenant_id, d.book, put.unit_hash)
             return 200, _view(saved, put)
 
         return await execute(self._context, call, work)
@@ -144,14 +145,16 @@ class Assigning:
             saved = await self._write(tx, call, d, move)
             assignments = self._context.assignments(tx)
             if unit is None:
-                gone = await tx.placements.clear(d.tenant_id, d.id) + await assignments.forget(
-                    d.tenant_id, d.id
-                )
+                # The book that was is swept by and by: nobody waits for a million rows.
+                slices = await assignments.slices(d.tenant_id, d.book)
+                placed = sum(p.side is not PlacedOn.HASH for p in await self._placed(tx, d))
+                await tx.placements.clear(d.tenant_id, d.id)
+                gone = placed + sum(s.units for s in slices.values())
                 return 200, {"deployment_id": d.id, "reset": gone}
             held = [p for p in await self._placed(tx, saved) if p.side is not PlacedOn.HASH]
             was = any(p.unit_hash == unit.hash(d) for p in held)
             await tx.placements.put(self._placement(call, saved, unit, PlacedOn.HASH, reason))
-            gone = await assignments.forget(d.tenant_id, d.id, unit.hash(d))
+            gone = await assignments.forget(d.tenant_id, d.book, unit.hash(d))
             where = _where(saved, None, unit.key, unit.priority)
             return 200, {"deployment_id": d.id, "reset": int(bool(gone) or was), "unit": where}
 
@@ -178,30 +181,42 @@ class Assigning:
             at=self._context.clock.now(),
         )
 
-    async def slice(self, caller: Caller, deployment_id: str, index: int) -> bytes:
-        """Return a slice of the units that stay on a canary, as SDKs take it."""
-        call = Call(caller=caller, action="slice", target=deployment_id, needs=Role.SDK)
+    async def slice(self, caller: Caller, book: str, index: int) -> bytes:
+        """Return a slice of the units that stay on a canary, as SDKs take it.
+
+        Raises:
+            NotFound: The tenant has no such deployment, or everybody was reset since.
+        """
+        deployment_id = book.partition(".")[0]
+        call = Call(caller=caller, action="slice", target=book, needs=Role.SDK)
         caller.must_reach(call.needs)
         async with self._context.store.begin(write=False) as tx:
             d = await find_deployment(tx, call, deployment_id)
-            return packed(*await self._context.assignments(tx).units(d.tenant_id, d.id, index))
+            if d.book != book:
+                raise NotFound(
+                    "Everybody was reset: these units are nobody's any more.",
+                    next_step="Read the snapshot again.",
+                )
+            return packed(*await self._context.assignments(tx).units(d.tenant_id, book, index))
 
     async def sweep(self) -> None:
-        """Delete what ended deployments have left, some at a time."""
+        """Delete what ended deployments and resets have left, some at a time."""
         async with self._context.store.begin(write=False) as tx:
             ended = []
-            for tenant_id, deployment_id in await self._context.assignments(tx).held():
-                d = await tx.deployments.get(tenant_id, deployment_id)
-                if d is None or d.status is not Status.CANARY:
-                    ended.append((tenant_id, deployment_id))
+            for tenant_id, book in await self._context.assignments(tx).held():
+                d = await tx.deployments.get(tenant_id, book.partition(".")[0])
+                if d is None or d.status is not Status.CANARY or d.book != book:
+                    ended.append((tenant_id, book))
         gone = 0
-        for tenant_id, deployment_id in ended:
+        for tenant_id, book in ended:
             taken = SWEPT_AT_ONCE
             while taken == SWEPT_AT_ONCE and gone < SWEPT:
+                began = self._context.clock.monotonic()
                 async with self._context.store.begin() as tx:
                     assignments = self._context.assignments(tx)
-                    taken = await assignments.forget(tenant_id, deployment_id, most=SWEPT_AT_ONCE)
+                    taken = await assignments.forget(tenant_id, book, most=SWEPT_AT_ONCE)
                 gone += taken
+                await asyncio.sleep(self._context.clock.monotonic() - began)  # others write, too
 
 
 def _view(d: Deployment, one: Assignment | Placement) -> dict[str, Any]:

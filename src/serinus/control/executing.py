@@ -167,9 +167,9 @@ class Executor:
             try:
                 async with self._context.store.begin(write=False) as tx:
                     assignments = self._context.assignments(tx)
-                    for deployment, index in missing:
-                        found = await assignments.units(tenant.id, deployment, index)
-                        tenant.kept.put(deployment, index, packed(*found))
+                    for book, index in missing:
+                        found = await assignments.units(tenant.id, book, index)
+                        tenant.kept.put(book, index, packed(*found))
             except Unavailable:
                 tenant.revision, tenant.again_at = "", self._context.clock.monotonic() + AGAIN_SECONDS
         tenant.client.follow(tenant.kept.complete(snapshot, tenant.client.services))

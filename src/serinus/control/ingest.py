@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from serinus.control.arrivals import Arrival, Arrivals
 from serinus.control.context import Context
 from serinus.control.snapshot import Snapshot, Snapshots
 from serinus.core.analysis.evidence import Sample, SampleKind, Side, Window
 from serinus.core.bucketing import PRIORITIES
 from serinus.core.codec import from_json
-from serinus.core.errors import InvalidInput, SerinusError, Unavailable
+from serinus.core.errors import InvalidInput, SerinusError
 from serinus.core.histogram import Histogram
-from serinus.ports.assignments import Assignment
 from serinus.ports.store import Transaction
 
 __all__ = ["Batch", "Ingest"]
@@ -32,17 +32,6 @@ AHEAD_SECONDS = 30
 STALE_SECONDS = 3600
 #: Different endpoints per deployment; the rest is counted under ``other``.
 MAX_ENDPOINTS = 200
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Unit:
-    service: str
-    deployment: str
-    hash: str
-    priority: str
-    key: str
-    #: The deployment's reset count as the process knew it.
-    epoch: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +79,7 @@ class Batch:
     snapshot_revision: str = ""
     windows: tuple[_WindowInput, ...] = ()
     samples: tuple[_SampleInput, ...] = ()
-    units: tuple[_Unit, ...] = ()
+    units: tuple[Arrival, ...] = ()
     breakers: tuple[_BreakerNews, ...] = ()
 
 
@@ -103,6 +92,7 @@ class Ingest:
         self._snapshots = snapshots
         self._waiting: list[tuple[str, Batch, asyncio.Future[None]]] = []
         self._flusher: asyncio.Task[None] | None = None
+        self._arrivals = Arrivals(context, snapshots)
         self._endpoints: dict[str, set[str]] = defaultdict(set)
 
     async def submit(self, tenant_id: str, data: Any) -> None:
@@ -118,6 +108,8 @@ class Ingest:
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush_soon(urgent=bool(batch.breakers)))
         await done
+        # What was measured is counted by now; should this fail, the batch comes again for its units.
+        await self._arrivals.take(tenant_id, batch.units)
 
     async def _flush_soon(self, *, urgent: bool) -> None:
         if not urgent:
@@ -152,37 +144,12 @@ class Ingest:
         """Store all batches in one transaction; tell whether a breaker opened."""
         snapshots = {t: await self._snapshots.get(t) for t in by_tenant}
         woken = False
-        refused: Unavailable | None = None
         async with self._context.store.begin() as tx:
             for tenant_id, batches in by_tenant.items():
                 new = [b for b in batches if await self._is_new(tx, tenant_id, b)]
                 await self._merge(tx, tenant_id, new, snapshots[tenant_id])
-                refused = await self._assign(tx, tenant_id, batches, snapshots[tenant_id]) or refused
                 woken |= await self._breakers(tx, tenant_id, new, snapshots[tenant_id].running)
-        if refused:  # what was measured is counted; the batches come again for their units
-            raise refused
         return woken
-
-    async def _assign(
-        self, tx: Transaction, tenant_id: str, batches: list[Batch], snapshot: Snapshot
-    ) -> Unavailable | None:
-        """Keep who was on the canary, of batches that come again, too: keeping twice is keeping once.
-
-        Whoever comes late is kept as well: the share may have shrunk since, and that is what it is for.
-        """
-        open_ = snapshot.running.keys() - snapshot.watched
-        units = [
-            self._unit(tenant_id, u)
-            for batch in batches
-            for u in batch.units
-            if u.deployment in open_ and snapshot.keeps(u.deployment, u.hash, u.epoch)
-        ]
-        try:
-            if units:
-                await self._context.assignments(tx).add(units)
-        except Unavailable as problem:
-            return problem
-        return None
 
     async def _is_new(self, tx: Transaction, tenant_id: str, batch: Batch) -> bool:
         now = self._context.clock.now()
@@ -227,16 +194,6 @@ class Ingest:
                 return "other"
             known.add(endpoint)
         return endpoint[:200]
-
-    def _unit(self, tenant_id: str, u: _Unit) -> Assignment:
-        return Assignment(
-            tenant_id=tenant_id,
-            deployment_id=u.deployment,
-            unit_hash=u.hash,
-            priority=u.priority,
-            key=u.key[:256],
-            assigned_at=self._context.clock.now(),
-        )
 
     async def _breakers(
         self, tx: Transaction, tenant_id: str, batches: list[Batch], running: Mapping[str, str]

@@ -75,7 +75,7 @@ async def _exposed(tx: Transaction, context: Context, d: Deployment) -> int | No
     if d.phase == WATCHING or d.strategy.stickiness is not Stickiness.PERSISTENT:
         return None
     try:
-        slices = await context.assignments(tx).slices(d.tenant_id, d.id)
+        slices = await context.assignments(tx).slices(d.tenant_id, d.book)
     except Unavailable:  # kept elsewhere, and that is away: a rollback waits for nobody
         return None
     return sum(s.units for s in slices.values()) or None

@@ -63,6 +63,8 @@ class Snapshot:
     watched: frozenset[str] = frozenset()
     #: those whose requests are counted by a metric source, not by SDKs
     elsewhere: frozenset[str] = frozenset()
+    #: the books that their assignments are in
+    books: Mapping[str, str] = field(default_factory=dict)
     #: those that have resets or units on a side by hand → what not to believe of their units
     outdated: Mapping[str, Outdated] = field(default_factory=dict)
     #: rulesets by name and by id
@@ -70,6 +72,8 @@ class Snapshot:
 
     def keeps(self, deployment_id: str, unit_hash: str, epoch: int) -> bool:
         """Tell whether a unit seen on the canary at ``epoch`` is to be kept there."""
+        if deployment_id not in self.books:
+            return False
         outdated = self.outdated.get(deployment_id)
         return outdated is None or epoch >= outdated.units.get(unit_hash, outdated.everyone)
 
@@ -137,11 +141,11 @@ class _UnitShelf:
     async def kept(self, tx: Transaction, d: Deployment) -> dict[str, int]:
         """Return slice → version of the units above the share that stay, however many they are."""
         try:
-            found = await self._context.assignments(tx).slices(d.tenant_id, d.id)
+            found = await self._context.assignments(tx).slices(d.tenant_id, d.book)
         except Unavailable as problem:  # kept elsewhere: what else has changed must reach everybody
             log.warning("assignments away: %s", problem, extra={"action": "assignments.away"})
-            found = self._last.get(d.id, {})
-        self._last[d.id] = found
+            found = self._last.get(d.book, {})
+        self._last[d.book] = found
         first = d.weight_bp // BUCKETS_PER_SLICE
         return {str(n): s.version for n, s in found.items() if n >= first and s.units > 0}
 
@@ -165,12 +169,14 @@ async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf, units: _Uni
     watched: set[str] = set()
     elsewhere: set[str] = set()
     outdated: dict[str, Outdated] = {}
+    books: dict[str, str] = {}
     for service in await tx.services.all(tenant_id):
         current = await tx.deployments.current(tenant_id, service.id)
         canary = next((d for d in current if d.status is Status.CANARY), None)
         watched_here = None if canary else next((d for d in current if _watched(d, service)), None)
         services[service.name] = _entry(service, canary or watched_here)
         if canary:
+            books[canary.id] = canary.book
             old = await _units(tx, units, canary, services[service.name]["deployment"])
             outdated |= {canary.id: old} if old else {}
         if service.kind is ServiceKind.RULESET:
@@ -198,6 +204,7 @@ async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf, units: _Uni
         running=running,
         watched=frozenset(watched),
         elsewhere=frozenset(elsewhere),
+        books=books,
         outdated=outdated,
         rulesets=rulesets,
     )
@@ -246,7 +253,7 @@ async def _units(tx: Transaction, units: _UnitShelf, d: Deployment, entry: dict[
     entry["epoch"] = d.reset_epoch
     shrunk = d.weight_bp < d.peak_bp and not d.filter_only and not d.tripped
     if shrunk and entry["stickiness"] == Stickiness.PERSISTENT:
-        entry["kept"] = await units.kept(tx, d)
+        entry |= {"book": d.book, "kept": await units.kept(tx, d)}
     placed, outdated = await units.placed(tx, d)
     if d.going_back:  # nobody is held on a canary that is going back
         placed.pop(PlacedOn.CANARY.value, None)

@@ -335,6 +335,11 @@ class Deployment:
     end_reason: str = ""
 
     @property
+    def book(self) -> str:
+        """The name under which its assignments are kept: a new one since everybody was reset."""
+        return f"{self.id}.{self.all_reset_epoch}" if self.all_reset_epoch else self.id
+
+    @property
     def awaits_start(self) -> bool:
         """Tell whether it has been started and its hooks have not let anything reach it yet."""
         return self.intended is not None and self.intended.phase is Phase.CONFIRM_ROLLOUT

@@ -43,7 +43,8 @@ class Assignment:
     """The record that a unit has been on the canary, and stays there while its share shrinks."""
 
     tenant_id: str
-    deployment_id: str
+    #: A deployment's, since units were reset for everybody (``Deployment.book``).
+    book: str
     #: 16 hex digits of the unit's salted hash.
     unit_hash: str
     priority: str
@@ -60,7 +61,10 @@ class Slice:
 
 
 class Assignments(Protocol):
-    """Units that have been on the canary. Every call is scoped to a tenant's deployment."""
+    """Units that have been on the canary. Every call is scoped to a tenant's book.
+
+    A deployment begins a new book when everybody is reset; what an old or ended one has is swept.
+    """
 
     async def add(self, items: Sequence[Assignment]) -> int:
         """Store new ones, leave known ones; return how many were new.
@@ -70,26 +74,26 @@ class Assignments(Protocol):
         """
         ...
 
-    async def slices(self, tenant_id: str, deployment_id: str) -> Mapping[int, Slice]:
+    async def slices(self, tenant_id: str, book: str) -> Mapping[int, Slice]:
         """Return the slices that have or had units: at most 100, however many units there are."""
         ...
 
-    async def units(self, tenant_id: str, deployment_id: str, index: int) -> tuple[int, Sequence[str]]:
+    async def units(self, tenant_id: str, book: str, index: int) -> tuple[int, Sequence[str]]:
         """Return a slice's version and hashes. What came after the version may be among them."""
         ...
 
     async def page(
-        self, tenant_id: str, deployment_id: str, *, limit: int, offset: int = 0, unit_hash: str = ""
+        self, tenant_id: str, book: str, *, limit: int, offset: int = 0, unit_hash: str = ""
     ) -> Sequence[Assignment]:
         """Return some, oldest first; or the one with this hash."""
         ...
 
-    async def forget(self, tenant_id: str, deployment_id: str, unit_hash: str = "", *, most: int = 0) -> int:
+    async def forget(self, tenant_id: str, book: str, unit_hash: str = "", *, most: int = 0) -> int:
         """Forget one, or at most ``most``, or all; return how many."""
         ...
 
     async def held(self) -> Sequence[tuple[str, str]]:
-        """Return ``(tenant, deployment)`` of everything that is kept, ended deployments among them."""
+        """Return ``(tenant, book)`` of everything that is kept, ended books among them."""
         ...
 
 

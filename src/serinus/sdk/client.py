@@ -22,7 +22,7 @@ __all__ = ["Client"]
 #: Samples kept between two flushes; more are dropped and counted.
 MAX_SAMPLES = 10_000
 #: Units that one batch tells of; the rest goes with the next ones.
-MAX_UNITS = 5_000
+MAX_UNITS = 2_000
 
 
 class Client:

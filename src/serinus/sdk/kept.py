@@ -48,20 +48,20 @@ def packed(version: int, hashes: Iterable[str]) -> bytes:
 
 
 class KeptUnits:
-    """The slices that this process has, by deployment."""
+    """The slices that this process has, by the book that they are in (a deployment's, until a reset)."""
 
     def __init__(self) -> None:
         """Start without any."""
         self._slices: dict[tuple[str, int], tuple[int, array[int]]] = {}
 
     def missing(self, snapshot: Mapping[str, Any]) -> list[tuple[str, int]]:
-        """Return ``(deployment, slice)`` of what a snapshot names and is not here; the rest is forgotten."""
-        named = {(d, int(n)): int(v) for d, kept in _named(snapshot) for n, v in kept.items()}
+        """Return ``(book, slice)`` of what a snapshot names and is not here; the rest is forgotten."""
+        named = {(book, int(n)): int(v) for book, kept in _named(snapshot) for n, v in kept.items()}
         for key in [k for k in self._slices if k not in named]:
             del self._slices[key]
         return [key for key, version in named.items() if self._version(key) < version]
 
-    def put(self, deployment: str, index: int, body: bytes) -> None:
+    def put(self, book: str, index: int, body: bytes) -> None:
         """Take a slice as it travels.
 
         Raises:
@@ -73,7 +73,7 @@ class KeptUnits:
             numbers.byteswap()
         if not numbers:
             raise ValueError("a slice without its version")
-        self._slices[deployment, index] = (numbers[0], numbers[1:])
+        self._slices[book, index] = (numbers[0], numbers[1:])
 
     def complete(self, snapshot: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
         """Return a snapshot with its units in place. A service whose units are not all here stays as it was.
@@ -84,7 +84,7 @@ class KeptUnits:
         for name, entry in services.items():
             running = (entry or {}).get("deployment") or {}
             kept = running.get("kept") or {}
-            keys = [(str(running.get("id")), int(n)) for n in kept]
+            keys = [(_book(running), int(n)) for n in kept]
             slices = {key[1]: self._slices[key][1] for key in keys if key in self._slices}
             was = (before.get(name) or {}).get("deployment") or {}
             whole = all(self._version(key) >= int(kept[str(key[1])]) for key in keys)
@@ -115,4 +115,8 @@ def _named(snapshot: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]
     for entry in snapshot["services"].values():
         running = (entry or {}).get("deployment") or {}
         if running.get("kept"):
-            yield str(running["id"]), running["kept"]
+            yield _book(running), running["kept"]
+
+
+def _book(running: Mapping[str, Any]) -> str:
+    return str(running.get("book") or running.get("id"))

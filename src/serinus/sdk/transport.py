@@ -176,14 +176,14 @@ class Transport:
             return None
         try:
             with self._connection(CALL_SECONDS) as connection:
-                for deployment, index in missing:
-                    path = f"{self._path}/api/v1/sdk/assignments/{deployment}/{index}"
+                for book, index in missing:
+                    path = f"{self._path}/api/v1/sdk/assignments/{book}/{index}"
                     connection.request("GET", path, headers=self._headers())
                     answer = connection.getresponse()
                     body = answer.read()
                     if answer.status != 200:
-                        return ConnectionError(f"the units of {deployment} answered {answer.status}")
-                    self._kept.put(deployment, index, body)
+                        return ConnectionError(f"the units of {book} answered {answer.status}")
+                    self._kept.put(book, index, body)
         except (OSError, http.client.HTTPException, ValueError) as error:
             return error
         return None

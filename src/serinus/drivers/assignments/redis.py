@@ -1,6 +1,6 @@
 """Assignments in Redis, for fleets whose database should not take millions of rows.
 
-Per deployment: a hash per slice (unit → who and when), a sorted set by time, and the slices' versions. A
+Per book: a hash per slice (unit → who and when), a sorted set by time, and the slices' versions. A
 script changes all three at once. Nothing here takes part in the database's transactions: additions are
 idempotent and come before the commit that acknowledges them, and what an ended deployment leaves is swept.
 """
@@ -93,7 +93,7 @@ class RedisAssignments:
         """Store new ones, leave known ones; return how many were new."""
         by_key: dict[str, list[Assignment]] = defaultdict(list)
         for item in items:
-            by_key[_key(item.tenant_id, item.deployment_id)].append(item)
+            by_key[_key(item.tenant_id, item.book)].append(item)
         new = 0
         with _explained():
             for key, mine in by_key.items():
@@ -102,9 +102,9 @@ class RedisAssignments:
                     new += int(await self._add(keys=[key, HELD], args=rows))
         return new
 
-    async def slices(self, tenant_id: str, deployment_id: str) -> Mapping[int, Slice]:
+    async def slices(self, tenant_id: str, book: str) -> Mapping[int, Slice]:
         """Return the slices that have or had units."""
-        key = _key(tenant_id, deployment_id)
+        key = _key(tenant_id, book)
         with _explained():
             found = await self._redis.hgetall(f"{key}:versions")
             versions = sorted((int(n), int(version)) for n, version in found.items())
@@ -115,9 +115,9 @@ class RedisAssignments:
         both = zip(versions, counts, strict=True)
         return {n: Slice(units=units, version=version) for (n, version), units in both}
 
-    async def units(self, tenant_id: str, deployment_id: str, index: int) -> tuple[int, Sequence[str]]:
+    async def units(self, tenant_id: str, book: str, index: int) -> tuple[int, Sequence[str]]:
         """Return a slice's version and hashes, both of the same moment."""
-        key = _key(tenant_id, deployment_id)
+        key = _key(tenant_id, book)
         with _explained():
             pipe = self._redis.pipeline(transaction=True)
             pipe.hget(f"{key}:versions", str(index))
@@ -126,10 +126,10 @@ class RedisAssignments:
         return int(version or 0), hashes
 
     async def page(
-        self, tenant_id: str, deployment_id: str, *, limit: int, offset: int = 0, unit_hash: str = ""
+        self, tenant_id: str, book: str, *, limit: int, offset: int = 0, unit_hash: str = ""
     ) -> Sequence[Assignment]:
         """Return some, oldest first; or the one with this hash."""
-        key = _key(tenant_id, deployment_id)
+        key = _key(tenant_id, book)
         with _explained():
             hashes = [unit_hash] if unit_hash else await self._oldest(key, offset, offset + limit - 1)
             pipe = self._redis.pipeline(transaction=False)
@@ -137,11 +137,11 @@ class RedisAssignments:
                 pipe.hget(f"{key}:{slice_of(one)}", one)
             values = await pipe.execute()
         found = zip(hashes, values, strict=True)
-        return [_read(tenant_id, deployment_id, one, value) for one, value in found if value is not None]
+        return [_read(tenant_id, book, one, value) for one, value in found if value is not None]
 
-    async def forget(self, tenant_id: str, deployment_id: str, unit_hash: str = "", *, most: int = 0) -> int:
+    async def forget(self, tenant_id: str, book: str, unit_hash: str = "", *, most: int = 0) -> int:
         """Forget one, or at most ``most``, or all; return how many."""
-        key = _key(tenant_id, deployment_id)
+        key = _key(tenant_id, book)
         with _explained():
             hashes = [unit_hash] if unit_hash else await self._oldest(key, 0, most - 1)
             gone = 0
@@ -154,7 +154,7 @@ class RedisAssignments:
         return [str(one) for one in await self._redis.zrange(f"{key}:at", first, last)]
 
     async def held(self) -> Sequence[tuple[str, str]]:
-        """Return ``(tenant, deployment)`` of everything that is kept; what is empty leaves the list."""
+        """Return ``(tenant, book)`` of everything that is kept; what is empty leaves the list."""
         with _explained():
             keys = await self._redis.smembers(HELD)
         return sorted(_of(str(key)) for key in keys)
@@ -180,13 +180,13 @@ class RedisAssignments:
         await self._redis.aclose()
 
 
-def _key(tenant_id: str, deployment_id: str) -> str:
-    return f"{HELD}:{tenant_id}/{deployment_id}"
+def _key(tenant_id: str, book: str) -> str:
+    return f"{HELD}:{tenant_id}/{book}"
 
 
 def _of(key: str) -> tuple[str, str]:
-    tenant_id, _, deployment_id = key.removeprefix(f"{HELD}:").partition("/")
-    return tenant_id, deployment_id
+    tenant_id, _, book = key.removeprefix(f"{HELD}:").partition("/")
+    return tenant_id, book
 
 
 def _chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
@@ -200,11 +200,11 @@ def _row(i: Assignment) -> tuple[str, ...]:
     return str(slice_of(i.unit_hash)), i.unit_hash, value, repr(at.timestamp())
 
 
-def _read(tenant_id: str, deployment_id: str, unit_hash: str, value: str) -> Assignment:
+def _read(tenant_id: str, book: str, unit_hash: str, value: str) -> Assignment:
     priority, at, key = value.split("|", 2)
     return Assignment(
         tenant_id=tenant_id,
-        deployment_id=deployment_id,
+        book=book,
         unit_hash=unit_hash,
         priority=priority,
         key=key,

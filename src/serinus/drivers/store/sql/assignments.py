@@ -27,13 +27,13 @@ class SqlAssignments(Group):
     async def add(self, items: Sequence[Assignment]) -> int:
         """Store new ones, leave known ones; return how many were new."""
         # In one order for everybody, so that two replicas that store the same units do not wait in a ring.
-        ordered = sorted(items, key=lambda i: (i.deployment_id, i.unit_hash))
-        by_deployment: dict[tuple[str, str], list[Assignment]] = defaultdict(list)
+        ordered = sorted(items, key=lambda i: (i.book, i.unit_hash))
+        by_book: dict[tuple[str, str], list[Assignment]] = defaultdict(list)
         for item in ordered:
-            by_deployment[item.tenant_id, item.deployment_id].append(item)
-        return sum([await self._add(*key, mine) for key, mine in by_deployment.items()])
+            by_book[item.tenant_id, item.book].append(item)
+        return sum([await self._add(*key, mine) for key, mine in by_book.items()])
 
-    async def _add(self, tenant_id: str, deployment_id: str, items: Sequence[Assignment]) -> int:
+    async def _add(self, tenant_id: str, book: str, items: Sequence[Assignment]) -> int:
         rows = [
             {**{name: getattr(i, name) for name in _FIELDS}, "bucket": int(i.unit_hash, 16) % BUCKETS}
             for i in {i.unit_hash: i for i in reversed(items)}.values()
@@ -42,58 +42,56 @@ class SqlAssignments(Group):
         fresh = self._insert(t.assignments).on_conflict_do_nothing().returning(t.assignments.c.bucket)
         new = (await self._connection.execute(fresh, rows)).scalars().all()
         counts = Counter(bucket // BUCKETS_PER_SLICE for bucket in new)
-        await self._count(tenant_id, deployment_id, counts)
+        await self._count(tenant_id, book, counts)
         return len(new)
 
-    async def _count(self, tenant_id: str, deployment_id: str, changes: Mapping[int, int]) -> None:
+    async def _count(self, tenant_id: str, book: str, changes: Mapping[int, int]) -> None:
         """Add to what slices have; each gets its next version."""
         if not changes:
             return
         c = t.assignment_slices.c
         fresh = self._insert(t.assignment_slices)
         summed = fresh.on_conflict_do_update(
-            index_elements=[c.deployment_id, c.slice],
+            index_elements=[c.book, c.slice],
             set_={"units": c.units + fresh.excluded.units, "version": c.version + 1},
         )
-        own = {"tenant_id": tenant_id, "deployment_id": deployment_id, "version": 1}
+        own = {"tenant_id": tenant_id, "book": book, "version": 1}
         await self._run(summed, [{**own, "slice": n, "units": changes[n]} for n in sorted(changes)])
 
-    async def slices(self, tenant_id: str, deployment_id: str) -> Mapping[int, Slice]:
+    async def slices(self, tenant_id: str, book: str) -> Mapping[int, Slice]:
         """Return the slices that have or had units."""
         c = t.assignment_slices.c
-        mine = select(c.slice, c.units, c.version).where(
-            c.tenant_id == tenant_id, c.deployment_id == deployment_id
-        )
+        mine = select(c.slice, c.units, c.version).where(c.tenant_id == tenant_id, c.book == book)
         rows = await self._all(mine.order_by(c.slice))
         return {row.slice: Slice(units=row.units, version=row.version) for row in rows}
 
-    async def units(self, tenant_id: str, deployment_id: str, index: int) -> tuple[int, Sequence[str]]:
+    async def units(self, tenant_id: str, book: str, index: int) -> tuple[int, Sequence[str]]:
         """Return a slice's version and hashes; the version is read first."""
-        known = (await self.slices(tenant_id, deployment_id)).get(index, Slice(units=0, version=0))
+        known = (await self.slices(tenant_id, book)).get(index, Slice(units=0, version=0))
         c, first = t.assignments.c, index * BUCKETS_PER_SLICE
         mine = select(c.unit_hash).where(
             c.tenant_id == tenant_id,
-            c.deployment_id == deployment_id,
+            c.book == book,
             c.bucket.between(first, first + BUCKETS_PER_SLICE - 1),
         )
         return known.version, [row.unit_hash for row in await self._all(mine)]
 
     async def page(
-        self, tenant_id: str, deployment_id: str, *, limit: int, offset: int = 0, unit_hash: str = ""
+        self, tenant_id: str, book: str, *, limit: int, offset: int = 0, unit_hash: str = ""
     ) -> Sequence[Assignment]:
         """Return some, oldest first; or the one with this hash."""
         c = t.assignments.c
-        wanted = [c.tenant_id == tenant_id, c.deployment_id == deployment_id]
+        wanted = [c.tenant_id == tenant_id, c.book == book]
         if unit_hash:
             wanted.append(c.unit_hash == unit_hash)
         oldest = select(*(c[name] for name in _FIELDS)).where(*wanted).order_by(c.assigned_at, c.unit_hash)
         rows = await self._all(oldest.limit(limit).offset(offset))
         return [Assignment(**row._mapping) for row in rows]
 
-    async def forget(self, tenant_id: str, deployment_id: str, unit_hash: str = "", *, most: int = 0) -> int:
+    async def forget(self, tenant_id: str, book: str, unit_hash: str = "", *, most: int = 0) -> int:
         """Forget one, or at most ``most``, or all; return how many."""
         c = t.assignments.c
-        mine = [c.tenant_id == tenant_id, c.deployment_id == deployment_id]
+        mine = [c.tenant_id == tenant_id, c.book == book]
         if unit_hash:
             mine.append(c.unit_hash == unit_hash)
         elif most:
@@ -102,14 +100,14 @@ class SqlAssignments(Group):
         gone = delete(t.assignments).where(*mine).returning(c.bucket)
         buckets = (await self._connection.execute(gone)).scalars().all()
         counts = Counter(bucket // BUCKETS_PER_SLICE for bucket in buckets)
-        await self._count(tenant_id, deployment_id, {n: -units for n, units in counts.items()})
+        await self._count(tenant_id, book, {n: -units for n, units in counts.items()})
         return len(buckets)
 
     async def held(self) -> Sequence[tuple[str, str]]:
-        """Return ``(tenant, deployment)`` of everything that is kept."""
+        """Return ``(tenant, book)`` of everything that is kept."""
         c = t.assignment_slices.c
-        rows = await self._all(select(c.tenant_id, c.deployment_id).where(c.units > 0).distinct())
-        return [(row.tenant_id, row.deployment_id) for row in rows]
+        rows = await self._all(select(c.tenant_id, c.book).where(c.units > 0).distinct())
+        return [(row.tenant_id, row.book) for row in rows]
 
 
 class SqlPlacements(Group):

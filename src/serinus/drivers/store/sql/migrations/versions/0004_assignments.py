@@ -14,17 +14,17 @@ def upgrade() -> None:
     op.create_table(
         "assignment_slices",
         sa.Column("tenant_id", sa.String(length=40), nullable=False),
-        sa.Column("deployment_id", sa.String(length=40), nullable=False),
+        sa.Column("book", sa.String(length=60), nullable=False),
         sa.Column("slice", sa.Integer(), nullable=False),
         sa.Column("units", sa.Integer(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        *_belongs("assignment_slices"),
-        sa.PrimaryKeyConstraint("deployment_id", "slice", name=op.f("pk_assignment_slices")),
+        _tenant("assignment_slices"),
+        sa.PrimaryKeyConstraint("book", "slice", name=op.f("pk_assignment_slices")),
     )
     op.execute(
-        "INSERT INTO assignment_slices (tenant_id, deployment_id, slice, units, version) "
-        "SELECT tenant_id, deployment_id, bucket / 100, count(*), 1 FROM assignments "
-        "GROUP BY tenant_id, deployment_id, bucket / 100"
+        "INSERT INTO assignment_slices (tenant_id, book, slice, units, version) "
+        "SELECT tenant_id, book, bucket / 100, count(*), 1 FROM assignments "
+        "GROUP BY tenant_id, book, bucket / 100"
     )
     op.create_table(
         "placements",
@@ -38,50 +38,44 @@ def upgrade() -> None:
         sa.Column("actor", sa.String(length=200), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        *_belongs("placements"),
+        sa.ForeignKeyConstraint(
+            ["deployment_id"],
+            ["deployments.id"],
+            name=op.f("fk_placements_deployment_id"),
+            ondelete="CASCADE",
+        ),
+        _tenant("placements"),
         sa.PrimaryKeyConstraint("deployment_id", "unit_hash", name=op.f("pk_placements")),
     )
 
 
 def _lean() -> None:
-    """Drop two columns and two indexes; on SQLite the primary key becomes the table."""
-    if op.get_bind().dialect.name == "postgresql":
-        op.drop_index("ix_assignments_deployment_id_priority_key", "assignments")
-        op.drop_column("assignments", "id")
-        op.drop_column("assignments", "version")
-        return
-    op.execute("ALTER TABLE assignments RENAME TO assignments_before")
+    """Make the table anew: by book, with what is read and no more; on SQLite the key is the table."""
     for columns in ("assigned_at", "bucket", "priority_key"):
-        op.execute(f"DROP INDEX ix_assignments_deployment_id_{columns}")
+        op.drop_index(f"ix_assignments_deployment_id_{columns}", "assignments")
+    op.rename_table("assignments", "assignments_before")
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("ALTER TABLE assignments_before DROP CONSTRAINT pk_assignments")
     op.create_table(
         "assignments",
         sa.Column("tenant_id", sa.String(length=40), nullable=False),
-        sa.Column("deployment_id", sa.String(length=40), nullable=False),
+        sa.Column("book", sa.String(length=60), nullable=False),
         sa.Column("unit_hash", sa.String(length=16), nullable=False),
         sa.Column("bucket", sa.Integer(), nullable=False),
         sa.Column("priority", sa.String(length=20), nullable=False),
         sa.Column("key", sa.String(length=256), nullable=False),
         sa.Column("assigned_at", sa.DateTime(timezone=True), nullable=False),
-        *_belongs("assignments"),
-        sa.PrimaryKeyConstraint("deployment_id", "unit_hash", name=op.f("pk_assignments")),
+        _tenant("assignments"),
+        sa.PrimaryKeyConstraint("book", "unit_hash", name=op.f("pk_assignments")),
         sqlite_with_rowid=False,
     )
-    kept = "tenant_id, deployment_id, unit_hash, bucket, priority, key, assigned_at"
-    op.execute(f"INSERT INTO assignments ({kept}) SELECT {kept} FROM assignments_before")  # noqa: S608
+    kept = "tenant_id, {}, unit_hash, bucket, priority, key, assigned_at"
+    into, old = kept.format("book"), kept.format("deployment_id")
+    op.execute(f"INSERT INTO assignments ({into}) SELECT {old} FROM assignments_before")  # noqa: S608
     op.drop_table("assignments_before")
     for column in ("assigned_at", "bucket"):
-        op.create_index(
-            op.f(f"ix_assignments_deployment_id_{column}"), "assignments", ["deployment_id", column]
-        )
+        op.create_index(op.f(f"ix_assignments_book_{column}"), "assignments", ["book", column])
 
 
-def _belongs(table: str) -> tuple[sa.ForeignKeyConstraint, ...]:
-    return (
-        sa.ForeignKeyConstraint(
-            ["deployment_id"],
-            ["deployments.id"],
-            name=op.f(f"fk_{table}_deployment_id"),
-            ondelete="CASCADE",
-        ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f(f"fk_{table}_tenant_id")),
-    )
+def _tenant(table: str) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f(f"fk_{table}_tenant_id"))
