@@ -1,7 +1,7 @@
 """An application's process that serves units: which were on the canary goes into a file, byte by byte.
 
-Run with the control plane's URL and token; takes ``share BP``, ``serve FIRST LAST STEP FILE`` and
-``quit`` line by line, and answers each with a line of JSON.
+Run with the control plane's URL and token; takes ``share BP``, ``serve FIRST LAST STEP FILE``,
+``race BP FILE`` and ``quit`` line by line, and answers each with a line of JSON.
 """
 
 from __future__ import annotations
@@ -23,7 +23,12 @@ def main(url: str, token: str, service: str) -> None:
         what, *given = line.split()
         if what == "quit":
             break
-        answer = share(router, int(given[0])) if what == "share" else serve(client, router, *given)
+        if what == "share":
+            answer = share(router, int(given[0]))
+        elif what == "race":
+            answer = race(client, router, int(given[0]), given[1])
+        else:
+            answer = serve(client, router, *given)
         print(json.dumps(answer), flush=True)
     client.close()
 
@@ -48,9 +53,29 @@ def serve(client, router, first: str, last: str, step: str, path: str) -> dict:
         took.append(clock() - began)
         sides.append(choice.is_canary)
     Path(path).write_bytes(sides)
-    client.flush()
+    tell(client, router)
     ordered = sorted(took)
     return {"p50_ns": ordered[len(ordered) // 2], "p99_ns": ordered[len(ordered) * 99 // 100]}
+
+
+def race(client, router, bp: int, path: str) -> dict:
+    """Serve new units while the share changes, and some more after it has."""
+    sides, left = bytearray(), 3_000
+    while left:
+        sides.append(router.expose(f"user-{len(sides)}").is_canary)
+        left -= router.plan.weight == bp
+        if len(sides) % 100 == 0:
+            time.sleep(0.001)
+    Path(path).write_bytes(sides)
+    tell(client, router)
+    return {"served": len(sides)}
+
+
+def tell(client, router) -> None:
+    """Wait until everybody who was put on the canary was told of."""
+    while router._state.fresh or client._transport._backlog:
+        client.flush()
+        time.sleep(0.02)
 
 
 if __name__ == "__main__":

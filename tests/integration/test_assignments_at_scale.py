@@ -173,6 +173,39 @@ def test_everybody_is_on_the_side_the_contract_says(tmp_path, slack, mailbox):
     assert report["rollback"]["rows"] == 0
 
 
+def test_a_share_that_shrinks_while_processes_race_loses_nobody(tmp_path, slack, mailbox):
+    """Both serve the same new units while the share shrinks; whoever was on the canary once, stays.
+
+    A process knows at once whom it has put there itself, and everybody else when that was reported.
+    """
+    plane = Plane(tmp_path, slack, mailbox)
+    plane.start()
+    rollout = Rollout(plane, 2, tmp_path)
+    files = [tmp_path / f"race-{n}" for n in range(2)]
+    each = list(zip(rollout.applications, files, strict=True))
+    try:
+        rollout.follow(1000)
+        rollout.share(50)
+        racing = [rollout.pool.submit(a.ask, "race", 2000, file) for a, file in each]
+        plane.call("PUT", f"/deployments/{rollout.id}/traffic", json={"traffic_percentage": 20})
+        units = max(one.result()["served"] for one in racing)
+        first, second = (file.read_bytes().ljust(units, b"\0") for file in files)
+        once = [bool(a or b) for a, b in zip(first, second, strict=True)]
+        buckets = [bucket_of(rollout.id, f"user-{n}") for n in range(units)]
+        stays = sum(on and bucket >= 2000 for on, bucket in zip(once, buckets, strict=True))
+        between = sum(2000 <= bucket < 5000 for bucket in buckets)
+        assert 0 < stays < between, "the share shrank in the middle of the race"
+        while [a["kept"] for a in rollout.follow(2000)] != [stays, stays]:
+            time.sleep(0.1)
+        for application, file in each:
+            application.ask("serve", 0, units, 1, file)
+            expected = [on or bucket < 2000 for on, bucket in zip(once, buckets, strict=True)]
+            assert [bool(side) for side in file.read_bytes()] == expected
+    finally:
+        rollout.end()
+        plane.kill()
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 def test_a_million_units_over_four_processes(tmp_path, slack, mailbox):
