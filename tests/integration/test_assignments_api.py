@@ -147,6 +147,8 @@ async def test_what_a_process_says_after_a_reset_of_before_it_is_not_believed(pl
         events = (await c.get(f"/deployments/{identity}/events")).json()["events"]
         assert events[-1]["message"].startswith("All units reset by ")
         await shared(plane, identity, 10)
+        assert (await c.get(f"/sdk/assignments/{identity}/20")).status_code == 404
+        assert (await c.get(f"/sdk/assignments/{identity}.2/20")).content == bytes(8)
         await process.follow()
         assert process.on(ada, bob, eve) == [False, False, False]
     await plane.running.plane.assigning.sweep()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from serinus.core.decision import Decision
 from serinus.core.errors import InvalidInput, NotFound
 from serinus.core.lifecycle.placing import PlacedOn, place, reset
 from serinus.core.model import Deployment, Role, Status
-from serinus.ports.assignments import Assignment, Placement
+from serinus.ports.assignments import Assignment, Placement, Slice
 from serinus.ports.store import Page, Transaction
 from serinus.ports.traffic import Capability
 from serinus.sdk.kept import packed
@@ -25,6 +26,9 @@ __all__ = ["Assigning", "Unit"]
 
 #: Rows of ended deployments that one sweep takes, in steps that hold nobody up for long.
 SWEPT, SWEPT_AT_ONCE = 200_000, 2_000
+
+#: Slices kept as they travel; of a million units one is 80 kB.
+MAX_PACKED = 200
 
 
 class Unit:
@@ -64,6 +68,8 @@ class Assigning:
     def __init__(self, context: Context, traffic: TrafficPool) -> None:
         """Work on the shared context."""
         self._context, self._traffic = context, traffic
+        #: Slices as they travel: a share that shrinks has every process of a fleet ask for the same ones.
+        self._packed: OrderedDict[tuple[str, str, int], tuple[int, bytes]] = OrderedDict()
 
     async def listed(
         self, caller: Caller, deployment_id: str, page: Page, priority: str = "", key: str = ""
@@ -197,7 +203,17 @@ class Assigning:
                     "Everybody was reset: these units are nobody's any more.",
                     next_step="Read the snapshot again.",
                 )
-            return packed(*await self._context.assignments(tx).units(d.tenant_id, book, index))
+            assignments, key = self._context.assignments(tx), (d.tenant_id, book, index)
+            now = (await assignments.slices(d.tenant_id, book)).get(index, Slice(units=0, version=0))
+            version, body = self._packed.get(key, (-1, b""))
+            if version != now.version:
+                version, hashes = await assignments.units(*key)
+                body = packed(version, hashes)
+        self._packed[key] = (version, body)
+        self._packed.move_to_end(key)
+        while len(self._packed) > MAX_PACKED:
+            self._packed.popitem(last=False)
+        return body
 
     async def sweep(self) -> None:
         """Delete what ended deployments and resets have left, some at a time."""

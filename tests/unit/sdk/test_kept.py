@@ -83,6 +83,14 @@ def test_a_share_that_shrank_is_not_followed_without_its_units():
     assert kept.complete(over, before) == over
 
 
+def test_after_a_reset_of_everybody_nothing_of_before_is_taken_for_new():
+    """It is another book, whose versions begin again."""
+    kept = KeptUnits()
+    kept.put("dep_1", 20, packed(9, []))
+    again = snapshot({"20": 1}, book="dep_1.3")
+    assert kept.missing(again) == [("dep_1.3", 20)]
+
+
 def test_a_process_that_begins_then_sends_those_it_does_not_know_to_stable():
     """There is nothing before; the hash decides until the units are here."""
     fresh = KeptUnits().complete(snapshot({"20": 1}), {})["services"]["shop"]

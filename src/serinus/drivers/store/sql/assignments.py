@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import ColumnElement, and_, delete, or_, select, tuple_
 
 from serinus.core.bucketing import BUCKETS
 from serinus.core.lifecycle.placing import PlacedOn
@@ -17,8 +17,11 @@ from serinus.ports.assignments import BUCKETS_PER_SLICE, Assignment, Placement, 
 __all__ = ["SqlAssignments", "SqlPlacements"]
 
 _FIELDS = tuple(Assignment.__dataclass_fields__)
-#: Rows to forget are looked up by so many at a time: a database takes no more values in one statement.
-MOST_AT_ONCE = 10_000
+
+
+def _is(unit_hash: str) -> ColumnElement[bool]:
+    c = t.assignments.c
+    return and_(c.bucket == int(unit_hash, 16) % BUCKETS, c.unit_hash == unit_hash)
 
 
 class SqlAssignments(Group):
@@ -83,8 +86,12 @@ class SqlAssignments(Group):
         c = t.assignments.c
         wanted = [c.tenant_id == tenant_id, c.book == book]
         if unit_hash:
-            wanted.append(c.unit_hash == unit_hash)
-        oldest = select(*(c[name] for name in _FIELDS)).where(*wanted).order_by(c.assigned_at, c.unit_hash)
+            wanted.append(_is(unit_hash))
+        oldest = (
+            select(*(c[name] for name in _FIELDS))
+            .where(*wanted)
+            .order_by(c.assigned_at, c.bucket, c.unit_hash)
+        )
         rows = await self._all(oldest.limit(limit).offset(offset))
         return [Assignment(**row._mapping) for row in rows]
 
@@ -93,10 +100,10 @@ class SqlAssignments(Group):
         c = t.assignments.c
         mine = [c.tenant_id == tenant_id, c.book == book]
         if unit_hash:
-            mine.append(c.unit_hash == unit_hash)
+            mine.append(_is(unit_hash))
         elif most:
-            some = select(c.unit_hash).where(*mine).order_by(c.bucket).limit(min(most, MOST_AT_ONCE))
-            mine.append(c.unit_hash.in_(some.scalar_subquery()))
+            some = select(c.bucket, c.unit_hash).where(*mine).order_by(c.bucket, c.unit_hash).limit(most)
+            mine.append(tuple_(c.bucket, c.unit_hash).in_(some))
         gone = delete(t.assignments).where(*mine).returning(c.bucket)
         buckets = (await self._connection.execute(gone)).scalars().all()
         counts = Counter(bucket // BUCKETS_PER_SLICE for bucket in buckets)

@@ -244,12 +244,12 @@ assignments = Table(
     metadata,
     _tenant(),
     Column("book", String(60), primary_key=True),
+    # The hash's own remainder: with it in the key, a slice of units lies in one place.
+    Column("bucket", Integer, primary_key=True),
     Column("unit_hash", String(16), primary_key=True),
-    Column("bucket", Integer, nullable=False),
     Column("priority", String(20), nullable=False),
     Column("key", String(256), nullable=False),
     Column("assigned_at", Moment, nullable=False),
-    Index(None, "book", "bucket"),
     Index(None, "book", "assigned_at"),
     # The primary key is the table: a row is there once, and not a second time in an index.
     sqlite_with_rowid=False,

@@ -60,21 +60,20 @@ def _lean() -> None:
         "assignments",
         sa.Column("tenant_id", sa.String(length=40), nullable=False),
         sa.Column("book", sa.String(length=60), nullable=False),
-        sa.Column("unit_hash", sa.String(length=16), nullable=False),
         sa.Column("bucket", sa.Integer(), nullable=False),
+        sa.Column("unit_hash", sa.String(length=16), nullable=False),
         sa.Column("priority", sa.String(length=20), nullable=False),
         sa.Column("key", sa.String(length=256), nullable=False),
         sa.Column("assigned_at", sa.DateTime(timezone=True), nullable=False),
         _tenant("assignments"),
-        sa.PrimaryKeyConstraint("book", "unit_hash", name=op.f("pk_assignments")),
+        sa.PrimaryKeyConstraint("book", "bucket", "unit_hash", name=op.f("pk_assignments")),
         sqlite_with_rowid=False,
     )
     kept = "tenant_id, {}, unit_hash, bucket, priority, key, assigned_at"
     into, old = kept.format("book"), kept.format("deployment_id")
     op.execute(f"INSERT INTO assignments ({into}) SELECT {old} FROM assignments_before")  # noqa: S608
     op.drop_table("assignments_before")
-    for column in ("assigned_at", "bucket"):
-        op.create_index(op.f(f"ix_assignments_book_{column}"), "assignments", ["book", column])
+    op.create_index(op.f("ix_assignments_book_assigned_at"), "assignments", ["book", "assigned_at"])
 
 
 def _tenant(table: str) -> sa.ForeignKeyConstraint:
