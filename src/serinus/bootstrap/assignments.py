@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from serinus.core.errors import InvalidInput
@@ -16,7 +17,7 @@ __all__ = ["Elsewhere", "assignments_from"]
 class Elsewhere(Assignments, Protocol):
     """Assignments outside the database: opened, looked over and closed by themselves."""
 
-    async def check(self) -> list[Finding]:
+    async def check(self) -> Sequence[Finding]:
         """Look the server over for ``serinus doctor``."""
         ...
 
