@@ -28,7 +28,7 @@ def test_an_operator_finds_out_why_a_unit_is_where_it_is_and_moves_it(shell):
     user = next(f"u{n}" for n in range(999) if bucket_of(identity, f"u{n}") >= 1000)
     place = bucket_of(identity, user) / 100
     asked = shell("assignment", "list", "checkout", "--user", user)
-    assert asked.strip() == f"{user} is on stable: by the hash (on the canary from {place:g} % of traffic on)"
+    assert asked.strip() == f"{user} is on stable: by the hash (on the canary above {place:g} % of traffic)"
     moved = ("assignment", "place", "checkout", "--user", user, "--to")
     assert f"{user} is on canary by hand" in shell(*moved, "canary", "--reason", "a pilot")
     listed = shell("assignment", "list", "checkout")

@@ -52,12 +52,17 @@ async def furnished(url: str) -> SqlStore:
     """Return a store with two tenants, and a deployment of the first."""
     store = SqlStore(url)
     await store.migrate()
+    await furnish(store)
+    return store
+
+
+async def furnish(store: SqlStore) -> None:
+    """Add the tenants and the deployment."""
     async with store.begin() as tx:
         for tenant in ("ten_1", "ten_2"):
             await tx.tenants.add(Tenant(id=tenant, name=tenant, created_at=NOON))
         await tx.services.add(Service(id="svc_1", tenant_id="ten_1", name="shop", stable_version="v1"))
         await tx.deployments.add(deployment())
-    return store
 
 
 def deployment() -> Deployment:
@@ -209,6 +214,40 @@ async def test_what_a_key_may_hold_comes_back_as_it_was(kept):
         await assignments.add(odd)
     async with kept.open() as assignments:
         assert await assignments.page("ten_1", "dep_1", limit=9) == odd
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_units_of_an_older_schema_stay_assigned(kind, request, tmp_path):
+    """A rollout that runs during the upgrade keeps its units, and they are counted."""
+    from alembic import command
+    from sqlalchemy import text
+
+    from serinus.drivers.store.sql.migrations.run import config
+
+    url = f"sqlite:///{tmp_path}/old.db" if kind == "sqlite" else request.getfixturevalue("postgres").fresh()
+    store = SqlStore(url)
+    async with store._engine.begin() as connection:
+        await connection.run_sync(lambda c: command.upgrade(config(c), "0003"))
+    await furnish(store)
+    units = [assigned(f"u{n}", n) for n in range(20)]
+    async with store._engine.begin() as connection:
+        for unit in units:
+            bucket, at = bucket_of("dep_1", unit.key), unit.assigned_at
+            when = at.replace(tzinfo=None).isoformat(" ") if kind == "sqlite" else at
+            await connection.execute(
+                text(
+                    "INSERT INTO assignments (id, tenant_id, deployment_id, unit_hash, bucket, version,"
+                    " priority, key, assigned_at)"
+                    " VALUES (:id, 'ten_1', 'dep_1', :hash, :bucket, '', 'user_id', :key, :at)"
+                ),
+                {"id": unit.key, "hash": unit.unit_hash, "bucket": bucket, "key": unit.key, "at": when},
+            )
+    await store.migrate()
+    async with store.begin() as tx:
+        assert await tx.assignments.page("ten_1", "dep_1", limit=99) == units
+        assert sum(s.units for s in (await tx.assignments.slices("ten_1", "dep_1")).values()) == 20
+        assert await tx.assignments.add(units) == 0
+    await store.close()
 
 
 # -- Redis alone ------------------------------------------------------------------------------------

@@ -145,7 +145,7 @@ async def test_what_a_process_says_after_a_reset_of_before_it_is_not_believed(pl
         await process.report()
         assert (await c.get(path)).json()["total"] == 0
         events = (await c.get(f"/deployments/{identity}/events")).json()["events"]
-        assert events[-1]["message"].startswith("All units reset by ")
+        assert events[-1]["message"].startswith("All units reset: ")
         await shared(plane, identity, 10)
         assert (await c.get(f"/sdk/assignments/{identity}/20")).status_code == 404
         assert (await c.get(f"/sdk/assignments/{identity}.2/20")).content == bytes(8)
@@ -184,7 +184,7 @@ async def test_a_unit_by_hand_is_there_in_the_next_snapshot_and_until_the_rollba
             listed["assignments"][1]
         ]
         told = (await c.get(f"/deployments/{identity}/events")).json()["events"]
-        assert any(e["message"].startswith(f"user {high} put on the canary side (v2) by") for e in told)
+        assert any(e["message"].startswith(f"user {high} put on the canary side (v2): a pilot") for e in told)
         audit = (await c.get("/audit")).json()
         assert [e["action"] for e in audit["audit"][:2]] == ["deployment.assign"] * 2
         done = (await c.post(f"{path}/reset", json={"user_id": low})).json()

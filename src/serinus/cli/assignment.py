@@ -64,7 +64,7 @@ def _where(key: str, where: dict[str, Any]) -> str:
     side, place = where["side"], where["place_percentage"]
     return (
         f"{escape(key)} is on [{_COLOURS[side]}]{side}[/]: {_WHY[where['why']]} "
-        f"[dim](on the canary from {place:g} % of traffic on)[/]"
+        f"[dim](on the canary above {place:g} % of traffic)[/]"
     )
 
 
@@ -128,6 +128,7 @@ def reset(
         if as_json:
             print_json(done)
         elif everyone:
-            out().print(f"[green]✔[/] {done['reset']:,} units reset: the hash decides, by the present share.")
+            some = "1 unit" if done["reset"] == 1 else f"{done['reset']:,} units"
+            out().print(f"[green]✔[/] {some} reset: the hash decides, by the present share.")
         else:
             out().print(f"[green]✔[/] {_where(user or session or workflow, done['unit'])}")

@@ -46,7 +46,7 @@ class Unit:
         found = [(name, key) for name, key in given.items() if key]
         if len(found) != 1:
             raise InvalidInput(
-                f"{len(found) or 'No'} keys name the unit; it takes one.",
+                f"{len(found)} keys name the unit; it takes one.",
                 field="user_id",
                 next_step="Give user_id, session_id or workflow_id: the one that decides its requests.",
             )
@@ -127,8 +127,7 @@ class Assigning:
             count = sum(p.side is not PlacedOn.HASH for p in others)
 
             def move(d: Deployment, keeps: bool) -> Decision:
-                by = call.caller.name
-                return place(d, on, unit.words, placed=count, keeps_units=keeps, by=by, reason=reason)
+                return place(d, on, unit.words, placed=count, keeps_units=keeps, reason=reason)
 
             saved = await self._write(tx, call, d, move)
             put = self._placement(call, saved, unit, on, reason)
@@ -145,8 +144,7 @@ class Assigning:
             d = await find_deployment(tx, call, deployment_id)
 
             def move(d: Deployment, keeps: bool) -> Decision:
-                words = unit.words if unit else ""
-                return reset(d, words, keeps_units=keeps, by=call.caller.name, reason=reason)
+                return reset(d, unit.words if unit else "", keeps_units=keeps, reason=reason)
 
             saved = await self._write(tx, call, d, move)
             assignments = self._context.assignments(tx)

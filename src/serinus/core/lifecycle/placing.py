@@ -26,7 +26,7 @@ class PlacedOn(StrEnum):
 
 
 def place(
-    d: Deployment, on: PlacedOn, unit: str, *, placed: int, keeps_units: bool, by: str, reason: str = ""
+    d: Deployment, on: PlacedOn, unit: str, *, placed: int, keeps_units: bool, reason: str = ""
 ) -> Decision:
     """Put a unit on the canary or on stable, whatever the hash, the share and the filter say.
 
@@ -36,7 +36,6 @@ def place(
         unit: The unit in words, ``user ada``.
         placed: How many others are on sides by hand.
         keeps_units: The data plane can look a unit up.
-        by: Who does it.
         reason: Why.
 
     Raises:
@@ -50,14 +49,14 @@ def place(
             next_step="Reset some, or name units in `canary_target_filter` when you start.",
         )
     version = d.version if on is PlacedOn.CANARY else d.stable_version
-    message = f"{unit} put on the {on.value} side ({version}) by {by}{_because(reason)}"
+    message = f"{unit} put on the {on.value} side ({version}){_because(reason)}"
     return Decision(
         next_state=d,
         reasons=(Reason(kind="assigned", message=message, data={"unit": unit, "to": on.value}),),
     )
 
 
-def reset(d: Deployment, unit: str, *, keeps_units: bool, by: str, reason: str = "") -> Decision:
+def reset(d: Deployment, unit: str, *, keeps_units: bool, reason: str = "") -> Decision:
     """Forget where a unit was, or with an empty ``unit`` where everybody was: the hash decides by the share.
 
     Raises:
@@ -67,7 +66,7 @@ def reset(d: Deployment, unit: str, *, keeps_units: bool, by: str, reason: str =
     _may_place(d, keeps_units)
     epoch = d.reset_epoch + 1
     forgotten = replace(d, reset_epoch=epoch, all_reset_epoch=d.all_reset_epoch if unit else epoch)
-    message = f"{unit or 'All units'} reset by {by}: the hash decides again{_because(reason)}"
+    message = f"{unit or 'All units'} reset: the hash decides again{_because(reason)}"
     return Decision(
         next_state=forgotten,
         reasons=(Reason(kind="reassigned", message=message, data={"unit": unit, "everyone": not unit}),),
@@ -80,7 +79,7 @@ def _because(reason: str) -> str:
 
 def _may_place(d: Deployment, keeps_units: bool) -> None:
     if d.status is not Status.CANARY:
-        raise TransitionRefused("assignments", d.status.value, [a.value for a in allowed(d.status)])
+        raise TransitionRefused("assign units of", d.status.value, [a.value for a in allowed(d.status)])
     not_going_back(d)
     if not keeps_units:
         raise Conflict(
