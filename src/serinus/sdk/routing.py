@@ -210,15 +210,16 @@ class Router:
     def expose(self, user_id: str = "", session_id: str = "", workflow_id: str = "") -> Choice:
         """Decide, and remember a unit that is on the canary as assigned (three keys, in their order).
 
-        Where the hash alone decides there is nothing to remember.
+        Where the hash alone decides, and of units that the snapshot keeps, there is nothing to remember.
         """
         choice = self.decide(user_id, session_id, workflow_id)
         state = self._state
         if choice.is_canary and choice.priority and state.plan.keeps:
             key = workflow_id or session_id or user_id
             unit = xxh64_intdigest((state.plan.prefix + key).encode())
-            if unit not in state.known and unit not in state.known_before:
-                state.remember((unit, choice.priority, key, state.plan.epoch))
+            if unit in state.known or unit in state.known_before or holds(state.plan.sticky, unit):
+                return choice  # it was told of, here or by another process
+            state.remember((unit, choice.priority, key, state.plan.epoch))
         return choice
 
 

@@ -151,6 +151,14 @@ def test_with_hash_stickiness_nobody_is_remembered():
     assert router.new_units() == []
 
 
+def test_a_unit_that_is_kept_already_is_not_told_of_again():
+    """Whichever process serves it now."""
+    router = Router("shop")
+    router.adopt(snapshot({}, weight=0, sticky=[hex_of("ada")])["services"]["shop"])
+    assert router.expose("ada").is_canary
+    assert router.new_units() == []
+
+
 def test_a_process_that_knows_many_units_tells_of_each_at_least_once(monkeypatch):
     """It forgets the oldest and tells of them again, rather than not telling of new ones."""
     import serinus.sdk.routing as module
