@@ -10,7 +10,17 @@ from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
-from serinus.api import admin, assignments, deployments, fleet, problems, rulesets, streams, tools
+from serinus.api import (
+    admin,
+    assignments,
+    compensations,
+    deployments,
+    fleet,
+    problems,
+    rulesets,
+    streams,
+    tools,
+)
 from serinus.api.deps import CallerDep, PlaneDep
 from serinus.api.fast import FastExecute
 from serinus.api.middleware import Envelope
@@ -61,6 +71,7 @@ def create_app(plane: Plane, *, lifespan: Lifespan | None = None) -> FastAPI:
         tools.router,
         deployments.router,
         assignments.router,
+        compensations.router,
         rulesets.router,
         admin.router,
         fleet.router,

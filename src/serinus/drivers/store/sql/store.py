@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from serinus.core.errors import Conflict, InvalidInput, SerinusError
 from serinus.drivers.store.sql.assignments import SqlAssignments, SqlPlacements
+from serinus.drivers.store.sql.compensation import SqlCompensations
 from serinus.drivers.store.sql.deployments import SqlDeployments, SqlLeases, SqlServices, SqlTimeline
 from serinus.drivers.store.sql.errors import explained
 from serinus.drivers.store.sql.evidence import SqlEvidence, SqlSources
@@ -28,7 +29,7 @@ from serinus.ports.traffic import Finding
 __all__ = ["HEAD", "SqlStore", "SqlTransaction"]
 
 #: The newest migration; a test holds it against the folder, so that start-up needs no Alembic.
-HEAD = "0004"
+HEAD = "0005"
 #: Warn in ``doctor`` below this much free disk.
 LOW_DISK_BYTES = 200 * 1024 * 1024
 #: Warn in ``doctor`` when our clock and the database's differ by more.
@@ -50,6 +51,7 @@ class SqlTransaction:
         self.deployments = SqlDeployments(connection)
         self.timeline = SqlTimeline(connection)
         self.outbox = SqlOutbox(connection)
+        self.compensations = SqlCompensations(connection)
         self.evidence = SqlEvidence(connection)
         self.sources = SqlSources(connection)
         self.assignments = SqlAssignments(connection)
