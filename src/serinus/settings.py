@@ -23,6 +23,8 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("DATABASE_URL", "SERINUS_DATABASE_URL", "database_url")
     )
+    #: Keeps who has been on a canary, redis://…; in the database when empty.
+    assignments_url: SecretStr = SecretStr("")
     #: Where people reach the dashboard, for links in messages.
     public_url: str = ""
     #: Seconds between two looks at a running deployment.

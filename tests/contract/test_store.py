@@ -10,7 +10,6 @@ import pytest
 
 from fixtures_store import FakeClock
 from serinus.core.analysis.evidence import Sample, SampleKind, Side, Window
-from serinus.core.bucketing import unit_hash
 from serinus.core.errors import Conflict, InvalidInput, StaleRevision, Unavailable
 from serinus.core.histogram import Histogram
 from serinus.core.lifecycle import moves
@@ -20,7 +19,6 @@ from serinus.drivers.store.sql import SqlStore
 from serinus.drivers.store.sql.store import HEAD
 from serinus.ports.fleet import Counted, Instance, OnLost, Order, Report, Terms
 from serinus.ports.store import (
-    Assignment,
     AuditEntry,
     Event,
     Execution,
@@ -153,7 +151,6 @@ async def test_no_call_reaches_another_tenants_rows(store):
         )
         await tx.evidence.merge("ten_1", "dep_1", [window()], [])
         await tx.outbox.add(item())
-        await tx.assignments.add([assigned("u1")])
         await tx.audit.append(audited())
         await tx.idempotency.put("ten_1", "k", StoredAnswer(fingerprint="f", status=200, body=1), NOON)
         await tx.tokens.add(token())
@@ -167,7 +164,6 @@ async def test_no_call_reaches_another_tenants_rows(store):
         assert await tx.evidence.read("ten_2", "dep_1", 0, 9e9) == ((), ())
         assert await tx.evidence.totals("ten_2", "dep_1") == ()
         assert await tx.outbox.of("ten_2", "dep_1") == []
-        assert await tx.assignments.page("ten_2", "dep_1", Page()) == ([], 0)
         assert await tx.audit.page("ten_2", Page()) == ([], 0)
         assert await tx.idempotency.get("ten_2", "k") is None
         assert await tx.tokens.all("ten_2") == []
@@ -401,37 +397,6 @@ async def test_a_waiting_message_can_be_amended_until_somebody_has_taken_it(stor
         found = await tx.outbox.get("ten_1", "m1")
         assert (found.payload, found.lease_owner) == ({"title": "mine"}, "a")
         assert await tx.outbox.get("ten_2", "m1") is None
-
-
-def assigned(key: str) -> Assignment:
-    """Return a unit on the canary."""
-    return Assignment(
-        id=f"asg_{key}",
-        tenant_id="ten_1",
-        deployment_id="dep_1",
-        unit_hash=f"{unit_hash('dep_1', key):016x}",
-        version="v2",
-        priority="user_id",
-        key=key,
-        assigned_at=NOON,
-    )
-
-
-async def test_assignments_are_kept_once_and_found_by_bucket(store):
-    """What a shrunken share must still find; a rollback clears them all."""
-    await furnish(store)
-    keys = [f"u{n}" for n in range(50)]
-    async with store.begin() as tx:
-        await tx.deployments.add(deployment())
-        assert await tx.assignments.add([assigned(k) for k in keys]) == 50
-        assert await tx.assignments.add([assigned(k) for k in keys[:5]]) == 0
-        above = await tx.assignments.hashes_from("dep_1", 5000)
-        assert set(above) == {
-            f"{unit_hash('dep_1', k):016x}" for k in keys if unit_hash("dep_1", k) % 10_000 >= 5000
-        }
-        found, total = await tx.assignments.page("ten_1", "dep_1", Page(size=10), key="u7")
-        assert ([a.key for a in found], total) == (["u7"], 1)
-        assert await tx.assignments.clear("dep_1") == 50
 
 
 def audited(**changes) -> AuditEntry:

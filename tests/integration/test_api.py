@@ -299,7 +299,7 @@ async def test_a_snapshot_is_sent_again_only_when_it_changed(world):
 
 
 async def test_units_stay_when_a_persistent_share_shrinks(world):
-    """Who was on the canary is in the snapshot's sticky list, and in the assignments with its priority."""
+    """Who was on the canary is in a slice that the snapshot names, and in the assignments with priority."""
     from serinus.core.bucketing import unit_hash
 
     await world.service()
@@ -319,7 +319,10 @@ async def test_units_stay_when_a_persistent_share_shrinks(world):
         world.clock.pass_(1)
         running = (await c.get("/sdk/snapshot")).json()["services"]["checkout"]["deployment"]
         found = (await c.get(f"/deployments/{identity}/assignments", params={"user_id": unit})).json()
-        assert (running["weight_bp"], running["sticky"]) == (1000, [digest])
+        index = unit_hash(identity, unit) % 10_000 // 100
+        assert (running["weight_bp"], running["kept"]) == (1000, {str(index): 1})
+        slice_ = (await c.get(f"/sdk/assignments/{identity}/{index}")).content
+        assert slice_ == (1).to_bytes(8) + bytes.fromhex(digest)
         assert (found["total"], found["assignments"][0]["priority"], found["assignments"][0]["user_id"]) == (
             1,
             "user_id",

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from serinus.api import (
     access,
     admin,
+    assignments,
     compensations,
     deployments,
     fleet,
@@ -70,6 +71,7 @@ def create_app(plane: Plane, *, lifespan: Lifespan | None = None) -> FastAPI:
     for part in (
         tools.router,
         deployments.router,
+        assignments.router,
         compensations.router,
         rulesets.router,
         admin.router,

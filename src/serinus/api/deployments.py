@@ -282,22 +282,6 @@ async def health(plane: PlaneDep, caller: CallerDep, deployment_id: Id) -> Any:
     return await plane.queries.health(caller, deployment_id)
 
 
-@router.get("/{deployment_id}/assignments", response_model=Answer, operation_id="listAssignments")
-async def assignments(
-    plane: PlaneDep,
-    caller: CallerDep,
-    page: PageDep,
-    deployment_id: Id,
-    user_id: Annotated[str, Query(max_length=256)] = "",
-    workflow_id: Annotated[str, Query(max_length=256)] = "",
-    session_id: Annotated[str, Query(max_length=256)] = "",
-) -> Any:
-    """Units on the canary. The first key given filters. Viewer."""
-    given = {"workflow_id": workflow_id, "session_id": session_id, "user_id": user_id}
-    priority, key = next(((name, value) for name, value in given.items() if value), ("", ""))
-    return await plane.queries.assignments(caller, deployment_id, page, priority, key)
-
-
 @router.get("/{deployment_id}/events", response_model=Answer, operation_id="listEvents")
 async def events(
     plane: PlaneDep,

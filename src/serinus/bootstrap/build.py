@@ -12,6 +12,7 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from serinus.bootstrap.assignments import Elsewhere, assignments_from
 from serinus.bootstrap.channels import desk_from, notifiers_from
 from serinus.bootstrap.clock import SystemClock
 from serinus.bootstrap.hooks import Hooks
@@ -72,6 +73,8 @@ class Running:
     hooks: HookRelay
     sagas: SagaRelay
     relay: Relay
+    #: Keeps assignments outside the database, where the settings say so.
+    elsewhere: Elsewhere | None = None
     #: The first admin token, when this start has made it; shown once.
     first_token: str | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -97,6 +100,8 @@ class Running:
         await self.hooks.close()
         await self.plane.executor.close()
         await self.plane.traffic.close()
+        if self.elsewhere:
+            await self.elsewhere.close()
         await self.plane.context.store.close()
 
 
@@ -129,6 +134,10 @@ def build(
         replica=settings.replica or _replica_name(settings),
         hooks=hooks,
     )
+    elsewhere = assignments_from(settings)
+    if elsewhere:
+        kept = elsewhere
+        context.assignments = lambda _: kept
     factories = traffic_factories(context) if traffic is None else traffic
     pool = TrafficPool(factories, capabilities, TcpProbe())
     sandbox = WorkerPool(engines=rule_engines(), size=settings.rule_workers)
@@ -140,7 +149,14 @@ def build(
     sagas = SagaRelay(context, hooks, longest_seconds=settings.hook_seconds)
     loops = _loops(settings, plane, relay, poller, calls, sagas)
     return Running(
-        settings=settings, plane=plane, loops=loops, poller=poller, hooks=calls, sagas=sagas, relay=relay
+        settings=settings,
+        plane=plane,
+        loops=loops,
+        poller=poller,
+        hooks=calls,
+        sagas=sagas,
+        relay=relay,
+        elsewhere=elsewhere,
     )
 
 
@@ -181,6 +197,7 @@ def _loops(
             work=plane.executor.flush,
             early=plane.executor.early,
         ),
+        Loop(context=context, name="assignment_sweep", interval=10.0, work=plane.assigning.sweep),
     )
 
 

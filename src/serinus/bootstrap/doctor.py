@@ -32,7 +32,11 @@ async def doctor(settings: Settings) -> list[Finding]:
         if all(f.ok for f in findings):
             findings += await _jobs(running.plane.queries)
             findings += await _proxies(running.plane)
+        if running.elsewhere:
+            findings += await running.elsewhere.check()
     finally:
+        if running.elsewhere:
+            await running.elsewhere.close()
         await running.plane.traffic.close()
         await running.plane.context.store.close()
     return findings + sealed + _channels(environment)

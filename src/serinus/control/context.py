@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from serinus.control.desk import Desk
 from serinus.core.errors import Forbidden, NotFound, SerinusError
 from serinus.core.model import Role
+from serinus.ports.assignments import Assignments
 from serinus.ports.clock import Clock
 from serinus.ports.hooks import HookCaller
-from serinus.ports.store import Store
+from serinus.ports.store import Store, Transaction
 
 __all__ = ["Bell", "Caller", "Context", "new_id", "stamp"]
 
@@ -112,6 +114,10 @@ class Bell:
         return self._counts[tenant_id]
 
 
+def _in_the_store(tx: Transaction) -> Assignments:
+    return tx.assignments
+
+
 @dataclass(kw_only=True, slots=True)
 class Context:
     """What commands, the monitor and the views share."""
@@ -136,6 +142,8 @@ class Context:
     replica: str = "embedded"
     #: Calls hooks; ``None`` where nothing does.
     hooks: HookCaller | None = None
+    #: Who has been on the canary, as a transaction sees it; elsewhere it is no part of the transaction.
+    assignments: Callable[[Transaction], Assignments] = _in_the_store
 
     def link(self, deployment_id: str) -> str:
         """Return the page of a deployment, or nothing when our address is unknown."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from serinus.control.assigning import Assigning
 from serinus.control.audit import AuditLog
 from serinus.control.commands import Commands
 from serinus.control.compensations import CompensationDesk
@@ -31,6 +32,7 @@ class Plane:
     context: Context
     traffic: TrafficPool
     commands: Commands
+    assigning: Assigning
     queries: Queries
     compensations: CompensationDesk
     tools: Tools
@@ -56,6 +58,7 @@ class Plane:
             context=context,
             traffic=traffic,
             commands=commands,
+            assigning=Assigning(context, traffic),
             queries=Queries(context),
             compensations=CompensationDesk(context),
             tools=Tools(context, commands),

@@ -154,16 +154,6 @@ class Queries:
             "failing_executions": failing,
         }
 
-    async def assignments(
-        self, caller: Caller, deployment_id: str, page: Page, priority: str = "", key: str = ""
-    ) -> dict[str, Any]:
-        """List units on the canary, oldest first."""
-        async with self._context.store.begin(write=False) as tx:
-            d = await self._find(tx, caller, deployment_id)
-            found, total = await tx.assignments.page(d.tenant_id, d.id, page, priority=priority, key=key)
-        items = [views.assignment_view(a, d.version) for a in found]
-        return {"assignments": items, "total": total, "page": page.number, "page_size": page.size}
-
     async def events(
         self, caller: Caller, deployment_id: str, after: int = 0, limit: int = 200
     ) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from serinus.control.readback import expect
 from serinus.control.saga import open_saga
 from serinus.control.telling import over, tell
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
+from serinus.core.errors import Unavailable
 from serinus.core.lifecycle.moves import WATCHING, deprecate
 from serinus.core.model import CompensationStrategy, Deployment, Service, Status, Stickiness
 from serinus.ports.notify import Level, Notification
-from serinus.ports.store import AuditEntry, Event, Page, Transaction
+from serinus.ports.store import AuditEntry, Event, Transaction
 
 __all__ = ["write_decision", "write_event"]
 
@@ -60,7 +61,7 @@ async def write_decision(
         await write_event(tx, context, saved, reason.kind, reason.message, actor, dict(reason.data))
         if reason.kind == "blocked":
             await _audit_blocked(tx, context, saved, reason, actor)
-    exposed = await _exposed(tx, saved) if _tells_of_rollback(decision) else None
+    exposed = await _exposed(tx, context, saved) if _tells_of_rollback(decision) else None
     for at, intent in enumerate(decision.intents):
         cause = f"{saved.id}.{saved.revision}.{at}"
         await _intend(tx, context, service, saved, intent, cause, exposed)
@@ -90,12 +91,15 @@ def _tells_of_rollback(decision: Decision) -> bool:
     return any(i.kind is IntentKind.TELL and i.topic == "rollback" for i in decision.intents)
 
 
-async def _exposed(tx: Transaction, d: Deployment) -> int | None:
+async def _exposed(tx: Transaction, context: Context, d: Deployment) -> int | None:
     """Count the units on the canary before they are cleared; ``None`` when the hash alone decides."""
     if d.phase == WATCHING or d.strategy.stickiness is not Stickiness.PERSISTENT:
         return None
-    _, total = await tx.assignments.page(d.tenant_id, d.id, Page(size=1))
-    return total or None
+    try:
+        slices = await context.assignments(tx).slices(d.tenant_id, d.book)
+    except Unavailable:  # kept elsewhere, and that is away: a rollback waits for nobody
+        return None
+    return sum(s.units for s in slices.values()) or None
 
 
 async def _intend(
@@ -111,7 +115,8 @@ async def _intend(
         case IntentKind.SET_TRAFFIC:
             await tx.leases.wake(service.id, context.clock.now())
         case IntentKind.CLEAR_ASSIGNMENTS:
-            await tx.assignments.clear(d.id)
+            # The others are many: nobody reads them any more, and the sweep takes them.
+            await tx.placements.clear(d.tenant_id, d.id)
         case IntentKind.TAKE_OVER:
             await _take_over(tx, context, service, d, str(intent.data["version"]))
         case IntentKind.TELL:

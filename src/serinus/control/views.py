@@ -14,11 +14,10 @@ from serinus.core.analysis.verdict import Outcome, Verdict
 from serinus.core.codec import to_json
 from serinus.core.lifecycle.transitions import Action, allowed
 from serinus.core.model import Deployment, Mode, Service, Status
-from serinus.ports.store import Assignment, Event, OutboxItem
+from serinus.ports.store import Event, OutboxItem
 
 __all__ = [
     "arm_metrics",
-    "assignment_view",
     "comparison_view",
     "deployment_view",
     "event_view",
@@ -148,19 +147,6 @@ def message_view(item: OutboxItem) -> dict[str, Any]:
         "fields": [{"name": name, "value": value} for name, value in item.payload.get("fields") or ()],
         "link": item.payload.get("link", ""),
         "summary_id": item.payload.get("summary", ""),
-    }
-
-
-def assignment_view(a: Assignment, version: str) -> dict[str, Any]:
-    """Return an assignment as contract 1 shows it."""
-    return {
-        "assignment_id": a.id,
-        "user_id": a.key if a.priority == "user_id" else None,
-        "workflow_id": a.key if a.priority == "workflow_id" else None,
-        "session_id": a.key if a.priority == "session_id" else None,
-        "canary_version_id": version,
-        "assigned_at": stamp(a.assigned_at),
-        "priority": a.priority,
     }
 
 

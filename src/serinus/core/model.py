@@ -295,6 +295,10 @@ class Deployment:
     traffic_bp: int = 0
     #: Highest share so far; units between it and the wanted share may stay (persistent).
     peak_bp: int = 0
+    #: How often units were reset; what a process saw of them before that is out of date.
+    reset_epoch: int = 0
+    #: The last of those that was for everybody.
+    all_reset_epoch: int = 0
     target_filter: TargetFilter = TargetFilter()
     #: Only the named units, nobody by hash (until the percentage is changed).
     filter_only: bool = False
@@ -347,6 +351,11 @@ class Deployment:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     end_reason: str = ""
+
+    @property
+    def book(self) -> str:
+        """The name under which its assignments are kept: a new one since everybody was reset."""
+        return f"{self.id}.{self.all_reset_epoch}" if self.all_reset_epoch else self.id
 
     @property
     def awaits_start(self) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from serinus.core.analysis.evidence import Sample, Window
 from serinus.core.model import Deployment, Role, Service, Status
 from serinus.core.rules import RuleVersion
+from serinus.ports.assignments import Assignments, Placements
 from serinus.ports.compensation import Compensations
 from serinus.ports.fleet import Instance, Order
 from serinus.ports.people import Member, Members
@@ -23,8 +24,6 @@ from serinus.ports.traffic import Finding
 from serinus.ports.vault import SealedSecrets
 
 __all__ = [
-    "Assignment",
-    "Assignments",
     "Audit",
     "AuditEntry",
     "AuditHead",
@@ -184,21 +183,6 @@ class OutboxItem:
     done_at: datetime | None = None
     #: Of a claimed item: the replica that held it before and has not said what became of it.
     lease_owner: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Assignment:
-    """The record that a unit is on the canary."""
-
-    id: str
-    tenant_id: str
-    deployment_id: str
-    #: 16 hex digits of the unit's salted hash.
-    unit_hash: str
-    version: str
-    priority: str
-    key: str
-    assigned_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -529,28 +513,6 @@ class Sources(Protocol):
         ...
 
 
-class Assignments(Protocol):
-    """Units on the canary."""
-
-    async def add(self, items: Sequence[Assignment]) -> int:
-        """Store new ones, leave known ones; return how many were new."""
-        ...
-
-    async def page(
-        self, tenant_id: str, deployment_id: str, page: Page, *, priority: str = "", key: str = ""
-    ) -> tuple[Sequence[Assignment], int]:
-        """Return a page, oldest first, and the total."""
-        ...
-
-    async def hashes_from(self, deployment_id: str, bucket: int) -> Sequence[str]:
-        """Return the hashes of units whose bucket is ``bucket`` or above."""
-        ...
-
-    async def clear(self, deployment_id: str) -> int:
-        """Forget all; return how many."""
-        ...
-
-
 class Rulesets(Protocol):
     """Versions of rulesets: added, read, never changed."""
 
@@ -731,6 +693,11 @@ class Transaction(Protocol):
     @property
     def assignments(self) -> Assignments:
         """Assignments in this transaction."""
+        ...
+
+    @property
+    def placements(self) -> Placements:
+        """Placements in this transaction."""
         ...
 
     @property

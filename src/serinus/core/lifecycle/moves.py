@@ -155,7 +155,10 @@ def shift(
     before = d.traffic_bp
     message = f"Traffic {percent(before)} → {percent(bp)} by hand{', forced' if force else ''}."
     if stays:
-        message += " Units already on the canary stay there; only new ones see the new share."
+        message += (
+            " Units already on the canary stay there; only new ones see the new share. "
+            "`serinus assignment reset` lets the hash decide again."
+        )
     moved = replace(
         _switched(d, bp, now),
         traffic_bp=bp,

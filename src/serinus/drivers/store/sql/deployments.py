@@ -1,4 +1,4 @@
-"""Services with their leases; deployments with their timeline and assignments."""
+"""Services with their leases; deployments with their timeline."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from typing import Any
 from sqlalchemy import delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from serinus.core.bucketing import BUCKETS
 from serinus.core.codec import from_json, to_json
 from serinus.core.errors import Conflict, StaleRevision
 from serinus.core.model import Deployment, Service, Status
 from serinus.drivers.store.sql import tables as t
 from serinus.drivers.store.sql.base import Group
-from serinus.ports.store import Assignment, Event, Page
+from serinus.ports.store import Event, Page
 
-__all__ = ["SqlAssignments", "SqlDeployments", "SqlLeases", "SqlServices", "SqlTimeline"]
+__all__ = ["SqlDeployments", "SqlLeases", "SqlServices", "SqlTimeline"]
 
 
 class SqlServices(Group):
@@ -227,46 +226,3 @@ class SqlTimeline(Group):
         mine = select(t.events).where(c.tenant_id == tenant_id, c.deployment_id == deployment_id)
         rows = await self._all(mine.order_by(c.id.desc()).limit(limit))
         return [Event(**row._mapping) for row in rows]
-
-
-class SqlAssignments(Group):
-    """Units on the canary."""
-
-    async def add(self, items: Sequence[Assignment]) -> int:
-        """Store new ones, leave known ones."""
-        rows = []
-        for item in items:
-            values = {name: getattr(item, name) for name in Assignment.__dataclass_fields__}
-            rows.append({**values, "bucket": int(item.unit_hash, 16) % BUCKETS})
-        new = 0
-        for row in rows:
-            new += await self._added(t.assignments, **row)
-        return new
-
-    async def page(
-        self, tenant_id: str, deployment_id: str, page: Page, *, priority: str = "", key: str = ""
-    ) -> tuple[Sequence[Assignment], int]:
-        """Return a page, oldest first, and the total."""
-        c = t.assignments.c
-        wanted = [c.tenant_id == tenant_id, c.deployment_id == deployment_id]
-        if priority:
-            wanted.append(c.priority == priority)
-        if key:
-            wanted.append(c.key == key)
-        columns = [c[name] for name in Assignment.__dataclass_fields__]
-        oldest = select(*columns).where(*wanted).order_by(c.assigned_at, c.unit_hash)
-        rows = await self._all(oldest.limit(page.size).offset(page.offset))
-        total = await self._value(select(func.count()).select_from(t.assignments).where(*wanted))
-        return [Assignment(**row._mapping) for row in rows], int(total)
-
-    async def hashes_from(self, deployment_id: str, bucket: int) -> Sequence[str]:
-        """Return the hashes of units whose bucket is ``bucket`` or above."""
-        c = t.assignments.c
-        rows = await self._all(
-            select(c.unit_hash).where(c.deployment_id == deployment_id, c.bucket >= bucket)
-        )
-        return [row.unit_hash for row in rows]
-
-    async def clear(self, deployment_id: str) -> int:
-        """Forget all; return how many."""
-        return await self._run(delete(t.assignments).where(t.assignments.c.deployment_id == deployment_id))

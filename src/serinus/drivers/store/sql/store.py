@@ -15,15 +15,10 @@ from sqlalchemy.exc import ArgumentError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from serinus.core.errors import Conflict, InvalidInput, SerinusError
+from serinus.drivers.store.sql.assignments import SqlAssignments, SqlPlacements
 from serinus.drivers.store.sql.audit import SqlAudit
 from serinus.drivers.store.sql.compensation import SqlCompensations
-from serinus.drivers.store.sql.deployments import (
-    SqlAssignments,
-    SqlDeployments,
-    SqlLeases,
-    SqlServices,
-    SqlTimeline,
-)
+from serinus.drivers.store.sql.deployments import SqlDeployments, SqlLeases, SqlServices, SqlTimeline
 from serinus.drivers.store.sql.errors import explained
 from serinus.drivers.store.sql.evidence import SqlEvidence, SqlSources
 from serinus.drivers.store.sql.fleet import SqlFleet
@@ -62,6 +57,7 @@ class SqlTransaction:
         self.evidence = SqlEvidence(connection)
         self.sources = SqlSources(connection)
         self.assignments = SqlAssignments(connection)
+        self.placements = SqlPlacements(connection)
         self.rulesets = SqlRulesets(connection)
         self.executions = SqlExecutions(connection)
         self.audit = SqlAudit(connection)
