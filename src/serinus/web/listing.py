@@ -45,6 +45,7 @@ class Listing:
             "services": services,
             "chosen": {"service": asked.get("service", ""), "status": asked.get("status", "")},
             "monitor": jobs[0]["state"] if jobs else "not running",
+            "undone": (await self._plane.compensations.unfinished(caller))["compensations"],
             "live": "/live?" + str(asked),
         }
 
