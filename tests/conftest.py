@@ -15,6 +15,7 @@ pytest_plugins = [
     "fixtures_notify",
     "fixtures_plane",
     "fixtures_prometheus",
+    "fixtures_redis",
     "fixtures_tools",
     "perfume",
     "fixtures_traefik",

@@ -11,6 +11,7 @@ from serinus.ports.needs import ensure_able
 from serinus.ports.traffic import Capability, DesiredSplit
 
 __all__ = [
+    "ASSIGNMENTS",
     "HOOKS",
     "METRICS",
     "NOTIFIERS",
@@ -60,6 +61,12 @@ METRICS = {
 HOOKS = {
     "webhook": "serinus.drivers.hooks.webhook:Webhook",
     "command": "serinus.drivers.hooks.command:Command",
+}
+
+#: Where assignments are kept outside the database: scheme of the URL → "module:class".
+ASSIGNMENTS = {
+    "redis": "serinus.drivers.assignments.redis:RedisAssignments",
+    "rediss": "serinus.drivers.assignments.redis:RedisAssignments",
 }
 
 #: Rule engines: name → "module:class". Others join by an entry point of the group ``serinus.rule_engines``.
