@@ -10,7 +10,7 @@ from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
-from serinus.api import admin, deployments, fleet, problems, rulesets, streams, tools
+from serinus.api import admin, deployments, fleet, polls, problems, rulesets, streams, tools
 from serinus.api.deps import CallerDep, PlaneDep
 from serinus.api.fast import FastExecute
 from serinus.api.middleware import Envelope
@@ -63,9 +63,11 @@ def create_app(plane: Plane, *, lifespan: Lifespan | None = None) -> FastAPI:
         rulesets.router,
         admin.router,
         fleet.router,
+        polls.router,
         streams.router,
     ):
         app.include_router(part, prefix=PREFIX, responses=_REFUSALS)
+    app.include_router(polls.discovery, responses=_REFUSALS)
     _add_openapi(app)
     _add_operation(app)
     return app

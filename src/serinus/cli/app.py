@@ -16,6 +16,7 @@ from serinus.cli import (
     operate,
     pipeline,
     policy,
+    proxy,
     release,
     rollout,
     ruleset,
@@ -65,8 +66,7 @@ app.add_typer(manage.tokens, name="token")
 app.add_typer(fleet.fleet, name="fleet")
 app.add_typer(policy.policies, name="policy")
 app.add_typer(notify.notify, name="notify")
-app.add_typer(operate.proxy, name="proxy")
-operate.proxy.command("prometheus")(drivers.prometheus)
+app.add_typer(proxy.proxy, name="proxy")
 
 
 def run() -> None:

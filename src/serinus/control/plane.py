@@ -9,6 +9,7 @@ from serinus.control.context import Context
 from serinus.control.executing import Executor
 from serinus.control.fleet import Fleet
 from serinus.control.ingest import Ingest
+from serinus.control.polls import Polls
 from serinus.control.queries import Queries
 from serinus.control.rulesets import Rulesets
 from serinus.control.snapshot import Snapshots
@@ -32,6 +33,7 @@ class Plane:
     access: Access
     ingest: Ingest
     fleet: Fleet
+    polls: Polls
     snapshots: Snapshots
     rulesets: Rulesets
     executor: Executor
@@ -44,6 +46,7 @@ class Plane:
         ingest = Ingest(context, snapshots)
         rulesets = Rulesets(context, sandbox)
         commands = Commands(context, traffic, rulesets.guard)
+        fleet = Fleet(context)
         return cls(
             context=context,
             traffic=traffic,
@@ -52,7 +55,8 @@ class Plane:
             tools=Tools(context, commands),
             access=Access(context),
             ingest=ingest,
-            fleet=Fleet(context),
+            fleet=fleet,
+            polls=Polls(context, fleet, traffic),
             snapshots=snapshots,
             rulesets=rulesets,
             executor=Executor(context, snapshots, ingest, sandbox),

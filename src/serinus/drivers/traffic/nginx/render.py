@@ -22,6 +22,7 @@ __all__ = [
     "CONNECT_SECONDS",
     "COOKIE_ENDS",
     "TOKEN_FILE",
+    "configuration",
     "digest",
     "lay_out",
     "lua_table",
@@ -90,7 +91,7 @@ def lay_out(config: NginxConfig, instance: Instance, program: Program | None) ->
     for name in _SCRIPTS[config.module]:
         write(folder / name, text_of(name))
     token_of(instance)
-    write(folder / "nginx.conf", _configuration(config, instance, program))
+    write(folder / "nginx.conf", configuration(config, instance, program))
 
 
 def save(config: NginxConfig, instance: Instance, text: str) -> None:
@@ -118,7 +119,7 @@ def _upstream(named: tuple[str, str]) -> str:
     return f"upstream {name} {{ server {address} max_fails=0; keepalive 256; keepalive_requests 1000000; }}\n"
 
 
-def _configuration(config: NginxConfig, instance: Instance, program: Program | None) -> str:
+def configuration(config: NginxConfig, instance: Instance, program: Program | None) -> str:
     """Return an instance's ``nginx.conf``."""
     settings = _settings(config, instance)
     return _fill(

@@ -1,0 +1,176 @@
+"""Proxies that poll: each question is answered with what is wanted, and reported for the proxy."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from serinus.control.context import Caller, Context
+from serinus.control.fleet import Fleet, found
+from serinus.control.reports import ensure_name
+from serinus.control.traffic import TrafficPool
+from serinus.core.errors import Conflict, InvalidInput, Unavailable
+from serinus.core.model import Role, Service
+from serinus.ports.fleet import Counted, Instance, Order, Report, Terms
+from serinus.ports.polling import POLLS, Ask, Polled, Relaying, Seen, Told
+from serinus.ports.store import Transaction
+from serinus.ports.traffic import TrafficError
+
+__all__ = ["Polls"]
+
+#: A proxy's administration is asked while the proxy waits for its answer: not for long.
+LOOK_SECONDS = 0.5
+
+
+class Polls:
+    """Answers proxies that poll, and keeps what their questions tell as the reports of a fleet."""
+
+    def __init__(self, context: Context, fleet: Fleet, traffic: TrafficPool) -> None:
+        """Keep what the calls share."""
+        self._context, self._fleet, self._traffic = context, fleet, traffic
+
+    async def answer(self, caller: Caller, id_or_name: str, name: str, driver: str, ask: Ask) -> str:
+        """Take a proxy's question as its report, and answer it; the first one registers the instance.
+
+        Args:
+            caller: Whose token it sent.
+            id_or_name: Its service.
+            name: What it calls itself.
+            driver: What it is: a driver's name.
+            ask: The question.
+
+        Returns:
+            What it should have; empty: what it has.
+
+        Raises:
+            Forbidden: The role is not an agent's.
+            NotFound: The tenant has no such service.
+            Conflict: The service is not for proxies of this kind that poll, or an agent has the name.
+            Unavailable: Nothing is wanted of the service yet.
+        """
+        caller.must_reach(Role.AGENT)
+        ensure_name(name)
+        async with self._context.store.begin(write=False) as tx:
+            service = await found(tx, caller, id_or_name)
+            polled = self._polled(service, driver)
+            before, order, _ = await self._known(tx, service, name)
+        seen = await self._look(polled, name, before, order, ask)
+        async with self._context.store.begin() as tx:
+            before, wanted, since = await self._known(tx, service, name)
+            told = _told(polled, ask, wanted, before)
+            report = _report(told, before, wanted, seen if wanted == order else None, driver, ask)
+            changed = False
+            if self._is_news(before, report, wanted):
+                begun = self._started_again(before) if told.started else before
+                ordered = (wanted, since) if wanted and since else None
+                changed = await self._fleet.take(tx, caller, service, begun, name, report, ordered)
+        if changed:
+            self._fleet.tell(service.id)
+        if wanted is None:
+            raise Unavailable(
+                f"Nothing is wanted of {service.name} yet.", next_step="Ask again in a few seconds."
+            )
+        return told.body
+
+    def _polled(self, service: Service, driver: str) -> Polled:
+        carrying = self._traffic.of(service)
+        answering = carrying.polled.get(driver) if isinstance(carrying, Relaying) else None
+        if answering is None:
+            raise Conflict(
+                f"{service.name} has no settings for a {driver} that polls.",
+                next_step=f'Add "polled": {{"{driver}": {{}}}} to its driver_config (docs/fleets.md).',
+            )
+        return answering
+
+    async def _known(
+        self, tx: Transaction, service: Service, name: str
+    ) -> tuple[Instance | None, Order | None, datetime | None]:
+        """Return what is known of the instance, and what is wanted of it since when.
+
+        Raises:
+            Conflict: An agent has this name.
+        """
+        ordered = await tx.fleet.ordered(service.id)
+        before = await tx.fleet.instance(service.id, name)
+        if before and before.report.run != POLLS:
+            terms = ordered[0].terms if ordered else Terms()
+            if self._age(before) <= timedelta(seconds=terms.deadline_seconds):
+                raise Conflict(f"An agent reports as {name}.", next_step="Give this proxy a name of its own.")
+            before = replace(before, report=Report(run=POLLS, seq=0))
+        return before, *(ordered or (None, None))
+
+    async def _look(
+        self, polled: Polled, name: str, before: Instance | None, order: Order | None, ask: Ask
+    ) -> Seen | None:
+        """Look at what the instance carries and counts, now and then, and before it is believed to follow."""
+        if order is None or before is None:
+            return None
+        follows = before.report.ok and before.report.revision == order.revision
+        claims = not follows and _told(polled, ask, order, before).ok
+        if not claims and self._age(before) < timedelta(seconds=order.terms.report_seconds):
+            return None
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                return await polled.look(name, order.split)
+        except (TimeoutError, TrafficError, InvalidInput):
+            return None  # what it does not say in time, its polls have to tell
+
+    def _is_news(self, before: Instance | None, report: Report, order: Order | None) -> bool:
+        """Tell whether a report has to be stored: each poll would be many writes."""
+        terms = order.terms if order else Terms()
+        if before is None or self._age(before) >= timedelta(seconds=terms.report_seconds):
+            return True
+        return replace(report, seq=before.report.seq) != before.report
+
+    def _started_again(self, before: Instance | None) -> Instance | None:
+        """Return an instance whose time to follow begins anew, if it carried anything before it started."""
+        if before is None or before.report.carried_bp is None:
+            return before
+        return replace(before, first_seen_at=self._context.clock.now())
+
+    def _age(self, before: Instance) -> timedelta:
+        return self._context.clock.now() - before.seen_at
+
+
+def _told(polled: Polled, ask: Ask, order: Order | None, before: Instance | None) -> Told:
+    memory = before.report.memory if before else {}
+    if order is None:
+        return Told(memory=memory)
+    try:
+        return polled.answer(ask, order.split, memory)
+    except (TrafficError, InvalidInput) as error:
+        return Told(memory=memory, problem=str(error))
+
+
+def _report(
+    told: Told, before: Instance | None, order: Order | None, seen: Seen | None, driver: str, ask: Ask
+) -> Report:
+    """Return what an agent beside this proxy would report."""
+    last = before.report if before else Report(run=POLLS, seq=0)
+    report = replace(
+        last,
+        seq=last.seq + 1,
+        driver=driver,
+        release=ask.release or last.release,
+        revision=order.revision if order and (told.ok or told.problem) else "",
+        ok=told.ok,
+        problem=told.problem,
+        carried_bp=told.carried_bp,
+        memory=dict(told.memory),
+    )
+    if order is None or seen is None:
+        return report
+    state = seen.state
+    report = replace(
+        report,
+        carried_bp=state.carried_bp if state.carried_bp is not None and state.carried_bp >= 0 else None,
+        counters=tuple(Counted.of(counters) for counters in seen.counters),
+    )
+    if state.ok:
+        return replace(report, ok=True, problem="", revision=order.revision)
+    if told.ok:
+        # It came again, and yet carries something else. What it has only just been given may take a moment.
+        known = last.revision if last.revision == order.revision else ""
+        return replace(report, ok=False, problem=state.problem, revision=known)
+    return report
