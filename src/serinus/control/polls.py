@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -18,9 +17,6 @@ from serinus.ports.store import Transaction
 from serinus.ports.traffic import TrafficError
 
 __all__ = ["Polls"]
-
-#: A proxy's administration is asked while the proxy waits for its answer: not for long.
-LOOK_SECONDS = 0.5
 
 
 class Polls:
@@ -111,10 +107,9 @@ class Polls:
         if not claims and self._age(before) < timedelta(seconds=order.terms.report_seconds):
             return None
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
-                return await polled.look(name, order.split)
-        except (TimeoutError, TrafficError, InvalidInput):
-            return None  # what it does not say in time, its polls have to tell
+            return await polled.look(name, order.split)
+        except (TrafficError, InvalidInput):
+            return None  # it cannot carry this at all: the answer to its question will say so
 
     def _is_news(self, before: Instance | None, report: Report, order: Order | None) -> bool:
         """Tell whether a report has to be stored: each poll would be many writes."""
@@ -165,12 +160,16 @@ def _report(
     report = replace(
         report,
         carried_bp=state.carried_bp if state.carried_bp is not None and state.carried_bp >= 0 else None,
-        counters=tuple(Counted.of(counters) for counters in seen.counters),
+        counters=tuple(Counted.of(counters) for counters in seen.counters) or last.counters,
     )
+    known = last.revision if last.revision == order.revision else ""
     if state.ok:
         return replace(report, ok=True, problem="", revision=order.revision)
+    if told.ok and state.carried_bp is None and known and last.ok:
+        return replace(
+            report, carried_bp=last.carried_bp
+        )  # it was seen to; it still asks, only cannot be asked
     if told.ok:
         # It came again, and yet carries something else. What it has only just been given may take a moment.
-        known = last.revision if last.revision == order.revision else ""
         return replace(report, ok=False, problem=state.problem, revision=known)
     return report

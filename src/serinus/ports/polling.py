@@ -19,6 +19,8 @@ __all__ = ["POLLS", "Ask", "Polled", "Polling", "Relaying", "Seen", "Told"]
 POLLS = "polls"
 #: A refusal is only guessed where a proxy does not say it; an answer may also have been lost.
 TRIES_BEFORE_REFUSED = 2
+#: A proxy's administration is asked while the proxy waits for its answer: not for long.
+LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +85,8 @@ class Polled(Protocol):
         """Ask an instance's own administration what it carries and has counted.
 
         Returns:
-            ``None`` where its address is not known here, or does not answer.
+            ``None`` where its address is not known here; and where it does not answer, if the polls of
+            this kind of proxy are proof enough of what it carries.
         """
         ...
 

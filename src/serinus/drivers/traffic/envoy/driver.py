@@ -19,7 +19,7 @@ from serinus.drivers.traffic.envoy.clusters import clusters, document, versions
 from serinus.drivers.traffic.envoy.config import CDS_FILE, RDS_FILE, EnvoyConfig, Instance, canary_log
 from serinus.drivers.traffic.envoy.polled import answer
 from serinus.drivers.traffic.envoy.routes import carried_share, essence, routes
-from serinus.ports.polling import Ask, Seen, Told
+from serinus.ports.polling import LOOK_SECONDS, Ask, Seen, Told
 from serinus.ports.traffic import (
     Capability,
     Carried,
@@ -94,10 +94,14 @@ class EnvoyDriver:
         if instance is None:
             return None
         made, wanted = clusters(self._config, desired), routes(self._config, desired)
-        state = await self._state(instance, desired, made, wanted)
-        if state.carried_bp is None:
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                state = await self._state(instance, desired, made, wanted)
+                if state.carried_bp is None:
+                    return None  # its polls name what is in force
+                return Seen(state=state, counters=tuple(await self._counters(instance, versions(desired))))
+        except TimeoutError:
             return None
-        return Seen(state=state, counters=tuple(await self._counters(instance, versions(desired))))
 
     async def close(self) -> None:
         """Release connections."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from serinus.drivers.traffic.traefik.config import (
 )
 from serinus.drivers.traffic.traefik.dynamic import document, dynamic, versions
 from serinus.drivers.traffic.traefik.polled import answer
-from serinus.ports.polling import Ask, Seen, Told
+from serinus.ports.polling import LOOK_SECONDS, Ask, Seen, Told
 from serinus.ports.traffic import (
     Capability,
     Carried,
@@ -91,10 +92,16 @@ class TraefikDriver:
         instance = next((i for i in self._config.instances if i.name == name), None)
         if instance is None:
             return None
-        state = await self._state(instance, desired, dynamic(self._config, desired))
+        wanted = dynamic(self._config, desired)
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                state = await self._state(instance, desired, wanted)
+                counters = await self._counters(instance, desired, versions(desired))
+        except TimeoutError:
+            state, counters = InstanceState(name=name, ok=False), []
         if state.carried_bp is None:
-            return None
-        counters = await self._counters(instance, desired, versions(desired))
+            # That it polls says nothing of what it carries.
+            state = replace(state, problem=f"its API does not answer at {instance.admin}")
         return Seen(state=state, counters=tuple(counters))
 
     async def close(self) -> None:
