@@ -113,19 +113,19 @@ def _nearest(salt: str, bp: int, count: int) -> list[str]:
     return sorted(USERS, key=lambda user: abs(bucket_of(salt, user) - bp + 0.5))[:count]
 
 
-async def test_the_first_key_present_decides(routed):
+async def test_the_first_key_present_decides(proxy):
     """Workflow before session before user, as in the SDK; an empty one counts as absent."""
-    await routed.carries(routed.split(5000))
-    client = routed.client()
-    on = next(f"k{n}" for n in range(99) if is_on_canary(routed.salt, f"k{n}", 5000))
-    off = next(f"k{n}" for n in range(99) if not is_on_canary(routed.salt, f"k{n}", 5000))
+    await proxy.carries(proxy.split(5000))
+    client = proxy.client()
+    on = next(f"k{n}" for n in range(99) if is_on_canary(proxy.salt, f"k{n}", 5000))
+    off = next(f"k{n}" for n in range(99) if not is_on_canary(proxy.salt, f"k{n}", 5000))
     for workflow, session, user in ((on, off, off), ("", on, off), ("", "", on), (off, on, on)):
         headers = {"x-workflow-id": workflow, "x-session-id": session, "x-user-id": user}
         first = workflow or session or user
         for sent in (headers, {k: v for k, v in headers.items() if v}):
             answer = await client.get("/", headers=sent)
             assert answer.headers["x-serinus-version"] == answer.text
-            assert answer.text == ("v2" if first == on else "v1") or not can(routed, Capability.STICKY)
+            assert answer.text == ("v2" if first == on else "v1") or not can(proxy, Capability.STICKY)
 
 
 async def test_a_client_without_a_key_keeps_its_side_by_a_cookie_with_its_unit(proxy):
@@ -165,10 +165,10 @@ async def test_named_users_and_workflows_are_pinned(routed):
         assert await ask(routed.port, ["wf-1", "wf-2"], "x-workflow-id") == ["v2", "v1"]
 
 
-async def test_requests_are_pinned_by_a_header_or_a_cookie(routed):
+async def test_requests_are_pinned_by_a_header_or_a_cookie(proxy):
     """A preview: exactly this value, and nobody else is touched."""
     matches = (Match(name="X-Preview", value="v.2"), Match(name="preview", value="v.2", cookie=True))
-    if not await carried(routed, routed.split(0, matches=matches), Capability.MATCH):
+    if not await carried(proxy, proxy.split(0, matches=matches), Capability.MATCH):
         return
     for name, value, version in (
         ("x-preview", "v.2", "v2"),
@@ -181,7 +181,7 @@ async def test_requests_are_pinned_by_a_header_or_a_cookie(routed):
         ("cookie", "a=preview=v.2", "v1"),
         ("preview", "v.2", "v1"),
     ):
-        assert (value, await ask(routed.port, ["user-1"], more={name: value})) == (value, [version])
+        assert (value, await ask(proxy.port, ["user-1"], more={name: value})) == (value, [version])
 
 
 async def test_three_versions_have_the_ranges_of_buckets_in_their_order(routed):

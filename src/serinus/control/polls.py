@@ -51,6 +51,7 @@ class Polls:
             service = await found(tx, caller, id_or_name)
             polled = self._polled(service, driver)
             before, order, _ = await self._known(tx, service, name)
+        ask = replace(ask, after_silence=before is not None and self._age(before) > _deadline(order))
         seen = await self._look(polled, name, before, order, ask)
         async with self._context.store.begin() as tx:
             before, wanted, since = await self._known(tx, service, name)
@@ -58,7 +59,8 @@ class Polls:
             report = _report(told, before, wanted, seen if wanted == order else None, driver, ask)
             changed = False
             if self._is_news(before, report, wanted):
-                begun = self._started_again(before) if told.started else before
+                lost = seen is not None and seen.state.carried_bp is None
+                begun = self._begun(before) if told.started or lost else before
                 ordered = (wanted, since) if wanted and since else None
                 changed = await self._fleet.take(tx, caller, service, begun, name, report, ordered)
         if changed:
@@ -90,8 +92,7 @@ class Polls:
         ordered = await tx.fleet.ordered(service.id)
         before = await tx.fleet.instance(service.id, name)
         if before and before.report.run != POLLS:
-            terms = ordered[0].terms if ordered else Terms()
-            if self._age(before) <= timedelta(seconds=terms.deadline_seconds):
+            if self._age(before) <= _deadline(ordered[0] if ordered else None):
                 raise Conflict(f"An agent reports as {name}.", next_step="Give this proxy a name of its own.")
             before = replace(before, report=Report(run=POLLS, seq=0))
         return before, *(ordered or (None, None))
@@ -118,14 +119,18 @@ class Polls:
             return True
         return replace(report, seq=before.report.seq) != before.report
 
-    def _started_again(self, before: Instance | None) -> Instance | None:
-        """Return an instance whose time to follow begins anew, if it carried anything before it started."""
+    def _begun(self, before: Instance | None) -> Instance | None:
+        """Return an instance that may have been started again: its time to follow begins anew."""
         if before is None or before.report.carried_bp is None:
             return before
         return replace(before, first_seen_at=self._context.clock.now())
 
     def _age(self, before: Instance) -> timedelta:
         return self._context.clock.now() - before.seen_at
+
+
+def _deadline(order: Order | None) -> timedelta:
+    return timedelta(seconds=(order.terms if order else Terms()).deadline_seconds)
 
 
 def _told(polled: Polled, ask: Ask, order: Order | None, before: Instance | None) -> Told:
@@ -162,14 +167,11 @@ def _report(
         carried_bp=state.carried_bp if state.carried_bp is not None and state.carried_bp >= 0 else None,
         counters=tuple(Counted.of(counters) for counters in seen.counters) or last.counters,
     )
-    known = last.revision if last.revision == order.revision else ""
     if state.ok:
         return replace(report, ok=True, problem="", revision=order.revision)
-    if told.ok and state.carried_bp is None and known and last.ok:
-        return replace(
-            report, carried_bp=last.carried_bp
-        )  # it was seen to; it still asks, only cannot be asked
     if told.ok:
-        # It came again, and yet carries something else. What it has only just been given may take a moment.
+        # It came again, and yet carries something else, or does not say what: it may have just been given
+        # this, or have started again, so it has its time.
+        known = last.revision if last.revision == order.revision and state.carried_bp is not None else ""
         return replace(report, ok=False, problem=state.problem, revision=known)
     return report

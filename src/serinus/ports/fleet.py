@@ -293,14 +293,14 @@ def condition(order: Order, ordered_at: datetime, instance: Instance, now: datet
             problem=f"{problem} (since {_time(instance.changed_at)})"[:600],
             since=instance.changed_at,
         )
-    waited = now - max(ordered_at, instance.first_seen_at)
-    if waited <= deadline:
+    since = max(ordered_at, instance.first_seen_at)
+    if now - since <= deadline:
         return replace(
             told,
             ok=False,
             pending=True,
-            since=ordered_at,
-            problem=f"has until {_time(ordered_at + deadline)} to follow",
+            since=since,
+            problem=f"has until {_time(since + deadline)} to follow",
         )
     why = f": {report.problem}" if report.problem else ""
     return replace(

@@ -35,6 +35,8 @@ class Ask:
     refusal: str = ""
     #: The proxy's own version, where it says so.
     release: str = ""
+    #: It had not asked for as long as its deadline: it may have been started again.
+    after_silence: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

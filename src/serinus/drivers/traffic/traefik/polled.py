@@ -18,16 +18,16 @@ from serinus.ports.traffic import DesiredSplit
 __all__ = ["answer"]
 
 
-def answer(config: TraefikConfig, ask: Ask, desired: DesiredSplit, memory: Mapping[str, Any]) -> Told:  # noqa: ARG001
+def answer(config: TraefikConfig, ask: Ask, desired: DesiredSplit, memory: Mapping[str, Any]) -> Told:
     """Answer one question of one Traefik (see ``Polled.answer``)."""
     body = document(dynamic(config, desired))
     version = hashlib.sha256(body.encode()).hexdigest()[:16]
-    given = memory.get("given")
+    given = None if ask.after_silence else memory.get("given")
     share = desired.canary_bp if desired.canary else 0
     return Told(
         body=body,
         memory={"given": version, "carried_bp": share},
         ok=given == version,
-        carried_bp=memory.get("carried_bp"),
+        carried_bp=memory.get("carried_bp") if given else None,
         started=given is None,
     )
