@@ -148,14 +148,17 @@ def _report(
 ) -> Report:
     """Return what an agent beside this proxy would report."""
     last = before.report if before else Report(run=POLLS, seq=0)
+    # Once it has refused, that is what is known of it until it carries what is wanted.
+    refusing = order is not None and last.revision == order.revision and not last.ok
+    problem = told.problem or (last.problem if refusing and not told.ok else "")
     report = replace(
         last,
         seq=last.seq + 1,
         driver=driver,
         release=ask.release or last.release,
-        revision=order.revision if order and (told.ok or told.problem) else "",
+        revision=order.revision if order and (told.ok or problem) else "",
         ok=told.ok,
-        problem=told.problem,
+        problem=problem,
         carried_bp=told.carried_bp,
         memory=dict(told.memory),
     )
