@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from serinus.control.context import Caller, Context
@@ -17,6 +17,18 @@ from serinus.ports.store import Transaction
 from serinus.ports.traffic import TrafficError
 
 __all__ = ["Polls"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Poll:
+    """One question, with who asks."""
+
+    caller: Caller
+    service: Service
+    name: str
+    driver: str
+    polled: Polled
+    ask: Ask
 
 
 class Polls:
@@ -52,24 +64,30 @@ class Polls:
             polled = self._polled(service, driver)
             before, order, _ = await self._known(tx, service, name)
         ask = replace(ask, after_silence=before is not None and self._age(before) > _deadline(order))
-        seen = await self._look(polled, name, before, order, ask)
-        async with self._context.store.begin() as tx:
-            before, wanted, since = await self._known(tx, service, name)
-            told = _told(polled, ask, wanted, before)
-            report = _report(told, before, wanted, seen if wanted == order else None, driver, ask)
-            changed = False
-            if self._is_news(before, report, wanted):
-                lost = seen is not None and seen.state.carried_bp is None
-                begun = self._begun(before) if told.started or lost else before
-                ordered = (wanted, since) if wanted and since else None
-                changed = await self._fleet.take(tx, caller, service, begun, name, report, ordered)
-        if changed:
-            self._fleet.tell(service.id)
-        if wanted is None:
+        poll = _Poll(caller=caller, service=service, name=name, driver=driver, polled=polled, ask=ask)
+        told = _told(poll, order, before)
+        seen = await self._look(poll, before, order, told)
+        if seen is not None or self._is_news(before, _report(poll, told, before, order, None), order):
+            told = await self._store(poll, order, seen)
+        if order is None:
             raise Unavailable(
                 f"Nothing is wanted of {service.name} yet.", next_step="Ask again in a few seconds."
             )
         return told.body
+
+    async def _store(self, poll: _Poll, order: Order | None, seen: Seen | None) -> Told:
+        """Store what a question tells, by what is known now; return the answer by the same."""
+        async with self._context.store.begin() as tx:
+            before, wanted, since = await self._known(tx, poll.service, poll.name)
+            told = _told(poll, wanted, before)
+            report = _report(poll, told, before, wanted, seen if wanted == order else None)
+            lost = seen is not None and seen.state.carried_bp is None
+            begun = self._begun(before) if told.started or lost else before
+            ordered = (wanted, since) if wanted and since else None
+            changed = await self._fleet.take(tx, poll.caller, poll.service, begun, poll.name, report, ordered)
+        if changed:
+            self._fleet.tell(poll.service.id)
+        return told
 
     def _polled(self, service: Service, driver: str) -> Polled:
         carrying = self._traffic.of(service)
@@ -98,17 +116,17 @@ class Polls:
         return before, *(ordered or (None, None))
 
     async def _look(
-        self, polled: Polled, name: str, before: Instance | None, order: Order | None, ask: Ask
+        self, poll: _Poll, before: Instance | None, order: Order | None, told: Told
     ) -> Seen | None:
         """Look at what the instance carries and counts, now and then, and before it is believed to follow."""
         if order is None or before is None:
             return None
         follows = before.report.ok and before.report.revision == order.revision
-        claims = not follows and _told(polled, ask, order, before).ok
+        claims = told.ok and not follows
         if not claims and self._age(before) < timedelta(seconds=order.terms.report_seconds):
             return None
         try:
-            return await polled.look(name, order.split)
+            return await poll.polled.look(poll.name, order.split)
         except (TrafficError, InvalidInput):
             return None  # it cannot carry this at all: the answer to its question will say so
 
@@ -133,18 +151,18 @@ def _deadline(order: Order | None) -> timedelta:
     return timedelta(seconds=(order.terms if order else Terms()).deadline_seconds)
 
 
-def _told(polled: Polled, ask: Ask, order: Order | None, before: Instance | None) -> Told:
+def _told(poll: _Poll, order: Order | None, before: Instance | None) -> Told:
     memory = before.report.memory if before else {}
     if order is None:
         return Told(memory=memory)
     try:
-        return polled.answer(ask, order.split, memory)
+        return poll.polled.answer(poll.ask, order.split, memory)
     except (TrafficError, InvalidInput) as error:
         return Told(memory=memory, problem=str(error))
 
 
 def _report(
-    told: Told, before: Instance | None, order: Order | None, seen: Seen | None, driver: str, ask: Ask
+    poll: _Poll, told: Told, before: Instance | None, order: Order | None, seen: Seen | None
 ) -> Report:
     """Return what an agent beside this proxy would report."""
     last = before.report if before else Report(run=POLLS, seq=0)
@@ -154,8 +172,8 @@ def _report(
     report = replace(
         last,
         seq=last.seq + 1,
-        driver=driver,
-        release=ask.release or last.release,
+        driver=poll.driver,
+        release=poll.ask.release or last.release,
         revision=order.revision if order and (told.ok or problem) else "",
         ok=told.ok,
         problem=problem,
