@@ -134,7 +134,6 @@ async def polling(folder: Path, kind: str) -> AsyncIterator[PollingEdge]:
     settings = {
         "listen": f"127.0.0.1:{port}",
         "instances": [{"name": "edge-1", "admin": f"http://127.0.0.1:{admin}"}],
-        "try_seconds": 0.5,
         "poll_seconds": 0.05,
     }
     for name in ("plane", "proxy"):
