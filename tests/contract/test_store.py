@@ -481,7 +481,10 @@ async def test_a_fleet_has_one_order_and_its_instances(store):
     first = Order(split=DesiredSplit(service_id=service.id, service="checkout", stable=stable))
     second = replace(first, terms=Terms(deadline_seconds=5.5, on_lost=OnLost.STABLE))
     report = Report(
-        run="r", seq=7, counters=(Counted(version="v1", requests=3, errors=1, buckets={"inf": 3}),)
+        run="r",
+        seq=7,
+        counters=(Counted(version="v1", requests=3, errors=1, buckets={"inf": 3}),),
+        memory={"given": {"version": "x"}},
     )
     one = Instance(name="edge-1", report=report, first_seen_at=NOON, seen_at=NOON, changed_at=NOON)
     later = NOON + timedelta(seconds=9)
@@ -501,6 +504,8 @@ async def test_a_fleet_has_one_order_and_its_instances(store):
             replace(one, name="edge-0"),
             replace(one, seen_at=later),
         ]
+        assert await tx.fleet.instance(service.id, "edge-0") == replace(one, name="edge-0")
+        assert await tx.fleet.instance(service.id, "edge-9") is None
         assert not await tx.fleet.forget("ten_2", service.id, "edge-0")
         assert await tx.fleet.forget("ten_1", service.id, "edge-0")
         assert [i.name for i in await tx.fleet.instances(service.id)] == ["edge-1"]

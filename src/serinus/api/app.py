@@ -17,6 +17,7 @@ from serinus.api import (
     compensations,
     deployments,
     fleet,
+    polls,
     problems,
     rulesets,
     streams,
@@ -77,9 +78,11 @@ def create_app(plane: Plane, *, lifespan: Lifespan | None = None) -> FastAPI:
         admin.router,
         access.router,
         fleet.router,
+        polls.router,
         streams.router,
     ):
         app.include_router(part, prefix=PREFIX, responses=_REFUSALS)
+    app.include_router(polls.discovery, responses=_REFUSALS)
     _add_openapi(app)
     _add_operation(app)
     return app

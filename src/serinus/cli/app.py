@@ -20,6 +20,7 @@ from serinus.cli import (
     operate,
     pipeline,
     policy,
+    proxy,
     release,
     rollout,
     ruleset,
@@ -77,8 +78,7 @@ app.add_typer(vault.keys, name="keys")
 app.add_typer(fleet.fleet, name="fleet")
 app.add_typer(policy.policies, name="policy")
 app.add_typer(notify.notify, name="notify")
-app.add_typer(operate.proxy, name="proxy")
-operate.proxy.command("prometheus")(drivers.prometheus)
+app.add_typer(proxy.proxy, name="proxy")
 
 
 def run() -> None:

@@ -13,6 +13,7 @@ from serinus.control.executing import Executor
 from serinus.control.fleet import Fleet
 from serinus.control.ingest import Ingest
 from serinus.control.members import People
+from serinus.control.polls import Polls
 from serinus.control.queries import Queries
 from serinus.control.rule_tests import RuleTests
 from serinus.control.rulesets import Rulesets
@@ -41,6 +42,7 @@ class Plane:
     audit: AuditLog
     ingest: Ingest
     fleet: Fleet
+    polls: Polls
     snapshots: Snapshots
     rulesets: Rulesets
     rule_tests: RuleTests
@@ -54,6 +56,7 @@ class Plane:
         ingest = Ingest(context, snapshots)
         rule_tests = RuleTests(context, sandbox)
         commands = Commands(context, traffic, rule_tests.guard)
+        fleet = Fleet(context)
         return cls(
             context=context,
             traffic=traffic,
@@ -66,7 +69,8 @@ class Plane:
             people=People(context),
             audit=AuditLog(context),
             ingest=ingest,
-            fleet=Fleet(context),
+            fleet=fleet,
+            polls=Polls(context, fleet, traffic),
             snapshots=snapshots,
             rulesets=Rulesets(context, sandbox),
             rule_tests=rule_tests,

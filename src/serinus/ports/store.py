@@ -623,6 +623,10 @@ class Fleet(Protocol):
         """Return every instance of a service, by name."""
         ...
 
+    async def instance(self, service_id: str, name: str) -> Instance | None:
+        """Return one, and keep others from changing it until the transaction ends."""
+        ...
+
     async def save(self, tenant_id: str, service_id: str, instance: Instance) -> None:
         """Store an instance, new or known, of a service that belongs to this tenant."""
         ...
