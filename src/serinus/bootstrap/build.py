@@ -159,6 +159,13 @@ def _loops(
         Loop(context=context, name="hook_outbox", interval=1.0, work=hooks.tick, early=context.call),
         Loop(
             context=context,
+            name="release_sets",
+            interval=pulse,
+            work=plane.coordinator.tick,
+            early=plane.coordinator.early,
+        ),
+        Loop(
+            context=context,
             name="rule_executions",
             interval=1.0,
             work=plane.executor.flush,

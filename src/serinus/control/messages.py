@@ -17,6 +17,7 @@ __all__ = [
     "from_json",
     "promoted_alert",
     "rollback_alert",
+    "set_promoted_alert",
     "test_message",
     "to_json",
     "waiting_alert",
@@ -171,6 +172,12 @@ def promoted_alert(*, watched: str = "", **about: Any) -> Notification:
         f"{text} {watched}".strip(),
         ("Version", a.version),
     )
+
+
+def set_promoted_alert(*, what: str, **about: Any) -> Notification:
+    """Return the message that a release set is promoted; ``what`` names its members."""
+    a = About(**about)
+    return a.message("promoted", Level.INFO, a.say("set_promoted.title", service=line(a.service)), what)
 
 
 def waiting_alert(*, what: str, facts: Sequence[tuple[str, str]] = (), **about: Any) -> Notification:

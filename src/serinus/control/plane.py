@@ -8,9 +8,12 @@ from serinus.control.commands import Commands
 from serinus.control.context import Context
 from serinus.control.executing import Executor
 from serinus.control.fleet import Fleet
+from serinus.control.freezes import FreezeCalendars
 from serinus.control.ingest import Ingest
 from serinus.control.queries import Queries
 from serinus.control.rulesets import Rulesets
+from serinus.control.sets.commands import ReleaseSets
+from serinus.control.sets.coordinator import Coordinator
 from serinus.control.snapshot import Snapshots
 from serinus.control.tokens import Access
 from serinus.control.tools import Tools
@@ -34,6 +37,9 @@ class Plane:
     fleet: Fleet
     snapshots: Snapshots
     rulesets: Rulesets
+    coordinator: Coordinator
+    release_sets: ReleaseSets
+    freezes: FreezeCalendars
     executor: Executor
     version: str
 
@@ -44,6 +50,7 @@ class Plane:
         ingest = Ingest(context, snapshots)
         rulesets = Rulesets(context, sandbox)
         commands = Commands(context, traffic, rulesets.guard)
+        coordinator = Coordinator(context, traffic, commands, rulesets.guard)
         return cls(
             context=context,
             traffic=traffic,
@@ -55,6 +62,9 @@ class Plane:
             fleet=Fleet(context),
             snapshots=snapshots,
             rulesets=rulesets,
+            coordinator=coordinator,
+            release_sets=ReleaseSets(context, commands, coordinator),
+            freezes=FreezeCalendars(context),
             executor=Executor(context, snapshots, ingest, sandbox),
             version=version,
         )

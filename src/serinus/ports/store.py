@@ -17,6 +17,7 @@ from serinus.core.analysis.evidence import Sample, Window
 from serinus.core.model import Deployment, Role, Service, Status
 from serinus.core.rules import RuleVersion
 from serinus.ports.fleet import Instance, Order
+from serinus.ports.release_sets import Freezes, ReleaseSets, SetTimeline
 from serinus.ports.traffic import Finding
 
 __all__ = [
@@ -681,6 +682,21 @@ class Transaction(Protocol):
     @property
     def fleet(self) -> Fleet:
         """Fleet in this transaction."""
+        ...
+
+    @property
+    def release_sets(self) -> ReleaseSets:
+        """ReleaseSets in this transaction."""
+        ...
+
+    @property
+    def set_timeline(self) -> SetTimeline:
+        """SetTimeline in this transaction."""
+        ...
+
+    @property
+    def freezes(self) -> Freezes:
+        """Freezes in this transaction."""
         ...
 
 

@@ -26,7 +26,7 @@ from serinus.core.strategy import (
     StrategyType,
 )
 
-__all__ = ["salt_from", "strategy_from"]
+__all__ = ["Gate", "salt_from", "strategy_from"]
 
 _SALT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _GATE_ROLES = (Role.APPROVER, Role.ADMIN)
@@ -51,14 +51,14 @@ class _GateInput:
     role: Role = Role.APPROVER
 
 
-_Gate = Annotated[Role | None, _GateForm()]
+Gate = Annotated[Role | None, _GateForm()]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _StepInput:
     traffic_percentage: float
     hold_seconds: float | None = None
-    gate: _Gate = None
+    gate: Gate = None
     manual: bool = False
     min_seconds: Seconds = 0.0
 
@@ -115,7 +115,7 @@ class _StrategyInput:
     warm_seconds: Seconds | None = None
     hold_seconds: Seconds | None = None
     keep_warm_seconds: Seconds | None = None
-    gate: _Gate = None
+    gate: Gate = None
     hooks: tuple[Hook, ...] = ()
 
 

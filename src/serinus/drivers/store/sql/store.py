@@ -26,6 +26,7 @@ from serinus.drivers.store.sql.errors import explained
 from serinus.drivers.store.sql.evidence import SqlEvidence, SqlSources
 from serinus.drivers.store.sql.fleet import SqlFleet
 from serinus.drivers.store.sql.people import SqlAudit, SqlIdempotency, SqlSessions, SqlTenants, SqlTokens
+from serinus.drivers.store.sql.release_sets import SqlFreezes, SqlReleaseSets, SqlSetTimeline
 from serinus.drivers.store.sql.rules import SqlExecutions, SqlRulesets
 from serinus.drivers.store.sql.work import SqlJobs, SqlOutbox
 from serinus.ports.traffic import Finding
@@ -33,7 +34,7 @@ from serinus.ports.traffic import Finding
 __all__ = ["HEAD", "SqlStore", "SqlTransaction"]
 
 #: The newest migration; a test holds it against the folder, so that start-up needs no Alembic.
-HEAD = "0003"
+HEAD = "0008"
 #: Warn in ``doctor`` below this much free disk.
 LOW_DISK_BYTES = 200 * 1024 * 1024
 #: Warn in ``doctor`` when our clock and the database's differ by more.
@@ -64,6 +65,9 @@ class SqlTransaction:
         self.idempotency = SqlIdempotency(connection)
         self.jobs = SqlJobs(connection)
         self.fleet = SqlFleet(connection)
+        self.release_sets = SqlReleaseSets(connection)
+        self.set_timeline = SqlSetTimeline(connection)
+        self.freezes = SqlFreezes(connection)
 
 
 class SqlStore:
