@@ -8,12 +8,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
+    "Address",
     "Answer",
     "Approval",
     "ApproveBody",
     "DeploymentList",
     "DeploymentView",
     "Judgement",
+    "Name",
     "NewDeploymentBody",
     "NewServiceBody",
     "NewTokenBody",
@@ -24,6 +26,7 @@ __all__ = [
     "ScheduleBody",
     "ServiceChanges",
     "StartBody",
+    "Text",
     "TrafficBody",
     "UpdateBody",
 ]

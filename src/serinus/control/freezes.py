@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -34,7 +35,7 @@ class FreezeCalendars:
             known = await tx.freezes.put(call.caller.tenant_id, freeze)
             return 200 if known else 201, _view(freeze, now)
 
-        return await execute(self._context, call, work)
+        return await execute(self._context, replace(call, data={**call.data, **data}), work)
 
     async def remove(self, call: Call, name: str) -> Answer:
         """Take a freeze out."""

@@ -186,7 +186,7 @@ def waiting_alert(*, what: str, facts: Sequence[tuple[str, str]] = (), **about: 
     return a.message(
         "waiting",
         Level.INFO,
-        a.say("waiting.title", service=line(a.service), version=line(a.version)),
+        a.say("waiting.title", service=line(a.service), version=line(a.version)).rstrip(),
         what,
         ("Version", a.version),
         *facts,
