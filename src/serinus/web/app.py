@@ -80,6 +80,8 @@ _templates = Environment(
 
 def install(app: FastAPI, plane: Plane) -> None:
     """Add the pages to ``app``."""
+    from serinus.web.release_sets import SetPages
+
     pages = _Pages(plane)
     static = Path(__file__).parent / "static"
     app.mount("/static", StaticFiles(directory=static), name="static")
@@ -93,6 +95,7 @@ def install(app: FastAPI, plane: Plane) -> None:
         ("GET", "/deployments/{deployment_id}/live", pages.deployment_live),
         ("GET", "/deployments/{deployment_id}/{action}", pages.confirm),
         ("POST", "/deployments/{deployment_id}/{action}", pages.act),
+        *SetPages(plane).routes(),
     ):
         app.add_api_route(path, _guarded(page), methods=[method], include_in_schema=False)
 
@@ -275,6 +278,7 @@ class _Pages:
             "running": [v for v in views if _under_way(v)],
             "earlier": [v for v in views if not _under_way(v)],
             "services": services,
+            "freezes": [f for f in (await self._plane.freezes.list(caller))["freezes"] if f["on"]],
             "chosen": {"service": asked.get("service", ""), "status": asked.get("status", "")},
             "monitor": jobs[0]["state"] if jobs else "not running",
             "live": "/live?" + str(asked),
@@ -438,4 +442,5 @@ def _buttons(view: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _held_by_freeze(view: dict[str, Any]) -> bool:
-    return bool(view["strategy"].get("freeze")) and not view["freeze_override"]
+    frozen = view["strategy"].get("freeze") or view["tenant_freezes"]
+    return bool(frozen) and not view["freeze_override"]
