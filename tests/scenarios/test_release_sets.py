@@ -230,7 +230,10 @@ def test_a_rollback_by_hand_wins_in_every_state_and_needs_a_reason():
         Sets(SHOP).tick().roll_back(" ")
     story = Sets(SHOP).tick().ask(moves.pause, by="ada").roll_back("invoices are wrong").tick().tick()
     assert (story.s.state, set(story.statuses().values())) == (SetState.ROLLED_BACK, {"rolled_back"})
-    assert "Rolled back by ada: invoices are wrong" in story.timeline[-1]
+    assert story.timeline[-2:] == [
+        "ada asks for a rollback: invoices are wrong. Rolling back, in this order: ledger, pricing.",
+        "Rolled back: invoices are wrong",
+    ]
     with pytest.raises(Conflict, match="nothing to roll back"):
         story.roll_back("again")
     done = Sets(SHOP).tick().passes("pricing", "ledger").tick().tick().tick()
@@ -263,6 +266,14 @@ def test_a_promotion_that_waits_for_a_person():
     story.ask(moves.promote, by="ada", reason="numbers look well").tick()
     assert set(story.statuses().values()) == {"active"}
     assert "Promotion of Stage 1 of 2 asked for by ada: numbers look well" in story.timeline
+
+
+def test_a_freeze_holds_a_stage_before_its_first_request():
+    """Nobody of it starts while one of it may not; when the freeze is over they start together."""
+    story = Sets(SHOP).tick(carry_out=False).changed("ledger", frozen="weekend: frozen until Monday").tick()
+    assert story.orders == []
+    assert story.s.sentence == "Stage 1 of 2 waits: ledger: weekend: frozen until Monday."
+    assert story.changed("ledger").tick().orders == ["start pricing", "start ledger"]
 
 
 def test_a_pause_begins_nothing_and_still_rolls_back():

@@ -254,10 +254,10 @@ async def standings(tx: Transaction, s: ReleaseSet, now: datetime) -> dict[str, 
             continue
         d = await freshened(tx, d)
         unmet: tuple[str, ...] = ()
-        frozen = None
+        stopped = d.status is Status.DRAFT or d.waiting is Waiting.PROMOTION
+        frozen = frozen_for(d, now) if stopped else None
         if d.waiting is Waiting.PROMOTION:
             gate = promotion_gate(d, await gather(tx, d, now), now)
             unmet = tuple(v.message for v in gate if v.outcome is not Outcome.PASS)
-            frozen = frozen_for(d, now)
         found[d.id] = Standing(d=d, unmet=unmet, frozen=frozen.sentence if frozen else "")
     return found

@@ -82,7 +82,7 @@ def _on_harm(s: ReleaseSet, harmed: Sequence[tuple[Member, str]], found: Found, 
         s = s.with_member(replace(member, lost=why or "rolled back"))
     what = "; ".join(f"{m.words} was rolled back: {why}" for m, why in harmed)
     if s.on_harm is OnHarm.ALL:
-        return roll_back_all(s, found, now, what, kind="harm")
+        return roll_back_all(s, found, now, what)
     if s.on_harm is OnHarm.REGION or s.state is SetState.WATCHED:
         message = f"{what}. The others {'stay' if s.state is SetState.WATCHED else 'go on'}."
         after = replace(s, sentence=message)
@@ -92,13 +92,15 @@ def _on_harm(s: ReleaseSet, harmed: Sequence[tuple[Member, str]], found: Found, 
     return _said(held, "harm", message, told=Told(topic="warning", message=message, harm=True))
 
 
-def roll_back_all(
-    s: ReleaseSet, found: Found, now: datetime, reason: str, *, kind: str = "rolling_back"
-) -> SetDecision:
-    """Decide that every member goes back, the last first; a member that is lost has gone already."""
+def roll_back_all(s: ReleaseSet, found: Found, now: datetime, reason: str, *, by: str = "") -> SetDecision:
+    """Decide that every member goes back, the last first; a member that is lost has gone already.
+
+    ``by`` is the person who asked for it; without one it was harm.
+    """
     out = [m for m in reversed(s.members) if _is_out(m, found)]
     names = ", ".join(m.service for m in out)
-    message = f"{reason}. Rolling back, in this order: {names}." if out else f"{reason}. Nothing else is out."
+    why = f"{by} asks for a rollback: {reason}" if by else reason
+    message = f"{why}. Rolling back, in this order: {names}." if out else f"{why}. Nothing else is out."
     fixed = replace(
         s,
         state=SetState.ROLLING_BACK,
@@ -112,7 +114,7 @@ def roll_back_all(
     decision = _going_back(fixed, found, now)
     return replace(
         decision,
-        reasons=(SetReason(kind=kind, message=message), *decision.reasons),
+        reasons=(SetReason(kind="rolling_back" if by else "harm", message=message), *decision.reasons),
         told=(Told(topic="warning", message=message, harm=True), *decision.told),
     )
 
@@ -152,6 +154,10 @@ def _walk(s: ReleaseSet, found: Found) -> SetDecision:
         message = f"{stage_words(s)} begins: {names}."
         return replace(_said(replace(s, sentence=message), "stage", message), create=True)
     drafts = [m for m in members if found[m.deployment_id].d.status is Status.DRAFT]
+    frozen = [(m, why) for m in drafts if (why := found[m.deployment_id].frozen)]
+    if frozen:
+        sentence = f"{stage_words(s)} waits: " + "; ".join(f"{m.service}: {why}" for m, why in frozen) + "."
+        return SetDecision(next_state=replace(s, sentence=sentence))
     if drafts:
         orders = tuple(Order(kind=OrderKind.START, member=m) for m in drafts)
         return SetDecision(next_state=s, orders=orders)

@@ -107,7 +107,7 @@ def roll_back(
         raise Conflict(f"There is nothing to roll back. {s.sentence}", next_step="Look at its page.")
     if s.state is SetState.ROLLING_BACK:
         raise Conflict(f"It is rolling back. {s.sentence}", next_step="Wait for its end.")
-    return roll_back_all(replace(s, ended_at=None), found, now, f"Rolled back by {by}: {reason.strip()}")
+    return roll_back_all(replace(s, ended_at=None), found, now, reason.strip().rstrip("."), by=by)
 
 
 def _said(s: ReleaseSet, kind: str, message: str) -> SetDecision:
