@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -12,11 +12,12 @@ from serinus.control.unit import Answer, Call, execute
 from serinus.core.errors import NotFound
 from serinus.core.freeze import frozen
 from serinus.core.model import Role
+from serinus.core.policy.freezing import holds_service
 from serinus.core.policy.tenant_freezes import tenant_freeze_from, window_words, windows_on
 from serinus.core.strategy import TenantFreeze
 from serinus.ports.store import Transaction
 
-__all__ = ["FreezeCalendars"]
+__all__ = ["FreezeCalendars", "freezes_on"]
 
 
 class FreezeCalendars:
@@ -56,6 +57,13 @@ class FreezeCalendars:
         async with self._context.store.begin(write=False) as tx:
             found = await tx.freezes.all(caller.tenant_id)
         return {"freezes": [_view(freeze, now) for freeze in found], "total": len(found)}
+
+
+def freezes_on(freezes: Iterable[TenantFreeze], service: str, now: datetime) -> list[dict[str, Any]]:
+    """Return the freezes that hold a service now."""
+    meant = [f for f in freezes if holds_service(f, service)]
+    on = [one for f in meant if (one := frozen(windows_on(f), now)) is not None]
+    return [{"name": f.name, "frozen_until": stamp(f.until), "sentence": f.sentence} for f in on]
 
 
 def _view(freeze: TenantFreeze, now: datetime) -> dict[str, Any]:
