@@ -243,11 +243,11 @@ async def test_a_coordinator_that_dies_between_two_moves_is_gone_on_with(shop, m
     """Promotion, then rollback: cut off after the first move, the next look makes the second."""
     carry_out, calls = Coordinator._carry_out, []
 
-    async def dies_after_one(self, s, order):
+    async def dies_after_one(self, s, order, knocked):
         if calls:
             raise asyncio.CancelledError  # as close to kill -9 as a test's process gets
         calls.append(order.kind)
-        return await carry_out(self, s, order)
+        return await carry_out(self, s, order, knocked)
 
     async def cut_off():
         calls.clear()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from serinus.core.errors import Conflict, Forbidden, InvalidInput
 from serinus.core.lifecycle import moves as one
@@ -391,3 +394,69 @@ def test_what_is_wrong_in_waves_is_told_by_its_place(change, place):
     with pytest.raises(InvalidInput) as refused:
         release_set_from(data)
     assert place in {refused.value.field, *refused.value.extra.get("errors", {})}
+
+
+# -- whatever happens ------------------------------------------------------------------------------
+
+_NAMES = ("a", "b", "c", "d")
+_HAPPENINGS = st.one_of(
+    st.tuples(st.just("passes"), st.sampled_from(_NAMES)),
+    st.tuples(st.just("harmed"), st.sampled_from(_NAMES)),
+    st.tuples(st.just("tick"), st.booleans()),
+    st.tuples(st.sampled_from(["pause", "resume", "approve", "rollback"]), st.none()),
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    orders=st.lists(st.integers(1, 3), min_size=4, max_size=4),
+    auto=st.booleans(),
+    story=st.lists(_HAPPENINGS, max_size=25),
+)
+def test_whatever_happens_a_set_ends_as_a_whole(orders, auto, story):
+    """Left alone afterwards, either every member is promoted, or none is out; stages never overtake."""
+    members = [
+        {"service": n, "version": "v2", "order": order} for n, order in zip(_NAMES, orders, strict=True)
+    ]
+    sets = Sets({"name": "any", "members": members, "gate": True, "auto_promote": auto})
+    for what, which in story:
+        happens(sets, what, which)
+        started = {n for n, status in sets.statuses().items() if status != "draft"}
+        for at, stage in enumerate(sets.s.stages[: sets.s.stage]):
+            assert started >= {m.service for m in stage.members}, at
+        late = {m.service for stage in sets.s.stages[sets.s.stage + 1 :] for m in stage.members}
+        assert not started & late
+    for _ in range(30):
+        for name in _NAMES:
+            happens(sets, "passes", name)
+        for move in ("resume", "approve"):
+            happens(sets, move, None)
+        sets.tick()
+    statuses = set(sets.statuses().values())
+    assert statuses == {"active"} or statuses <= {"rolled_back", "draft"}, statuses
+    assert sets.s.state in (SetState.WATCHED, SetState.DONE, SetState.ROLLED_BACK)
+
+
+def happens(sets: Sets, what: str, which) -> None:
+    """Let something happen, if it can."""
+    found = sets.found.get(f"dep_{which}")
+    running = found is not None and found.d.status is Status.CANARY
+    if what == "tick":
+        sets.tick(carry_out=which)
+    elif what == "passes" and running:
+        sets.passes(which)
+    elif what == "harmed" and found and found.d.status in (Status.CANARY, Status.ACTIVE):
+        sets.harmed(which)
+    elif what in ("pause", "resume", "approve", "rollback"):
+        ask = {
+            "pause": lambda: sets.ask(moves.pause, by="ada"),
+            "resume": lambda: sets.ask(moves.resume, by="ada"),
+            "rollback": lambda: sets.roll_back("enough"),
+            "approve": lambda: sets.ask(
+                moves.approve if sets.s.waiting is Waiting.APPROVAL else moves.promote,
+                by="ada",
+                **({"role": Role.ADMIN} if sets.s.waiting is Waiting.APPROVAL else {}),
+            ),
+        }[what]
+        with contextlib.suppress(Conflict):
+            ask()

@@ -37,7 +37,7 @@ log = logging.getLogger("serinus.sets")
 #: Who is on timelines.
 ACTOR = "release set"
 #: Outlasts a look at a set whose members do not answer a knock.
-LEASE_SECONDS = 60.0
+LEASE_SECONDS = 30.0
 #: Sets looked at in one tick, the one longest not looked at first.
 BATCH = 100
 
@@ -84,8 +84,9 @@ class Coordinator:
             StaleRevision: Somebody changed it meanwhile; the next look sees that.
         """
         s, orders, trouble = await self._decided(tenant_id, set_id)
-        for order in orders:
-            refusal = await self._carry_out(s, order)
+        knocks = await asyncio.gather(*(self._knock(s, order) for order in orders))
+        for order, knocked in zip(orders, knocks, strict=True):
+            refusal = await self._carry_out(s, order, knocked)
             trouble = trouble or refusal
             if refusal and order.kind is not OrderKind.ROLL_BACK:
                 break  # what cannot be moved holds the rest; a rollback holds no other
@@ -131,18 +132,20 @@ class Coordinator:
             s = s.with_member(replace(member, deployment_id=draft.id))
         return s
 
-    async def _carry_out(self, s: ReleaseSet, order: Order) -> str:
-        """Make one move; return why it was refused, empty when it was made, or somebody had made it."""
+    async def _knock(self, s: ReleaseSet, order: Order) -> Knocked:
+        """Knock at both sides of what goes back, before anything is decided on it."""
+        if order.kind is not OrderKind.ROLL_BACK:
+            return Knocked()
         async with self._context.store.begin(write=False) as tx:
             d = await tx.deployments.get(s.tenant_id, order.member.deployment_id)
             service = await tx.services.get(s.tenant_id, d.service_id) if d else None
-        if d is None or service is None:
-            return ""  # the next look sees that it is gone
-        knocked, found = Knocked(), StartGuard()
-        if order.kind is OrderKind.ROLL_BACK:
-            knocked = await self._traffic.knock(service, d)
+        return await self._traffic.knock(service, d) if d and service else Knocked()
+
+    async def _carry_out(self, s: ReleaseSet, order: Order, knocked: Knocked) -> str:
+        """Make one move; return why it was refused, empty when it was made, or somebody had made it."""
+        found = StartGuard()
         if order.kind is OrderKind.START and self._guard:
-            found = await self._guard(_call(s, order), d.id)
+            found = await self._guard(_call(s, order), order.member.deployment_id)
         try:
             async with self._context.store.begin() as tx:
                 await self._move(tx, s, order, knocked, found)
@@ -158,7 +161,7 @@ class Coordinator:
     ) -> None:
         d = await tx.deployments.get(s.tenant_id, order.member.deployment_id)
         if d is None:
-            return
+            return  # the next look sees that it is gone
         service = await tx.services.get(s.tenant_id, d.service_id)
         assert service is not None
         decision = await self._decision(tx, service, await freshened(tx, d), order, knocked, found)
