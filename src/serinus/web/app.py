@@ -25,6 +25,7 @@ from serinus.core.errors import Forbidden, SerinusError, Unauthenticated
 from serinus.core.model import Role, Status
 from serinus.ports.store import Page
 from serinus.web.charts import charts, sparkline
+from serinus.web.release_sets import Screen, SetPages
 from serinus.web.verdict import panel, watch_text
 from serinus.web.words import choose, translator
 
@@ -80,8 +81,6 @@ _templates = Environment(
 
 def install(app: FastAPI, plane: Plane) -> None:
     """Add the pages to ``app``."""
-    from serinus.web.release_sets import SetPages
-
     pages = _Pages(plane)
     static = Path(__file__).parent / "static"
     app.mount("/static", StaticFiles(directory=static), name="static")
@@ -95,7 +94,7 @@ def install(app: FastAPI, plane: Plane) -> None:
         ("GET", "/deployments/{deployment_id}/live", pages.deployment_live),
         ("GET", "/deployments/{deployment_id}/{action}", pages.confirm),
         ("POST", "/deployments/{deployment_id}/{action}", pages.act),
-        *SetPages(plane).routes(),
+        *SetPages(plane, pages.screen()).routes(),
     ):
         app.add_api_route(path, _guarded(page), methods=[method], include_in_schema=False)
 
@@ -194,6 +193,15 @@ class _Pages:
 
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
+
+    def screen(self) -> Screen:
+        """Return what pages of other modules are shown by."""
+
+        def show(request: Request, name: str, **values: Any) -> Response:
+            csrf = _csrf(request.cookies.get(SESSION_COOKIE, ""))
+            return _render(request, name, **{**values, "csrf": csrf})
+
+        return Screen(caller=self._caller, posted=self._posted, show=show, stream=self._stream)
 
     # -- signing in -----------------------------------------------------------------------------
 

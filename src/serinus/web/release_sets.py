@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
+from serinus.control.context import Caller
+from serinus.control.plane import Plane
 from serinus.control.unit import Call
 from serinus.core.errors import SerinusError
 from serinus.core.model import Role
 from serinus.ports.store import Page
-from serinus.web.app import SESSION_COOKIE, _csrf, _Pages, _render
 
-__all__ = ["SetPages"]
+__all__ = ["Screen", "SetPages"]
 
 #: Label and consequence per button, the way out first.
 ACTIONS = {
@@ -42,8 +44,23 @@ STATES = {
 }
 
 
-class SetPages(_Pages):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Screen:
+    """What every page needs of the dashboard: who looks, what was posted, and how a page is shown."""
+
+    caller: Callable[[Request], Awaitable[Caller]]
+    posted: Callable[[Request], Awaitable[tuple[Caller, dict[str, str]]]]
+    show: Callable[..., Response]
+    stream: Callable[[Request, Callable[[], Awaitable[str]]], Awaitable[Response]]
+
+
+class SetPages:
     """The pages of one control plane's release sets."""
+
+    def __init__(self, plane: Plane, screen: Screen) -> None:
+        """Keep what they show, and what shows them."""
+        self._plane = plane
+        self._screen = screen
 
     def routes(self) -> tuple[tuple[str, str, Callable[[Request], Awaitable[Response]]], ...]:
         """Return method, path and page of each."""
@@ -57,7 +74,7 @@ class SetPages(_Pages):
 
     async def sets(self, request: Request) -> Response:
         """The list."""
-        caller = await self._caller(request)
+        caller = await self._screen.caller(request)
         found = await self._plane.release_sets.list(caller, Page(size=100))
         views = found["release_sets"]
         live = ("running", "watched", "rolling_back")
@@ -71,11 +88,10 @@ class SetPages(_Pages):
         )
 
     def _shown(self, request: Request, name: str, **values: Any) -> Response:
-        csrf = _csrf(request.cookies.get(SESSION_COOKIE, ""))
-        return _render(request, name, set_states=STATES, csrf=csrf, **values)
+        return self._screen.show(request, name, set_states=STATES, **values)
 
     async def _values(self, request: Request) -> dict[str, Any]:
-        caller, set_id = await self._caller(request), request.path_params["set_id"]
+        caller, set_id = await self._screen.caller(request), request.path_params["set_id"]
         view = await self._plane.release_sets.get(caller, set_id)
         events = (await self._plane.release_sets.events(caller, set_id, limit=1000))["events"]
         return {
@@ -98,7 +114,7 @@ class SetPages(_Pages):
         async def look() -> str:
             return bytes(self._shown(request, "_set.html", **await self._values(request)).body).decode()
 
-        return await self._stream(request, look)
+        return await self._screen.stream(request, look)
 
     async def confirm(self, request: Request) -> Response:
         """Say what a button will do before it is done."""
@@ -112,7 +128,7 @@ class SetPages(_Pages):
 
     async def act(self, request: Request) -> Response:
         """Do it, as the API would."""
-        caller, form = await self._posted(request)
+        caller, form = await self._screen.posted(request)
         set_id, action = request.path_params["set_id"], request.path_params["action"]
         call = Call(caller=caller, action=f"release-set.{action}", target=set_id[:200], needs=Role.APPROVER)
         sets, reason = self._plane.release_sets, form.get("reason", "")

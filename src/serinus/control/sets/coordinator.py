@@ -66,16 +66,18 @@ class Coordinator:
             return
         async with self._context.store.begin() as tx:
             claimed = await tx.release_sets.claim(owner, now, LEASE_SECONDS, BATCH)
-        for tenant_id, set_id in claimed:
-            try:
-                await self.look(tenant_id, set_id)
-            except StaleRevision:
-                log.info("overtaken", extra={"action": "set.overtaken", "set": set_id})
-            except Exception:  # one set's trouble must not stop the others
-                log.exception("look failed", extra={"action": "set.failed", "set": set_id})
-            finally:
-                async with self._context.store.begin() as tx:
-                    await tx.release_sets.release(set_id, owner, self._context.clock.now())
+        await asyncio.gather(*(self._guarded(tenant, one) for tenant, one in claimed))
+        async with self._context.store.begin() as tx:
+            for _, set_id in claimed:
+                await tx.release_sets.release(set_id, owner, self._context.clock.now())
+
+    async def _guarded(self, tenant_id: str, set_id: str) -> None:
+        try:
+            await self.look(tenant_id, set_id)
+        except StaleRevision:
+            log.info("overtaken", extra={"action": "set.overtaken", "set": set_id})
+        except Exception:  # one set's trouble must not stop the others
+            log.exception("look failed", extra={"action": "set.failed", "set": set_id})
 
     async def look(self, tenant_id: str, set_id: str) -> None:
         """Decide on one set and carry out what was decided.

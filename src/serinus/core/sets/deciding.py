@@ -58,9 +58,11 @@ def decide_set(s: ReleaseSet, found: Found, now: datetime) -> SetDecision:
 
 
 def _looked(s: ReleaseSet, now: datetime) -> ReleaseSet:
-    """Count the time that somebody looked while the present stage bakes."""
+    """Count the time that somebody looked while the present stage bakes; no other time matters."""
+    if not s.baking:
+        return replace(s, last_tick_at=None)
     gap = (now - s.last_tick_at).total_seconds() if s.last_tick_at else 0.0
-    counted = min(max(gap, 0.0), MAX_GAP_SECONDS) if s.baking and not s.paused else 0.0
+    counted = min(max(gap, 0.0), MAX_GAP_SECONDS) if not s.paused else 0.0
     return replace(s, last_tick_at=now, baked_seconds=s.baked_seconds + counted)
 
 
@@ -243,7 +245,7 @@ def _all_promoted(s: ReleaseSet) -> SetDecision:
     message = f"Everything is promoted: {_names(stays)}."
     if lost:
         message = f"{len(stays)} of {len(s.members)} are promoted; {_names(lost)} went back."
-    after = replace(s, state=SetState.WATCHED, phase="watched", sentence=message)
+    after = replace(s, state=SetState.WATCHED, baking=False, phase="watched", sentence=message)
     return _said(after, "promoted", message, told=Told(topic="promoted", message=message))
 
 
