@@ -116,6 +116,31 @@ async def test_harm_in_one_member_rolls_all_back(shop):
     assert [e["data"]["service"] for e in moves] == ["ledger", "pricing"]
 
 
+@pytest.mark.parametrize(("policy", "eu"), [("all", "rolled_back"), ("hold", "active")])
+async def test_a_regions_own_guard_rolls_it_back_and_the_policy_says_what_follows(world, policy, eu):
+    """eu is promoted; in us the breaker opens: us goes back by itself, and eu as the policy says."""
+    for region in ("eu", "us"):
+        await world.service(f"checkout@{region}")
+    steps = [{"traffic_percentage": 50, "hold_seconds": 5}]
+    free = {"regions": ["eu"]}
+    data = {**REGIONS, "waves": [free, {"regions": ["us"]}], "on_harm": policy, "strategy": {"steps": steps}}
+    async with world.client() as c:
+        path = await made(c, data)
+        await look(world, 8)
+        assert await statuses(c, path) == {"checkout@eu": "active", "checkout@us": "canary"}
+        us = member((await c.get(path)).json(), "checkout@us")["deployment_id"]
+        news = {"service": "checkout@us", "deployment": us, "state": "open", "failures": 5}
+        sent = await c.post("/sdk/telemetry", json={"source": "p", "seq": 1, "breakers": [news]})
+        assert sent.status_code == 202, sent.text
+        await look(world, 2)
+        assert await statuses(c, path) == {"checkout@eu": eu, "checkout@us": "rolled_back"}
+        view = (await c.get(path)).json()
+        assert (view["state"], view["paused"]) == (
+            ("rolled_back", False) if policy == "all" else ("running", True)
+        )
+        assert "the circuit breaker opened" in member(view, "checkout@us")["went_back"]
+
+
 async def test_a_set_is_checked_whole_before_anything_exists(shop):
     """An unknown service, a strategy of one member, a promotion of its own: nothing is made."""
     cases = [
