@@ -68,6 +68,7 @@ async def test_a_set_is_listed_shown_approved_and_rolled_back(world):
     await look(world, 2)
     page = (await c.get(path)).text
     assert "Rolled back: invoices are wrong" in page
+    assert page.count("stage back") == 2
     assert f'href="{path}/rollback"' not in page
 
 

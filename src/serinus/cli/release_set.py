@@ -31,7 +31,7 @@ STATES = {
     "rolling_back": ("↩", "red"),
     "rolled_back": ("↩", "red"),
 }
-_MARKS = {"done": "[green]✔[/]", "now": "[yellow]▶[/]", "todo": "[dim]○[/]"}
+_MARKS = {"done": "[green]✔[/]", "now": "[yellow]▶[/]", "todo": "[dim]○[/]", "back": "[red]↩[/]"}
 _STATUS = {"": "[dim]not begun[/]", "canary": "running", "rolled_back": "[red]rolled back[/]"}
 
 

@@ -38,17 +38,24 @@ def set_view(s: ReleaseSet, found: Mapping[str, Deployment] | None = None) -> di
 
 
 def _stage(s: ReleaseSet, at: int, stage: Stage, found: Mapping[str, Deployment]) -> dict[str, Any]:
-    here = "now" if at == s.stage else "done" if at < s.stage else "todo"
-    over = s.state in (SetState.WATCHED, SetState.DONE)
     return {
         "number": at + 1,
         "name": stage.name,
-        "state": "done" if over else here,
+        "state": _stage_state(s, at),
         "bake_seconds": stage.bake_seconds,
         "baked_seconds": round(s.baked_seconds, 3) if at == s.stage and s.baking else None,
         "gate": stage.gate.value if stage.gate else None,
         "members": [_member(m, found.get(m.deployment_id)) for m in stage.members],
     }
+
+
+def _stage_state(s: ReleaseSet, at: int) -> str:
+    """Return where a stage is: ``done``, ``now``, ``todo``, or ``back``."""
+    if at > s.stage:
+        return "todo"
+    if s.state in (SetState.ROLLING_BACK, SetState.ROLLED_BACK):
+        return "back"
+    return "now" if at == s.stage and s.state is SetState.RUNNING else "done"
 
 
 def _member(m: Member, d: Deployment | None) -> dict[str, Any]:
