@@ -465,5 +465,5 @@ def test_states_are_the_ones_that_the_page_has_signs_for():
 
     import serinus.web
 
-    page = (Path(serinus.web.__file__).parent / "templates" / "_deployment.html").read_text()
+    page = (Path(serinus.web.__file__).parent / "templates" / "_notifications.html").read_text()
     assert [s for s in OutboxState if f'"{s.value}": "' not in page] == []

@@ -151,6 +151,8 @@ def status_lines(page: dict[str, Any], events: int = 6) -> list[str]:
         lines += ["checks", *tree(fixed), ""]
     lines.append(f"breaker {view['circuit_breaker_state']}   health {page['health']['health_status']}")
     lines += [f"[yellow]! {escape(w)}[/]" for w in page["health"]["warnings"]]
+    if failing := page["health"].get("failing_executions"):
+        lines.append(f"  [dim]next[/]  {escape(failing['command'])}")
     if page["events"]:
         lines += ["", *(event_line(e) for e in page["events"][:events])]
     return lines

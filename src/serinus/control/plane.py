@@ -11,6 +11,7 @@ from serinus.control.fleet import Fleet
 from serinus.control.freezes import FreezeCalendars
 from serinus.control.ingest import Ingest
 from serinus.control.queries import Queries
+from serinus.control.rule_tests import RuleTests
 from serinus.control.rulesets import Rulesets
 from serinus.control.sets.commands import ReleaseSets
 from serinus.control.sets.coordinator import Coordinator
@@ -37,6 +38,7 @@ class Plane:
     fleet: Fleet
     snapshots: Snapshots
     rulesets: Rulesets
+    rule_tests: RuleTests
     coordinator: Coordinator
     release_sets: ReleaseSets
     freezes: FreezeCalendars
@@ -48,9 +50,9 @@ class Plane:
         """Build the parts that only need the context and the drivers."""
         snapshots = Snapshots(context)
         ingest = Ingest(context, snapshots)
-        rulesets = Rulesets(context, sandbox)
-        commands = Commands(context, traffic, rulesets.guard)
-        coordinator = Coordinator(context, traffic, commands, rulesets.guard)
+        rule_tests = RuleTests(context, sandbox)
+        commands = Commands(context, traffic, rule_tests.guard)
+        coordinator = Coordinator(context, traffic, commands, rule_tests.guard)
         return cls(
             context=context,
             traffic=traffic,
@@ -61,7 +63,8 @@ class Plane:
             ingest=ingest,
             fleet=Fleet(context),
             snapshots=snapshots,
-            rulesets=rulesets,
+            rulesets=Rulesets(context, sandbox),
+            rule_tests=rule_tests,
             coordinator=coordinator,
             release_sets=ReleaseSets(context, commands, coordinator),
             freezes=FreezeCalendars(context),

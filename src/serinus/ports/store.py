@@ -35,6 +35,7 @@ __all__ = [
     "Job",
     "Jobs",
     "Leases",
+    "NewestVersion",
     "Outbox",
     "OutboxItem",
     "OutboxState",
@@ -220,6 +221,16 @@ class Execution:
     input: Any = None
     output: Any = None
     differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewestVersion:
+    """A ruleset's newest version, and how many it has."""
+
+    version: str
+    author: str
+    created_at: datetime
+    total: int
 
 
 class Tenants(Protocol):
@@ -443,6 +454,10 @@ class EvidenceLog(Protocol):
         """Return one all-time window per side, endpoint and label (``seconds`` 0)."""
         ...
 
+    async def counted(self, tenant_id: str, deployment_id: str, names: Sequence[str]) -> Mapping[str, float]:
+        """Return what counters of these names add up to; those that never counted are left out."""
+        ...
+
     async def roll_up(self, *, older_than: float, into_seconds: int, delete_before: float) -> int:
         """Merge old windows into wider ones and delete the oldest; return how many rows went."""
         ...
@@ -505,6 +520,10 @@ class Rulesets(Protocol):
         """Return a page, newest first, and the total."""
         ...
 
+    async def newest(self, tenant_id: str) -> Mapping[str, NewestVersion]:
+        """Return of each ruleset how many versions it has and which is the newest, without their rules."""
+        ...
+
 
 class Executions(Protocol):
     """The execution log (``canary_execution_logs``)."""
@@ -522,9 +541,10 @@ class Executions(Protocol):
         deployment_id: str = "",
         kind: str = "",
         failed: bool = False,
+        canary: bool = False,
         differs: bool = False,
     ) -> tuple[Sequence[Execution], int]:
-        """Return a page, newest first, and the total."""
+        """Return a page, newest first, and the total; ``canary``: only those of the version under test."""
         ...
 
     async def prune(self, *, before: datetime, most: int) -> int:

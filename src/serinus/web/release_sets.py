@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
-from serinus.control.context import Caller
 from serinus.control.plane import Plane
 from serinus.control.unit import Call
 from serinus.core.errors import SerinusError
 from serinus.core.model import Role
 from serinus.ports.store import Page
+from serinus.web.live import stream
+from serinus.web.rendering import rendered
+from serinus.web.visits import Visits
 
-__all__ = ["Screen", "SetPages"]
+__all__ = ["SetPages"]
 
 #: Label and consequence per button, the way out first.
 ACTIONS = {
@@ -44,58 +44,38 @@ STATES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Screen:
-    """What every page needs of the dashboard: who looks, what was posted, and how a page is shown."""
-
-    caller: Callable[[Request], Awaitable[Caller]]
-    posted: Callable[[Request], Awaitable[tuple[Caller, dict[str, str]]]]
-    show: Callable[..., Response]
-    stream: Callable[[Request, Callable[[], Awaitable[str]]], Awaitable[Response]]
-
-
 class SetPages:
     """The pages of one control plane's release sets."""
 
-    def __init__(self, plane: Plane, screen: Screen) -> None:
-        """Keep what they show, and what shows them."""
-        self._plane = plane
-        self._screen = screen
+    def __init__(self, plane: Plane, visits: Visits) -> None:
+        """Keep what is read and commanded, and who knows the visitors."""
+        self._plane, self._visits = plane, visits
 
-    def routes(self) -> tuple[tuple[str, str, Callable[[Request], Awaitable[Response]]], ...]:
-        """Return method, path and page of each."""
-        return (
-            ("GET", "/release-sets", self.sets),
-            ("GET", "/release-sets/{set_id}", self.one),
-            ("GET", "/release-sets/{set_id}/live", self.one_live),
-            ("GET", "/release-sets/{set_id}/{action}", self.confirm),
-            ("POST", "/release-sets/{set_id}/{action}", self.act),
-        )
-
-    async def sets(self, request: Request) -> Response:
+    async def all(self, request: Request) -> Response:
         """The list."""
-        caller = await self._screen.caller(request)
+        known = await self._visits.known(request)
+        caller = known["caller"]
         found = await self._plane.release_sets.list(caller, Page(size=100))
         views = found["release_sets"]
         live = ("running", "watched", "rolling_back")
-        return self._shown(
+        return rendered(
             request,
             "sets.html",
-            caller=caller,
+            **known,
+            set_states=STATES,
             running=[v for v in views if v["state"] in live],
             earlier=[v for v in views if v["state"] not in live],
             freezes=(await self._plane.freezes.list(caller))["freezes"],
         )
 
-    def _shown(self, request: Request, name: str, **values: Any) -> Response:
-        return self._screen.show(request, name, set_states=STATES, **values)
-
     async def _values(self, request: Request) -> dict[str, Any]:
-        caller, set_id = await self._screen.caller(request), request.path_params["set_id"]
+        known, set_id = await self._visits.known(request), request.path_params["set_id"]
+        caller = known["caller"]
         view = await self._plane.release_sets.get(caller, set_id)
         events = (await self._plane.release_sets.events(caller, set_id, limit=1000))["events"]
         return {
-            "caller": caller,
+            **known,
+            "set_states": STATES,
             "s": view,
             "events": events[::-1],
             "may": caller.role.reaches(Role.APPROVER),
@@ -105,16 +85,16 @@ class SetPages:
 
     async def one(self, request: Request) -> Response:
         """One set."""
-        return self._shown(request, "set.html", **await self._values(request))
+        return rendered(request, "set.html", **await self._values(request))
 
-    async def one_live(self, request: Request) -> Response:
+    async def live(self, request: Request) -> Response:
         """A set's content, again whenever it changes."""
-        await self._values(request)  # refuse before the stream begins
+        caller = (await self._values(request))["caller"]  # refuse before the stream begins
 
         async def look() -> str:
-            return bytes(self._shown(request, "_set.html", **await self._values(request)).body).decode()
+            return bytes(rendered(request, "_set.html", **await self._values(request)).body).decode()
 
-        return await self._screen.stream(request, look)
+        return stream(self._plane.context.bell, caller.tenant_id, look)
 
     async def confirm(self, request: Request) -> Response:
         """Say what a button will do before it is done."""
@@ -122,13 +102,13 @@ class SetPages:
         if action not in values["s"]["allowed"]:
             raise SerinusError("This cannot be done now.", next_step="Go back to its page.")
         label, consequence = ACTIONS[action]
-        return self._shown(
+        return rendered(
             request, "set_confirm.html", **values, action=action, label=label, consequence=consequence
         )
 
     async def act(self, request: Request) -> Response:
         """Do it, as the API would."""
-        caller, form = await self._screen.posted(request)
+        caller, form = await self._visits.posted(request)
         set_id, action = request.path_params["set_id"], request.path_params["action"]
         call = Call(caller=caller, action=f"release-set.{action}", target=set_id[:200], needs=Role.APPROVER)
         sets, reason = self._plane.release_sets, form.get("reason", "")
