@@ -10,7 +10,7 @@ import pytest
 import serinus.web
 from serinus.control.judgement import FINDINGS
 from serinus.web import release_sets
-from serinus.web.deployment import ACTIONS, AT_ONCE
+from serinus.web.deployment import ACTIONS, AT_ONCE, GO_ON
 from serinus.web.rendering import STATES
 from serinus.web.words import lasting, translator
 
@@ -44,6 +44,13 @@ def test_every_button_state_and_finding_has_its_korean():
     """Labels, what a button will do, states, and what the judge found."""
     korean = translator("ko")
     spoken = [words for pair in ACTIONS.values() for words in pair]
+    spoken += [
+        AT_ONCE,
+        *GO_ON,
+        "Roll back at once",
+        *(word for _, word in STATES.values()),
+        *FINDINGS.values(),
+    ]
     spoken += [AT_ONCE, "Roll back at once", *(word for _, word in STATES.values()), *FINDINGS.values()]
     spoken += [words for pair in release_sets.ACTIONS.values() for words in pair]
     spoken += [word for _, word, _ in release_sets.STATES.values()]

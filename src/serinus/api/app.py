@@ -10,7 +10,17 @@ from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
-from serinus.api import admin, deployments, fleet, problems, release_sets, rulesets, streams, tools
+from serinus.api import (
+    admin,
+    compensations,
+    deployments,
+    fleet,
+    problems,
+    release_sets,
+    rulesets,
+    streams,
+    tools,
+)
 from serinus.api.deps import CallerDep, PlaneDep
 from serinus.api.fast import FastExecute
 from serinus.api.middleware import Envelope
@@ -62,6 +72,7 @@ def create_app(plane: Plane, *, lifespan: Lifespan | None = None) -> FastAPI:
         deployments.router,
         release_sets.router,
         release_sets.freezes,
+        compensations.router,
         rulesets.router,
         admin.router,
         fleet.router,

@@ -100,6 +100,7 @@ class Deciding:
         *,
         compensate: bool = True,
         force: bool = False,
+        across: bool = False,
     ) -> Decision:
         """Roll it back, or hold that while stable cannot be sent traffic; ``knocked`` says whether it can.
 
@@ -111,4 +112,4 @@ class Deciding:
             d = with_health(d, await gather(tx, d, now), knocked, now.timestamp())
         current = await tx.deployments.current(d.tenant_id, d.service_id)
         alone = all(o.id == d.id or o.status is not Status.CANARY for o in current)
-        return go_back(d, now, reason, compensate=compensate, force=force, gradual=alone)
+        return go_back(d, now, reason, compensate=compensate, force=force, across=across, gradual=alone)

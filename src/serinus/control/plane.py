@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from serinus.control.commands import Commands
+from serinus.control.compensations import CompensationDesk
 from serinus.control.context import Context
 from serinus.control.executing import Executor
 from serinus.control.fleet import Fleet
@@ -32,6 +33,7 @@ class Plane:
     traffic: TrafficPool
     commands: Commands
     queries: Queries
+    compensations: CompensationDesk
     tools: Tools
     access: Access
     ingest: Ingest
@@ -58,6 +60,7 @@ class Plane:
             traffic=traffic,
             commands=commands,
             queries=Queries(context),
+            compensations=CompensationDesk(context),
             tools=Tools(context, commands),
             access=Access(context),
             ingest=ingest,

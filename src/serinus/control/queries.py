@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from serinus.control import views
+from serinus.control.compensations import compensation_view, left_undone
 from serinus.control.context import Caller, Context, stamp
 from serinus.control.evidence import gather
 from serinus.control.failures import events_of, failing_executions
@@ -88,6 +89,7 @@ class Queries:
             "observed_traffic_percentage": observed,
             "watch": watch_view(d, moment),
             "proxy": await tx.sources.cursor(f"carried:{d.service_id}"),
+            "compensation": compensation_view(await tx.compensations.of(d.tenant_id, d.id)),
         }
 
     async def metrics(self, caller: Caller, deployment_id: str) -> dict[str, Any]:
@@ -122,6 +124,7 @@ class Queries:
             recent, _ = await tx.evidence.read(d.tenant_id, d.id, now - d.policy.horizon_seconds, now + 60)
             proxy = await tx.sources.cursor(f"carried:{d.service_id}")
             failing = await failing_executions(tx, self._context, d)
+            undone = left_undone(await tx.compensations.of(d.tenant_id, d.id))
         canary = views.totals(recent, Side.CANARY)
         warnings = [v.message for v in d.verdicts if v.outcome is Outcome.FAIL]
         if failing and d.breaker.state != CLOSED:
@@ -136,6 +139,7 @@ class Queries:
             warnings.append(f"{words}a rollback would be held until it can.")
         if d.answer and (d.status is Status.CANARY or under_watch(d)):
             warnings += [w for w in d.answer.warnings if not any(w in said for said in warnings)]
+        warnings += undone
         if not await self._monitor_runs():
             warnings.append("The monitor is not running: nothing is rolled back automatically.")
         return {

@@ -29,7 +29,15 @@ from serinus.core.lifecycle.moves import looked_after
 from serinus.core.model import Deployment, Service, Status
 from serinus.core.policy.freezing import with_freezes
 from serinus.ports.store import Transaction
-from serinus.ports.traffic import Carried, Counters, DesiredSplit, InstanceState, TrafficDriver, TrafficError
+from serinus.ports.traffic import (
+    Capability,
+    Carried,
+    Counters,
+    DesiredSplit,
+    InstanceState,
+    TrafficDriver,
+    TrafficError,
+)
 
 __all__ = ["Reconciler"]
 
@@ -161,8 +169,10 @@ class Reconciler:
             await write_event(tx, self._context, d, "drift", look.drift, "monitor")
         # What an earlier deployment's rollback waits for; this one's own is read back after its commit.
         await settle(tx, self._context, service, look.carried, look.asked_at)
+        keeps = self._traffic.can(service, Capability.PERSISTENT)
         held = with_freezes(await heard(tx, d), await tx.freezes.all(d.tenant_id))
-        known = with_health(held, evidence, look.knocked, now.timestamp())
+        asked = replace(held, keeps_units=keeps)
+        known = with_health(asked, evidence, look.knocked, now.timestamp())
         decision = decide(known, evidence, now)
         changed = bool(decision.reasons)
         saved = await write_decision(tx, self._context, service, decision, "monitor", bump=changed)

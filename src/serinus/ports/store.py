@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from serinus.core.analysis.evidence import Sample, Window
 from serinus.core.model import Deployment, Role, Service, Status
 from serinus.core.rules import RuleVersion
+from serinus.ports.compensation import Compensations
 from serinus.ports.fleet import Instance, Order
 from serinus.ports.release_sets import Freezes, ReleaseSets, SetTimeline
 from serinus.ports.traffic import Finding
@@ -657,6 +658,11 @@ class Transaction(Protocol):
     @property
     def outbox(self) -> Outbox:
         """Outbox in this transaction."""
+        ...
+
+    @property
+    def compensations(self) -> Compensations:
+        """Compensations in this transaction."""
         ...
 
     @property

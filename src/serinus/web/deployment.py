@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import Request, Response
@@ -44,6 +45,14 @@ ACTIONS = {
     "resume": ("Resume", "It goes on from where it was paused."),
     "approve": ("Approve", "It passes this step and goes on to the next one."),
     "traffic": ("Set traffic", "The canary gets this share, at once."),
+    "retry-compensation": (
+        "Retry the compensation",
+        "It is tried again under the same key, and what waits for it follows.",
+    ),
+    "complete-compensation": (
+        "Done by hand",
+        "What its hook could not do, or what the task asks for, was done by a person: it is not run again.",
+    ),
     "cancel": ("Cancel the start", "It does not start by itself any more; it is a draft again."),
     "override-freeze": ("Override the freeze", "It starts and grows although a freeze is on."),
 }
@@ -51,6 +60,14 @@ ACTIONS = {
 AT_ONCE = (
     "It is going back by itself. This ends it now: everyone is on {stable} again within about a second, "
     "without the steps between. That is written down."
+)
+#: What approving means where a rollback is blocked by an irreversible step.
+GO_ON = (
+    "Go on",
+    (
+        "It goes on with {version} although it should have gone back, and the same causes do not ask "
+        "again. Your name and your reason are written down."
+    ),
 )
 #: What more than an approver is needed for; a gate may ask for more as well.
 FOR_ADMINS = {"override-freeze": Role.ADMIN}
@@ -102,6 +119,8 @@ class DeploymentPages:
         t, d = translator(language_of(request)), values["d"]
         if d["going_back"] and action == "rollback":
             label, consequence = "Roll back at once", AT_ONCE
+        elif d["blocked"] and action == "approve":
+            label, consequence = GO_ON
         words = t(consequence).format(version=d["version"], stable=d["stable_version"])
         return rendered(
             request,
@@ -112,6 +131,9 @@ class DeploymentPages:
             consequence=words,
             gate=gate,
             advice=advice,
+            items=_undone(d, retry=action == "retry-compensation")
+            if action.endswith("-compensation")
+            else [],
         )
 
     async def act(self, request: Request) -> Response:
@@ -127,8 +149,9 @@ class DeploymentPages:
         commands = self._plane.commands
         match action:
             case "rollback":
-                at_once = form.get("force") == "yes"
-                await commands.roll_back(call, identity, form.get("reason", ""), force=at_once)
+                at_once, across = form.get("force") == "yes", form.get("across") == "yes"
+                reason = form.get("reason", "")
+                await commands.roll_back(call, identity, reason, force=at_once, across=across)
             case "promote":
                 await commands.promote(call, identity, force=form.get("force") == "yes")
             case "pause":
@@ -137,6 +160,13 @@ class DeploymentPages:
                 await commands.resume(call, identity)
             case "approve":
                 await commands.approve(call, identity, form.get("reason", ""))
+            case "retry-compensation":
+                call = replace(call, action="compensation.retry")
+                await self._plane.compensations.retry(call, identity, form.get("item", ""))
+            case "complete-compensation":
+                call = replace(call, action="compensation.complete")
+                note = form.get("note", "")
+                await self._plane.compensations.complete(call, identity, form.get("item", ""), note)
             case "cancel":
                 await commands.cancel(call, identity)
             case "override-freeze":
@@ -177,8 +207,13 @@ def _buttons(view: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what can be done now, the way out first."""
     if view["status"] == "draft":
         return [("start", "Start")]
+    if view["blocked"]:
+        return [("rollback", "Roll back"), ("approve", "Go on")]
     if view["status"] == "active":
         return [("rollback", "Roll back")]
+    if view["status"] == "rolled_back":
+        retry = [("retry-compensation", "Retry the compensation")] if _undone(view, retry=True) else []
+        return retry + ([("complete-compensation", "Done by hand")] if _undone(view) else [])
     frozen = [("override-freeze", "Override the freeze")] if _held_by_freeze(view) else []
     if view["status"] == "scheduled":
         return [("cancel", "Cancel the start"), *frozen]
@@ -191,6 +226,12 @@ def _buttons(view: dict[str, Any]) -> list[tuple[str, str]]:
     if view["waiting"] == "approval":
         listed.append(("approve", "Approve"))
     return [*listed, *frozen, ("promote", "Promote"), ("traffic", "Set traffic")]
+
+
+def _undone(view: dict[str, Any], *, retry: bool = False) -> list[dict[str, Any]]:
+    """Return what of its compensation can be retried, or completed by hand."""
+    items = (view["compensation"] or {"items": []})["items"]
+    return [i for i in items if i["state"] == "failed" or (not retry and i["by_hand"] and not i["done_at"])]
 
 
 def _held_by_freeze(view: dict[str, Any]) -> bool:

@@ -46,6 +46,7 @@ class Listing:
             "freezes": [f for f in (await self._plane.freezes.list(caller))["freezes"] if f["on"]],
             "chosen": {"service": asked.get("service", ""), "status": asked.get("status", "")},
             "monitor": jobs[0]["state"] if jobs else "not running",
+            "undone": (await self._plane.compensations.unfinished(caller))["compensations"],
             "live": "/live?" + str(asked),
         }
 

@@ -75,6 +75,16 @@ PARTS = {
         "{version}이(가) 첫 비율의 트래픽을 받고 나머지는 {stable}에 남습니다. 시작을 막을 조건을 "
         "먼저 확인합니다."
     ),
+    "It is tried again under the same key, and what waits for it follows.": (
+        "같은 키로 다시 시도하고, 이를 기다리던 작업이 이어집니다."
+    ),
+    "What its hook could not do, or what the task asks for, was done by a person: it is not run again.": (
+        "훅이 하지 못한 일이나 작업이 요구한 일을 사람이 처리했습니다. 다시 실행하지 않습니다."
+    ),
+    "It goes on with {version} although it should have gone back, and the same causes do not ask "
+    "again. Your name and your reason are written down.": (
+        "되돌려야 했지만 {version}을(를) 계속 진행하며, 같은 원인으로 다시 묻지 않습니다. 이름과 사유가 기록됩니다."
+    ),
     "It is going back by itself. This ends it now: everyone is on {stable} again within about a "
     "second, without the steps between. That is written down.": (
         "이미 자동으로 되돌리는 중입니다. 이 버튼은 바로 끝냅니다: 중간 단계 없이 약 1초 안에 "

@@ -191,6 +191,8 @@ def _lacks(standing: Standing) -> str:
     d = standing.d
     if d.status is Status.SCHEDULED:
         return f"waits for its start ({d.sentence.rstrip('.')})"
+    if d.blocked is not None:
+        return "should go back across an irreversible step, and somebody has to decide"
     if d.waiting is not Waiting.PROMOTION:
         return f"is at {percent(d.traffic_bp)}"
     if d.paused:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from serinus.core.errors import Conflict, InvalidInput, SerinusError
+from serinus.drivers.store.sql.compensation import SqlCompensations
 from serinus.drivers.store.sql.deployments import (
     SqlAssignments,
     SqlDeployments,
@@ -56,6 +57,7 @@ class SqlTransaction:
         self.deployments = SqlDeployments(connection)
         self.timeline = SqlTimeline(connection)
         self.outbox = SqlOutbox(connection)
+        self.compensations = SqlCompensations(connection)
         self.evidence = SqlEvidence(connection)
         self.sources = SqlSources(connection)
         self.assignments = SqlAssignments(connection)
