@@ -204,6 +204,19 @@ async def test_roles_and_tenants(shop):
     assert ("release-set.rollback", "forbidden", "x") in found
 
 
+async def test_a_token_of_some_services_moves_no_others(shop):
+    """A set moves every member: a token that is not for all of them neither starts nor sees it."""
+    token = await shop.token_of("approver", services=["pricing"])
+    async with shop.client() as c, shop.client(token) as scoped:
+        path = await made(c)
+        assert (await scoped.post("/release-sets", json=SHOP)).status_code == 403
+        assert (await scoped.get(path)).status_code == 403
+        assert (await scoped.post(f"{path}/rollback", json={"reason": "mine"})).status_code == 403
+        assert (await scoped.get("/release-sets")).json()["total"] == 0
+        alone = {**SHOP, "name": "pricing alone", "members": SHOP["members"][:1]}
+        assert (await scoped.post("/release-sets", json=alone)).status_code == 201
+
+
 async def test_hands_do_not_go_round_the_set(shop):
     """A member is not promoted by hand without force; a stale revision is refused."""
     slow = {"steps": [{"traffic_percentage": 100, "hold_seconds": 600}]}

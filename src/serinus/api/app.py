@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
 from serinus.api import (
+    access,
     admin,
     compensations,
     deployments,
@@ -75,6 +76,7 @@ def create_app(plane: Plane, *, lifespan: Lifespan | None = None) -> FastAPI:
         compensations.router,
         rulesets.router,
         admin.router,
+        access.router,
         fleet.router,
         streams.router,
     ):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from serinus.bootstrap.channels import desk_from, notifiers_from
 from serinus.bootstrap.clock import SystemClock
 from serinus.bootstrap.hooks import Hooks
+from serinus.bootstrap.secrets import with_secrets
 from serinus.bootstrap.sources import source_factory
 from serinus.control.context import Context
 from serinus.control.fleet import Fleet
@@ -107,15 +108,22 @@ def build(
     notifiers: Mapping[str, Notifier] | None = None,
     traffic: Mapping[str, DriverFactory] | None = None,
     sources: Callable[[Source], MetricSource] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Running:
-    """Build a control plane. What is not given comes from the settings and the environment."""
-    channels = notifiers_from(os.environ)[0] if notifiers is None else dict(notifiers)
-    hooks = Hooks(settings, os.environ)
+    """Build a control plane. What is not given comes from the settings and the environment.
+
+    Raises:
+        InvalidInput: A variable is unusable, or a stored secret cannot be opened.
+        Unavailable: The database does not answer.
+    """
+    environment = with_secrets(settings, os.environ) if environment is None else environment
+    channels = notifiers_from(environment)[0] if notifiers is None else dict(notifiers)
+    hooks = Hooks(settings, environment)
     context = Context(
         store=store or open_store(settings),
         clock=clock or SystemClock(),
         channels=tuple(channels),
-        desk=desk_from(os.environ, channels),
+        desk=desk_from(environment, channels),
         public_url=settings.address,
         window_seconds=settings.window_seconds,
         replica=settings.replica or _replica_name(settings),
@@ -125,7 +133,7 @@ def build(
     pool = TrafficPool(factories, capabilities, TcpProbe())
     sandbox = WorkerPool(engines=rule_engines(), size=settings.rule_workers)
     plane = Plane.assemble(context, pool, sandbox, version=version("serinus"))
-    poller = Poller(SourcePool(sources or source_factory(os.environ)))
+    poller = Poller(SourcePool(sources or source_factory(environment)))
     journal = FileJournal(settings.data_dir.expanduser(), context.replica)
     relay = Relay(context, channels, journal)
     calls = HookRelay(context, hooks, longest_seconds=settings.hook_seconds)
@@ -145,6 +153,8 @@ def _loops(
 
     async def tidy() -> None:
         now = context.clock.now()
+        await plane.access.tidy()
+        await plane.audit.anchor()
         async with context.store.begin() as tx:
             await tx.evidence.roll_up(
                 older_than=now.timestamp() - ROLL_UP_AFTER_SECONDS,

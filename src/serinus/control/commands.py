@@ -93,6 +93,7 @@ class Commands:
         """Make a service; its driver's settings are checked now, not when a rollout needs them."""
 
         async def work(tx: Transaction) -> tuple[int, Any]:
+            call.caller.must_see(new.name)
             service = Service(
                 id=new_id("svc"),
                 tenant_id=call.caller.tenant_id,
@@ -395,7 +396,8 @@ class Commands:
         async with self._context.store.begin(write=False) as tx:
             d = await tx.deployments.get(call.caller.tenant_id, deployment_id)
             service = await tx.services.get(d.tenant_id, d.service_id) if d else None
-        if d is None or service is None or not call.caller.role.reaches(call.needs):
+        allowed = d is not None and call.caller.role.reaches(call.needs) and call.caller.sees(d.service)
+        if d is None or service is None or not allowed:
             return Knocked()
         return await self._traffic.knock(service, d)
 
@@ -439,10 +441,12 @@ async def find_deployment(tx: Transaction, call: Call, deployment_id: str) -> De
         NotFound: The tenant has no such one.
     """
     d = await tx.deployments.get(call.caller.tenant_id, deployment_id)
-    if d is None:
-        raise NotFound(
-            f"There is no deployment {deployment_id[:80]!r}.",
-            next_step="GET /api/v1/deployments lists yours.",
+    if d is None or not call.caller.sees(d.service):
+        raise call.caller.missing(
+            NotFound(
+                f"There is no deployment {deployment_id[:80]!r}.",
+                next_step="GET /api/v1/deployments lists yours.",
+            )
         )
     return d
 
@@ -454,10 +458,12 @@ async def find_service(tx: Transaction, call: Call, id_or_name: str) -> Service:
         NotFound: The tenant has no such one.
     """
     service = await tx.services.get(call.caller.tenant_id, id_or_name)
-    if service is None:
-        raise NotFound(
-            f"There is no service {id_or_name[:80]!r}.",
-            field="service_id",
-            next_step="Make it with POST /api/v1/services, or `serinus service create`.",
+    if service is None or not call.caller.sees(service.name):
+        raise call.caller.missing(
+            NotFound(
+                f"There is no service {id_or_name[:80]!r}.",
+                field="service_id",
+                next_step="Make it with POST /api/v1/services, or `serinus service create`.",
+            )
         )
     return service

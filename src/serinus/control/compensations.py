@@ -79,7 +79,7 @@ class CompensationDesk:
                 **_item_view(i),
             }
             for i in items
-            if (d := of[i.deployment_id]) is not None
+            if (d := of[i.deployment_id]) is not None and caller.sees(d.service)
         ]
         return {"compensations": shown, "total": len(shown)}
 
@@ -88,10 +88,12 @@ class CompensationDesk:
         caller.must_reach(Role.VIEWER)
         async with self._context.store.begin(write=False) as tx:
             d = await tx.deployments.get(caller.tenant_id, deployment_id)
-            if d is None:
-                raise NotFound(
-                    f"There is no deployment {deployment_id[:80]!r}.",
-                    next_step="GET /api/v1/deployments lists yours.",
+            if d is None or not caller.sees(d.service):
+                raise caller.missing(
+                    NotFound(
+                        f"There is no deployment {deployment_id[:80]!r}.",
+                        next_step="GET /api/v1/deployments lists yours.",
+                    )
                 )
             items = await tx.compensations.of(d.tenant_id, d.id)
         return {"deployment_id": d.id, **(compensation_view(items) or {"state": "none", "items": []})}

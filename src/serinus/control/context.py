@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from serinus.control.desk import Desk
-from serinus.core.errors import Forbidden
+from serinus.core.errors import Forbidden, NotFound, SerinusError
 from serinus.core.model import Role
 from serinus.ports.clock import Clock
 from serinus.ports.hooks import HookCaller
@@ -27,6 +27,11 @@ class Caller:
     role: Role
     token_id: str = ""
     request_id: str = ""
+    #: Names of the only services that the token is for; none: every one.
+    services: frozenset[str] = frozenset()
+    #: When the token ends.
+    expires_at: datetime | None = None
+    member_id: str | None = None
 
     def must_reach(self, needed: Role) -> None:
         """Refuse a role that does not reach.
@@ -40,6 +45,30 @@ class Caller:
                 next_step="Ask an admin for a token with that role.",
                 extra={"role": self.role.value, "needed": needed.value},
             )
+
+    def sees(self, service: str) -> bool:
+        """Tell whether the token is for the service of this name."""
+        return not self.services or service in self.services
+
+    def must_see(self, service: str) -> None:
+        """Refuse what is of another service than the token is for.
+
+        Raises:
+            Forbidden: The error names the services that it is for.
+        """
+        if not self.sees(service):
+            raise self.missing(NotFound())
+
+    def missing(self, refusal: NotFound) -> SerinusError:
+        """Return what to say of something that is not there, or not for this token: the same of both."""
+        if not self.services:
+            return refusal
+        names = ", ".join(sorted(self.services))
+        return Forbidden(
+            f"Your token is for {names} only, and this is not of {names}.",
+            next_step="Ask an admin for a token for that service.",
+            extra={"services": sorted(self.services)},
+        )
 
 
 def new_id(prefix: str) -> str:

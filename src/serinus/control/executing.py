@@ -121,11 +121,13 @@ class Executor:
         data = encoded(given)
         tenant = self._follow(caller.tenant_id, await self._snapshots.get(caller.tenant_id))
         found = tenant.rulesets.get(ruleset)
-        if found is None:
-            raise NotFound(
-                f"There is no ruleset {ruleset[:80]!r}.",
-                field="ruleset_id",
-                next_step="GET /api/v1/rulesets lists yours; POST there makes one.",
+        if found is None or not caller.sees(found.name):
+            raise caller.missing(
+                NotFound(
+                    f"There is no ruleset {ruleset[:80]!r}.",
+                    field="ruleset_id",
+                    next_step="GET /api/v1/rulesets lists yours; POST there makes one.",
+                )
             )
         router = tenant.client.service(found.name)
         choice = router.expose(user_id, session_id, workflow_id)

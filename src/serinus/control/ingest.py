@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from serinus.control.context import Context, new_id
+from serinus.control.context import Caller, Context, new_id
 from serinus.control.snapshot import Snapshot, Snapshots
 from serinus.core.analysis.evidence import Sample, SampleKind, Side, Window
 from serinus.core.bucketing import PRIORITIES
@@ -101,6 +101,29 @@ class Ingest:
         self._waiting: list[tuple[str, Batch, asyncio.Future[None]]] = []
         self._flusher: asyncio.Task[None] | None = None
         self._endpoints: dict[str, set[str]] = defaultdict(set)
+
+    async def submit_for(self, caller: Caller, data: Any) -> None:
+        """Take a caller's batch; it must be of services that the caller's token is for.
+
+        Raises:
+            Forbidden: It measures others as well; nothing of it was taken.
+        """
+        if caller.services:
+            data = await self._within(caller, data)
+        await self.submit(caller.tenant_id, data)
+
+    async def _within(self, caller: Caller, data: Any) -> Any:
+        """Return the batch without what measures nothing that runs: by the commit it might run elsewhere."""
+        batch = from_json(Batch, data, "batch")
+        running = (await self._snapshots.get(caller.tenant_id)).running
+        kept = {}
+        for name in ("windows", "samples", "units", "breakers"):
+            named = [running.get(one.deployment) for one in getattr(batch, name)]
+            for service in named:
+                if service:
+                    caller.must_see(service)
+            kept[name] = [one for one, service in zip(data.get(name, ()), named, strict=True) if service]
+        return {**data, **kept}
 
     async def submit(self, tenant_id: str, data: Any) -> None:
         """Take a batch; return after it was committed.

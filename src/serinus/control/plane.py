@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from serinus.control.audit import AuditLog
 from serinus.control.commands import Commands
 from serinus.control.compensations import CompensationDesk
 from serinus.control.context import Context
@@ -11,6 +12,7 @@ from serinus.control.executing import Executor
 from serinus.control.fleet import Fleet
 from serinus.control.freezes import FreezeCalendars
 from serinus.control.ingest import Ingest
+from serinus.control.members import People
 from serinus.control.queries import Queries
 from serinus.control.rule_tests import RuleTests
 from serinus.control.rulesets import Rulesets
@@ -36,6 +38,8 @@ class Plane:
     compensations: CompensationDesk
     tools: Tools
     access: Access
+    people: People
+    audit: AuditLog
     ingest: Ingest
     fleet: Fleet
     snapshots: Snapshots
@@ -63,6 +67,8 @@ class Plane:
             compensations=CompensationDesk(context),
             tools=Tools(context, commands),
             access=Access(context),
+            people=People(context),
+            audit=AuditLog(context),
             ingest=ingest,
             fleet=Fleet(context),
             snapshots=snapshots,

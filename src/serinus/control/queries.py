@@ -43,7 +43,7 @@ class Queries:
         """List the tenant's services."""
         caller.must_reach(Role.VIEWER)
         async with self._context.store.begin(write=False) as tx:
-            found = await tx.services.all(caller.tenant_id)
+            found = [s for s in await tx.services.all(caller.tenant_id) if caller.sees(s.name)]
         return {"services": [views.service_view(s) for s in found], "total": len(found)}
 
     async def service(self, caller: Caller, id_or_name: str) -> dict[str, Any]:
@@ -51,8 +51,8 @@ class Queries:
         caller.must_reach(Role.VIEWER)
         async with self._context.store.begin(write=False) as tx:
             found = await tx.services.get(caller.tenant_id, id_or_name)
-            if found is None:
-                raise NotFound(f"There is no service {id_or_name[:80]!r}.")
+            if found is None or not caller.sees(found.name):
+                raise caller.missing(NotFound(f"There is no service {id_or_name[:80]!r}."))
             carried = await tx.sources.cursor(f"carried:{found.id}")
         return {**views.service_view(found), "proxy": carried}
 
@@ -66,8 +66,9 @@ class Queries:
             if service:
                 known = await tx.services.get(caller.tenant_id, service)
                 service_id = known.id if known else service
+            among = await self._among(tx, caller)
             found, total = await tx.deployments.page(
-                caller.tenant_id, page, service_id=service_id, status=status
+                caller.tenant_id, page, service_id=service_id, status=status, among=among
             )
         items = [views.deployment_view(d) for d in found]
         return {"deployments": items, "total": total, "page": page.number, "page_size": page.size}
@@ -253,42 +254,31 @@ class Queries:
         jobs = (await self.jobs(system))["jobs"]
         return any(j["name"] == MONITOR and j["state"] == "running" for j in jobs)
 
-    async def audit(self, caller: Caller, page: Page) -> dict[str, Any]:
-        """Return who did what, newest first. Admins only."""
-        caller.must_reach(Role.ADMIN)
-        async with self._context.store.begin(write=False) as tx:
-            found, total = await tx.audit.page(caller.tenant_id, page)
-        entries = [
-            {
-                "audit_id": e.id,
-                "at": stamp(e.at),
-                "actor": e.actor,
-                "token_id": e.token_id,
-                "action": e.action,
-                "target": e.target,
-                "outcome": e.outcome,
-                "request_id": e.request_id,
-                "data": dict(e.data),
-            }
-            for e in found
-        ]
-        return {"audit": entries, "total": total, "page": page.number, "page_size": page.size}
-
     async def running(self, caller: Caller) -> list[tuple[Deployment, tuple[Window, ...]]]:
         """Return the newest deployments with their totals, for ``/metrics``."""
         caller.must_reach(Role.VIEWER)
         async with self._context.store.begin(write=False) as tx:
-            found, _ = await tx.deployments.page(caller.tenant_id, Page(size=200))
+            among = await self._among(tx, caller)
+            found, _ = await tx.deployments.page(caller.tenant_id, Page(size=200), among=among)
             return [(d, await tx.evidence.totals(d.tenant_id, d.id)) for d in found]
+
+    @staticmethod
+    async def _among(tx: Transaction, caller: Caller) -> list[str] | None:
+        """Return the ids of the only services that the caller's token is for; ``None``: every one."""
+        if not caller.services:
+            return None
+        return [s.id for s in await tx.services.all(caller.tenant_id) if caller.sees(s.name)]
 
     @staticmethod
     async def _find(tx: Transaction, caller: Caller, deployment_id: str) -> Deployment:
         caller.must_reach(Role.VIEWER)
         d = await tx.deployments.get(caller.tenant_id, deployment_id)
-        if d is None:
-            raise NotFound(
-                f"There is no deployment {deployment_id[:80]!r}.",
-                next_step="GET /api/v1/deployments lists yours.",
+        if d is None or not caller.sees(d.service):
+            raise caller.missing(
+                NotFound(
+                    f"There is no deployment {deployment_id[:80]!r}.",
+                    next_step="GET /api/v1/deployments lists yours.",
+                )
             )
         return d
 

@@ -87,7 +87,7 @@ class RuleTests:
             return nothing  # the start itself refuses it, with the right words
         async with self._context.store.begin(write=False) as tx:
             d = await tx.deployments.get(call.caller.tenant_id, deployment_id)
-            if d is None:
+            if d is None or not call.caller.sees(d.service):
                 return nothing
             _, total = await tx.rulesets.page(d.tenant_id, d.service_id, Page(size=1))
             rules = await tx.rulesets.get(d.tenant_id, d.service_id, d.version)

@@ -49,13 +49,16 @@ async def find_ruleset(tx: Transaction, caller: Caller, ruleset: str) -> Service
 
     Raises:
         NotFound: The tenant has no such one.
+        Forbidden: The caller's token is for other services.
     """
     service = await tx.services.get(caller.tenant_id, ruleset)
-    if service is None or service.kind is not ServiceKind.RULESET:
-        raise NotFound(
-            f"There is no ruleset {ruleset[:80]!r}.",
-            field="ruleset_id",
-            next_step="GET /api/v1/rulesets lists yours; POST there makes one.",
+    if service is None or service.kind is not ServiceKind.RULESET or not caller.sees(service.name):
+        raise caller.missing(
+            NotFound(
+                f"There is no ruleset {ruleset[:80]!r}.",
+                field="ruleset_id",
+                next_step="GET /api/v1/rulesets lists yours; POST there makes one.",
+            )
         )
     return service
 
@@ -67,6 +70,7 @@ async def find_version(
 
     Raises:
         NotFound: The tenant has no such one.
+        Forbidden: The caller's token is for other services.
     """
     service = await find_ruleset(tx, caller, ruleset)
     if version:

@@ -18,7 +18,7 @@ from serinus.control.rule_views import (
     version_view,
 )
 from serinus.control.unit import Answer, Call, execute
-from serinus.core.errors import InvalidInput
+from serinus.core.errors import InvalidInput, NotFound
 from serinus.core.model import Role, Service, ServiceKind, Status
 from serinus.core.rules import Case, RuleSettings, RuleVersion, canonical, digest_of
 from serinus.ports.rules import MAX_SOURCE_BYTES, RuleRejected, Sandbox
@@ -61,6 +61,7 @@ class Rulesets:
         made = await self._checked(call, "", new)
 
         async def work(tx: Transaction) -> tuple[int, Any]:
+            call.caller.must_see(name)
             service = Service(
                 id=new_id("rul"),
                 tenant_id=call.caller.tenant_id,
@@ -153,7 +154,8 @@ class Rulesets:
         """List the tenant's rulesets by name: which version serves, which is the newest, what rolls out."""
         caller.must_reach(Role.VIEWER)
         async with self._context.store.begin(write=False) as tx:
-            found = [s for s in await tx.services.all(caller.tenant_id) if s.kind is ServiceKind.RULESET]
+            every = await tx.services.all(caller.tenant_id)
+            found = [s for s in every if s.kind is ServiceKind.RULESET and caller.sees(s.name)]
             newest = await tx.rulesets.newest(caller.tenant_id)
             items = [
                 {**ruleset_view(s), **newest_view(newest.get(s.id)), "running": await _running(tx, s)}
@@ -216,6 +218,9 @@ class Rulesets:
         caller.must_reach(Role.VIEWER)
         async with self._context.store.begin(write=False) as tx:
             service = await find_ruleset(tx, caller, ruleset)
+            asked = await tx.deployments.get(service.tenant_id, deployment_id) if deployment_id else None
+            if deployment_id and (asked is None or asked.service_id != service.id):
+                raise NotFound(f"{service.name} has no deployment {deployment_id[:80]!r}.")
             if not deployment_id:
                 newest, _ = await tx.deployments.page(service.tenant_id, Page(size=1), service_id=service.id)
                 deployment_id = newest[0].id if newest else ""

@@ -47,6 +47,19 @@ class Snapshot:
     #: rulesets by name and by id
     rulesets: Mapping[str, LoadedRuleset] = field(default_factory=dict)
 
+    def only(self, names: frozenset[str]) -> Snapshot:
+        """Return the part that concerns services of these names."""
+        services = json.loads(self.body)["services"]
+        revision, body = _written({name: entry for name, entry in services.items() if name in names})
+        return Snapshot(
+            revision=revision,
+            body=body,
+            running={d: name for d, name in self.running.items() if name in names},
+            watched=self.watched,
+            elsewhere=self.elsewhere,
+            rulesets={key: rules for key, rules in self.rulesets.items() if rules.name in names},
+        )
+
 
 class Snapshots:
     """The newest snapshot per tenant, built at most once per change."""
@@ -57,6 +70,18 @@ class Snapshots:
         self._kept: dict[str, tuple[Snapshot, int, float]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._rules = _RuleShelf()
+        self._parts: dict[tuple[str, frozenset[str]], tuple[str, Snapshot]] = {}
+
+    async def part(self, tenant_id: str, services: frozenset[str]) -> Snapshot:
+        """Return what the tenant's snapshot says of services of these names; none: the whole."""
+        whole = await self.get(tenant_id)
+        if not services:
+            return whole
+        revision, part = self._parts.get((tenant_id, services), ("", whole))
+        if revision != whole.revision:
+            part = whole.only(services)
+            self._parts[tenant_id, services] = (whole.revision, part)
+        return part
 
     async def get(self, tenant_id: str) -> Snapshot:
         """Return the tenant's snapshot, at most half a second old."""
@@ -125,11 +150,7 @@ async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf) -> Snapshot
                     elsewhere.add(d.id)
         if watched_here:
             watched.add(watched_here.id)
-    content = json.dumps({"schema": 1, "services": services}, sort_keys=True, separators=(",", ":"))
-    revision = hashlib.sha256(content.encode()).hexdigest()[:16]
-    body = json.dumps(
-        {"schema": 1, "revision": revision, "services": services}, sort_keys=True, separators=(",", ":")
-    )
+    revision, body = _written(services)
     return Snapshot(
         revision=revision,
         body=body,
@@ -138,6 +159,16 @@ async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf) -> Snapshot
         elsewhere=frozenset(elsewhere),
         rulesets=rulesets,
     )
+
+
+def _written(services: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the digest of what is routed, and the snapshot as it is sent."""
+    content = json.dumps({"schema": 1, "services": services}, sort_keys=True, separators=(",", ":"))
+    revision = hashlib.sha256(content.encode()).hexdigest()[:16]
+    body = json.dumps(
+        {"schema": 1, "revision": revision, "services": services}, sort_keys=True, separators=(",", ":")
+    )
+    return revision, body
 
 
 def _sent(loaded: LoadedRuleset) -> dict[str, Any]:

@@ -118,6 +118,10 @@ class Role(StrEnum):
         order = (Role.VIEWER, Role.APPROVER, Role.ADMIN)
         return order.index(self) >= order.index(needed)
 
+    def within(self, owner: Role) -> Role | None:
+        """Return what is left of a token's role when its owner has ``owner``; ``None``: nothing."""
+        return self if owner.reaches(self) else owner if self.reaches(owner) else None
+
 
 def parse_percentage(value: object, where: str = "traffic_percentage") -> int:
     """Return basis points (0 to 10,000) for a percentage from 0 to 100 in steps of 0.01.

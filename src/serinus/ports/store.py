@@ -6,7 +6,7 @@ tenant's rows. Values go in and out as the core's frozen dataclasses.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,14 +18,17 @@ from serinus.core.model import Deployment, Role, Service, Status
 from serinus.core.rules import RuleVersion
 from serinus.ports.compensation import Compensations
 from serinus.ports.fleet import Instance, Order
+from serinus.ports.people import Member, Members
 from serinus.ports.release_sets import Freezes, ReleaseSets, SetTimeline
 from serinus.ports.traffic import Finding
+from serinus.ports.vault import SealedSecrets
 
 __all__ = [
     "Assignment",
     "Assignments",
     "Audit",
     "AuditEntry",
+    "AuditHead",
     "Deployments",
     "Event",
     "EvidenceLog",
@@ -92,6 +95,12 @@ class Token:
     created_by: str = ""
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    #: Whose it is; a tenant's first token, and those from before there were members, are nobody's.
+    member_id: str | None = None
+    #: Names of the only services that it is for; none: every one.
+    services: tuple[str, ...] = ()
+    #: To the minute or so.
+    last_used_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +132,25 @@ class AuditEntry:
     request_id: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
     id: int = 0
+    #: Its number within the tenant, from 1 without gaps, and its hash (:mod:`serinus.core.chain`);
+    #: the store gives both.
+    seq: int = 0
+    hash: str = ""
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What the hash covers besides the moment and the number."""
+        names = ("tenant_id", "actor", "token_id", "action", "target", "outcome", "request_id")
+        return {name: getattr(self, name) for name in names} | {"data": dict(self.data)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditHead:
+    """The last entry of a tenant's audit log, kept beside the log."""
+
+    #: How many entries there are.
+    seq: int
+    hash: str
 
 
 class OutboxState(StrEnum):
@@ -257,12 +285,24 @@ class Tokens(Protocol):
         """Store a new token."""
         ...
 
-    async def by_digest(self, digest: str) -> Token | None:
-        """Return the token with this digest, whatever its tenant: this is how a caller is found."""
+    async def by_digest(self, digest: str) -> tuple[Token, Member | None] | None:
+        """Return the token with this digest and whose it is, whatever its tenant: so a caller is found."""
         ...
 
-    async def all(self, tenant_id: str) -> Sequence[Token]:
-        """Return a tenant's tokens, newest first."""
+    async def get(self, tenant_id: str, token_id: str) -> tuple[Token, Member | None] | None:
+        """Return a token and whose it is."""
+        ...
+
+    async def used(self, at: Mapping[str, datetime]) -> None:
+        """Remember by id when tokens were last used."""
+        ...
+
+    async def ending(self, after: datetime, before: datetime) -> Sequence[tuple[Token, Member | None]]:
+        """Return every tenant's tokens that end in this time, and whose they are, but for revoked ones."""
+        ...
+
+    async def all(self, tenant_id: str) -> Sequence[tuple[Token, Member | None]]:
+        """Return a tenant's tokens, newest first, and whose they are."""
         ...
 
     async def revoke(self, tenant_id: str, token_id: str, at: datetime) -> bool:
@@ -277,8 +317,8 @@ class Sessions(Protocol):
         """Store a session, or a code that works once."""
         ...
 
-    async def find(self, digest: str, now: datetime) -> Token | None:
-        """Return the live token behind a live session."""
+    async def find(self, digest: str, now: datetime) -> tuple[Token, Member | None] | None:
+        """Return the token behind a live session, and whose it is."""
         ...
 
     async def spend(self, digest: str, now: datetime) -> str | None:
@@ -344,9 +384,15 @@ class Deployments(Protocol):
         ...
 
     async def page(
-        self, tenant_id: str, page: Page, *, service_id: str | None = None, status: Status | None = None
+        self,
+        tenant_id: str,
+        page: Page,
+        *,
+        service_id: str | None = None,
+        status: Status | None = None,
+        among: Collection[str] | None = None,
     ) -> tuple[Sequence[Deployment], int]:
-        """Return a page, newest first, and the total."""
+        """Return a page, newest first, and the total; ``among``: only of services with these ids."""
         ...
 
     async def current(self, tenant_id: str, service_id: str) -> Sequence[Deployment]:
@@ -557,11 +603,19 @@ class Audit(Protocol):
     """Who did what."""
 
     async def append(self, entry: AuditEntry) -> None:
-        """Store an entry."""
+        """Store an entry as the next of its tenant's chain, and move the head; writers take turns."""
         ...
 
     async def page(self, tenant_id: str, page: Page) -> tuple[Sequence[AuditEntry], int]:
-        """Return a page, newest first, and the total."""
+        """Return a page, newest first, and the total; as fast at the end of a long log as at its start."""
+        ...
+
+    async def head(self, tenant_id: str) -> AuditHead:
+        """Return the last entry's number and hash, as kept beside the log."""
+        ...
+
+    async def after(self, tenant_id: str, seq: int, limit: int) -> Sequence[AuditEntry]:
+        """Return entries with numbers above ``seq``, oldest first."""
         ...
 
 
@@ -708,6 +762,16 @@ class Transaction(Protocol):
     @property
     def fleet(self) -> Fleet:
         """Fleet in this transaction."""
+        ...
+
+    @property
+    def members(self) -> Members:
+        """Members in this transaction."""
+        ...
+
+    @property
+    def secrets(self) -> SealedSecrets:
+        """SealedSecrets in this transaction."""
         ...
 
     @property

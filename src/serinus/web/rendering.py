@@ -54,6 +54,7 @@ def rendered(request: Request, name: str, status: int = 200, **values: Any) -> H
         signs=SIGNS,
         findings=FINDINGS,
         finding_signs=FINDING_SIGNS,
+        token_ends=getattr(request.state, "token_ends", ""),
         **{"caller": None, "csrf": "", **values},
     )
     answer = HTMLResponse(page, status_code=status)

@@ -37,7 +37,10 @@ class Visits:
         session = request.cookies.get(SESSION_COOKIE)
         if not session:
             raise Unauthenticated
-        return await self._plane.access.session(session, getattr(request.state, "request_id", ""))
+        access = self._plane.access
+        caller = await access.session(session, getattr(request.state, "request_id", ""))
+        request.state.token_ends = access.warning(caller)
+        return caller
 
     async def posted(self, request: Request) -> tuple[Caller, dict[str, str]]:
         """Return caller and form of a POST that really comes from our page.

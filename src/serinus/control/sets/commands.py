@@ -43,6 +43,7 @@ class ReleaseSets:
             names = ", ".join(m.words for m in s.members)
             s = replace(s, created_at=now, created_by=call.caller.name, sentence=f"{s.name} starts: {names}.")
             for member in s.members:
+                call.caller.must_see(member.service)
                 await self._check(tx, s, member)
             await tx.release_sets.add(s)
             await write_set_event(tx, self._context, s, "created", s.sentence, call.caller.name)
@@ -138,8 +139,9 @@ class ReleaseSets:
             found, total = await tx.release_sets.list(
                 caller.tenant_id, limit=page.size, offset=page.offset, state=state
             )
-        items = [set_view(s) for s in found]
-        return {"release_sets": items, "total": total, "page": page.number, "page_size": page.size}
+        items = [set_view(s) for s in found if _sees(caller, s)]
+        hidden = len(found) - len(items)
+        return {"release_sets": items, "total": total - hidden, "page": page.number, "page_size": page.size}
 
     async def get(self, caller: Caller, set_id: str) -> dict[str, Any]:
         """Return one set with its members as they stand."""
@@ -170,8 +172,14 @@ async def _seen(tx: Transaction, s: ReleaseSet) -> dict[str, Any]:
 
 async def _find(tx: Transaction, caller: Caller, set_id: str) -> ReleaseSet:
     s = await tx.release_sets.get(caller.tenant_id, set_id)
-    if s is None:
-        raise NotFound(
+    if s is None or not _sees(caller, s):
+        nothing = NotFound(
             f"There is no release set {set_id[:80]!r}.", next_step="GET /api/v1/release-sets lists yours."
         )
+        raise caller.missing(nothing)
     return s
+
+
+def _sees(caller: Caller, s: ReleaseSet) -> bool:
+    """Tell whether a token is for every member's service: a set moves all of them."""
+    return all(caller.sees(m.service) for m in s.members)

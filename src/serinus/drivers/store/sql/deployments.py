@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -119,15 +119,23 @@ class SqlDeployments(Group):
         return from_json(Deployment, row.body) if row else None
 
     async def page(
-        self, tenant_id: str, page: Page, *, service_id: str | None = None, status: Status | None = None
+        self,
+        tenant_id: str,
+        page: Page,
+        *,
+        service_id: str | None = None,
+        status: Status | None = None,
+        among: Collection[str] | None = None,
     ) -> tuple[Sequence[Deployment], int]:
-        """Return a page, newest first, and the total."""
+        """Return a page, newest first, and the total; ``among``: only of services with these ids."""
         c = t.deployments.c
         wanted = [c.tenant_id == tenant_id]
         if service_id:
             wanted.append(c.service_id == service_id)
         if status:
             wanted.append(c.status == status.value)
+        if among is not None:
+            wanted.append(c.service_id.in_(among))
         newest = select(c.body).where(*wanted).order_by(c.created_at.desc(), c.id.desc())
         rows = await self._all(newest.limit(page.size).offset(page.offset))
         total = await self._value(select(func.count()).select_from(t.deployments).where(*wanted))

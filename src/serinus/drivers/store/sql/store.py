@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from serinus.core.errors import Conflict, InvalidInput, SerinusError
+from serinus.drivers.store.sql.audit import SqlAudit
 from serinus.drivers.store.sql.compensation import SqlCompensations
 from serinus.drivers.store.sql.deployments import (
     SqlAssignments,
@@ -26,7 +27,8 @@ from serinus.drivers.store.sql.deployments import (
 from serinus.drivers.store.sql.errors import explained
 from serinus.drivers.store.sql.evidence import SqlEvidence, SqlSources
 from serinus.drivers.store.sql.fleet import SqlFleet
-from serinus.drivers.store.sql.people import SqlAudit, SqlIdempotency, SqlSessions, SqlTenants, SqlTokens
+from serinus.drivers.store.sql.members import SqlMembers, SqlSecrets
+from serinus.drivers.store.sql.people import SqlIdempotency, SqlSessions, SqlTenants, SqlTokens
 from serinus.drivers.store.sql.release_sets import SqlFreezes, SqlReleaseSets, SqlSetTimeline
 from serinus.drivers.store.sql.rules import SqlExecutions, SqlRulesets
 from serinus.drivers.store.sql.work import SqlJobs, SqlOutbox
@@ -67,6 +69,8 @@ class SqlTransaction:
         self.idempotency = SqlIdempotency(connection)
         self.jobs = SqlJobs(connection)
         self.fleet = SqlFleet(connection)
+        self.members = SqlMembers(connection)
+        self.secrets = SqlSecrets(connection)
         self.release_sets = SqlReleaseSets(connection)
         self.set_timeline = SqlSetTimeline(connection)
         self.freezes = SqlFreezes(connection)
@@ -85,7 +89,7 @@ class SqlStore:
         Raises:
             InvalidInput: The URL names no database that we can open.
         """
-        self._url = _normalised(url)
+        self._url = normalised(url)
         self._busy_ms = int(busy_seconds * 1000)
         self._engine = self._open()
 
@@ -228,7 +232,7 @@ def _on_sqlite_begin(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
-def _normalised(url: str) -> URL:
+def normalised(url: str) -> URL:
     help_ = "Use sqlite:///path/to/file.db or postgresql://user:password@host:5432/name."
     try:
         parsed = make_url(url)

@@ -76,6 +76,31 @@ tenants = Table(
     Column("created_at", Moment, nullable=False),
     # Kept beside the rows, so that the total of millions of audit entries is one read.
     Column("audit_total", BigInteger, nullable=False, server_default="0"),
+    # The hash of the last of them: what is missing at the end shows.
+    Column("audit_head", String(64), nullable=False, server_default="0" * 64),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    _tenant(),
+    Column("kind", String(20), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("email", String(320), nullable=False),
+    Column("role", String(20), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", String(200), nullable=False),
+    Column("removed_at", Moment),
+    # A name is free again when its member was removed.
+    Index(
+        "uq_member_name",
+        "tenant_id",
+        "name",
+        unique=True,
+        sqlite_where=text("removed_at IS NULL"),
+        postgresql_where=text("removed_at IS NULL"),
+    ),
 )
 
 tokens = Table(
@@ -90,7 +115,21 @@ tokens = Table(
     Column("created_by", String(200), nullable=False, server_default=""),
     Column("expires_at", Moment),
     Column("revoked_at", Moment),
+    Column("member_id", String(40), ForeignKey("members.id")),
+    Column("services", JSON, nullable=False, server_default=text("'[]'")),
+    Column("last_used_at", Moment),
     Index(None, "tenant_id", "created_at"),
+    Index(None, "member_id"),
+)
+
+# Of the server, so without a tenant.
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("sealed", Text, nullable=False),
+    Column("key_id", String(16), nullable=False),
+    Column("set_at", Moment, nullable=False),
 )
 
 sessions = Table(
@@ -336,7 +375,10 @@ audit = Table(
     Column("outcome", String(60), nullable=False),
     Column("request_id", String(100), nullable=False),
     Column("data", JSON, nullable=False),
-    Index(None, "tenant_id", "id"),
+    Column("seq", BigInteger, nullable=False, server_default="0"),
+    Column("hash", String(64), nullable=False, server_default=""),
+    # Numbers have no gaps, so a page is found by number however far back it is.
+    Index("uq_audit_log_tenant_id_seq", "tenant_id", "seq", unique=True),
     sqlite_autoincrement=True,
 )
 
