@@ -190,6 +190,13 @@ def _loops(
         Loop(context=context, name="compensation", interval=1.0, work=sagas.tick),
         Loop(
             context=context,
+            name="release_sets",
+            interval=pulse,
+            work=plane.coordinator.tick,
+            early=plane.coordinator.early,
+        ),
+        Loop(
+            context=context,
             name="rule_executions",
             interval=1.0,
             work=plane.executor.flush,

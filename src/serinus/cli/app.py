@@ -13,6 +13,7 @@ from serinus.cli import (
     drill,
     drivers,
     fleet,
+    freeze,
     guard,
     judge,
     manage,
@@ -22,6 +23,7 @@ from serinus.cli import (
     policy,
     proxy,
     release,
+    release_set,
     rollout,
     ruleset,
     simulate,
@@ -64,6 +66,8 @@ app.add_typer(compensation.compensation, name="compensation")
 app.add_typer(guard.guard, name="guard")
 app.add_typer(slo.slo, name="slo")
 app.add_typer(release.release, name="release")
+app.add_typer(release_set.app, name="release-set")
+app.add_typer(freeze.app, name="freeze")
 app.add_typer(smoke.smoke, name="smoke")
 app.add_typer(pipeline.pipeline, name="pipeline")
 app.add_typer(weights.weights, name="weights")

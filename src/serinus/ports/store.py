@@ -20,6 +20,7 @@ from serinus.ports.assignments import Assignments, Placements
 from serinus.ports.compensation import Compensations
 from serinus.ports.fleet import Instance, Order
 from serinus.ports.people import Member, Members
+from serinus.ports.release_sets import Freezes, ReleaseSets, SetTimeline
 from serinus.ports.traffic import Finding
 from serinus.ports.vault import SealedSecrets
 
@@ -742,6 +743,21 @@ class Transaction(Protocol):
     @property
     def secrets(self) -> SealedSecrets:
         """SealedSecrets in this transaction."""
+        ...
+
+    @property
+    def release_sets(self) -> ReleaseSets:
+        """ReleaseSets in this transaction."""
+        ...
+
+    @property
+    def set_timeline(self) -> SetTimeline:
+        """SetTimeline in this transaction."""
+        ...
+
+    @property
+    def freezes(self) -> Freezes:
+        """Freezes in this transaction."""
         ...
 
 
