@@ -8,6 +8,7 @@ from serinus.cli import (
     access,
     audit,
     backtest,
+    compensation,
     drill,
     drivers,
     fleet,
@@ -56,6 +57,7 @@ for name, command in (
 ):
     app.command(name)(command)
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(compensation.compensation, name="compensation")
 app.add_typer(guard.guard, name="guard")
 app.add_typer(slo.slo, name="slo")
 app.add_typer(release.release, name="release")

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from serinus.core.errors import Conflict, InvalidInput, SerinusError
 from serinus.drivers.store.sql.audit import SqlAudit
+from serinus.drivers.store.sql.compensation import SqlCompensations
 from serinus.drivers.store.sql.deployments import (
     SqlAssignments,
     SqlDeployments,
@@ -57,6 +58,7 @@ class SqlTransaction:
         self.deployments = SqlDeployments(connection)
         self.timeline = SqlTimeline(connection)
         self.outbox = SqlOutbox(connection)
+        self.compensations = SqlCompensations(connection)
         self.evidence = SqlEvidence(connection)
         self.sources = SqlSources(connection)
         self.assignments = SqlAssignments(connection)

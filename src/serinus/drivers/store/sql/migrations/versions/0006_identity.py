@@ -10,7 +10,7 @@ from alembic import op
 from serinus.core.chain import GENESIS, link
 
 revision = "0006"
-down_revision = "0003"
+down_revision = "0005"
 
 #: Entries chained at once.
 BATCH = 5000
