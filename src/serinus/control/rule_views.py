@@ -49,6 +49,7 @@ async def find_ruleset(tx: Transaction, caller: Caller, ruleset: str) -> Service
 
     Raises:
         NotFound: The tenant has no such one.
+        Forbidden: The caller's token is for other services.
     """
     service = await tx.services.get(caller.tenant_id, ruleset)
     if service is None or service.kind is not ServiceKind.RULESET or not caller.sees(service.name):
@@ -69,6 +70,7 @@ async def find_version(
 
     Raises:
         NotFound: The tenant has no such one.
+        Forbidden: The caller's token is for other services.
     """
     service = await find_ruleset(tx, caller, ruleset)
     if version:

@@ -83,7 +83,8 @@ PARTS = {
     ),
     "It goes on with {version} although it should have gone back, and the same causes do not ask "
     "again. Your name and your reason are written down.": (
-        "되돌려야 했지만 {version}을(를) 계속 진행하며, 같은 원인으로 다시 묻지 않습니다. 이름과 사유가 기록됩니다."
+        "되돌려야 했지만 {version}을(를) 계속 진행하며, 같은 원인으로 다시 묻지 않습니다. "
+        "이름과 사유가 기록됩니다."
     ),
     "It is going back by itself. This ends it now: everyone is on {stable} again within about a "
     "second, without the steps between. That is written down.": (
