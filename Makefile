@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test lint unit soak bench lock setup-demo setup-test clean help
+.PHONY: demo test lint unit soak bench bench-proxies lock setup-demo setup-test clean help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -27,6 +27,9 @@ soak: setup-test ## the long runs
 bench: setup-test ## re-measure floor, peers and us side by side; writes bench/REPORT.md
 	scripts/setup.sh bench $(VENV)
 	$(BIN)/python -m bench $(ARGS)
+
+bench-proxies: setup-test ## each real proxy without us and with us; writes bench/PROXIES.md; ARGS=--long takes its time
+	$(BIN)/python -m bench.proxies $(ARGS)
 
 setup-demo:
 	@scripts/setup.sh demo $(VENV)

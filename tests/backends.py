@@ -16,8 +16,8 @@ _VERSION = re.compile(r"\r\nx-serinus-version: *([^\r]*)", re.IGNORECASE)
 class Backend:
     """A version that answers its name, or misbehaves as told.
 
-    ``mode``: ``ok``, ``500``, ``hang`` (no answer, ever), ``close`` (no answer) or ``die`` (in
-    mid-answer).
+    ``mode``: ``ok``, ``500``, ``hang`` (no answer, ever), ``close`` (no answer), ``die`` (in
+    mid-answer), ``fray`` (the same without a length) or ``stream`` (a beginning that goes on never).
     """
 
     def __init__(self, version: str) -> None:
@@ -56,6 +56,9 @@ class Backend:
         if self.mode in ("hang", "close"):
             return b"", self.mode == "close"
         body = self.version.encode()
+        if self.mode in ("fray", "stream"):
+            begun = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(body), body)
+            return begun, self.mode == "fray"
         whole = len(body) * 1000 if self.mode == "die" else len(body)
         status = b"500 Broken" if self.mode == "500" else b"200 OK"
         return (

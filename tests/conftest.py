@@ -16,6 +16,7 @@ pytest_plugins = [
     "fixtures_plane",
     "fixtures_polls",
     "fixtures_prometheus",
+    "fixtures_redis",
     "fixtures_tools",
     "perfume",
     "fixtures_traefik",

@@ -120,17 +120,15 @@ class World:
 
     async def assign(self, deployment: str, units: int) -> None:
         """Put units on the canary, as an SDK would report them."""
-        from serinus.ports.store import Assignment
+        from serinus.ports.assignments import Assignment
 
         async with self.running.plane.context.store.begin() as tx:
             tenant = (await tx.tenants.all())[0].id
             items = [
                 Assignment(
-                    id=f"asg_{n}",
                     tenant_id=tenant,
-                    deployment_id=deployment,
+                    book=deployment,
                     unit_hash=f"{n:016x}",
-                    version="v2",
                     priority="user_id",
                     key=f"user-{n}",
                     assigned_at=self.clock.now(),

@@ -46,18 +46,23 @@ class Shell:
                 time.sleep(0.025)
         pytest.fail((self.folder / "up.log").read_text())
 
-    def __call__(self, *words: object, code: int = 0, cwd: Path | None = None, **more: str) -> str:
+    def __call__(
+        self, *words: object, code: int = 0, cwd: Path | None = None, given: str = "", **more: str
+    ) -> str:
         """Run a command; return what it printed."""
-        said, told = self.apart(*words, code=code, cwd=cwd, **more)
+        said, told = self.apart(*words, code=code, cwd=cwd, given=given, **more)
         return said + told
 
-    def apart(self, *words: object, code: int = 0, cwd: Path | None = None, **more: str) -> tuple[str, str]:
-        """Run a command; return what is on stdout and on stderr."""
+    def apart(
+        self, *words: object, code: int = 0, cwd: Path | None = None, given: str = "", **more: str
+    ) -> tuple[str, str]:
+        """Run a command that is given something on stdin; return what is on stdout and on stderr."""
         done = subprocess.run(
             [sys.executable, "-m", "serinus", *map(str, words)],
             env={**self.environment, **more},
             cwd=cwd or self.folder,
             capture_output=True,
+            input=given,
             text=True,
             check=False,
             timeout=60,
@@ -70,13 +75,17 @@ class Shell:
 class QuickShell(Shell):
     """Runs commands inside the test's process: a twentieth of the time, the same code from ``app`` on."""
 
-    def apart(self, *words: object, code: int = 0, cwd: Path | None = None, **more: str) -> tuple[str, str]:
-        """Run a command; return what is on stdout and on stderr."""
+    def apart(
+        self, *words: object, code: int = 0, cwd: Path | None = None, given: str = "", **more: str
+    ) -> tuple[str, str]:
+        """Run a command that is given something on stdin; return what is on stdout and on stderr."""
         from serinus.cli.app import app
 
         gone = {k: None for k in os.environ if k.startswith("SERINUS_")}
         with contextlib.chdir(cwd or self.folder):
-            done = CliRunner().invoke(app, [*map(str, words)], env={**gone, **self.environment, **more})
+            done = CliRunner().invoke(
+                app, [*map(str, words)], input=given, env={**gone, **self.environment, **more}
+            )
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
         assert done.exit_code == code, done.stdout + done.stderr

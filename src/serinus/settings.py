@@ -23,6 +23,8 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("DATABASE_URL", "SERINUS_DATABASE_URL", "database_url")
     )
+    #: Keeps who has been on a canary, redis://…; in the database when empty.
+    assignments_url: SecretStr = SecretStr("")
     #: Where people reach the dashboard, for links in messages.
     public_url: str = ""
     #: Seconds between two looks at a running deployment.
@@ -38,6 +40,9 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     #: Commands that hooks may run: name → program and arguments, as JSON.
     hook_commands: dict[str, list[str]] = Field(default_factory=dict)
+    #: Keys that seal stored secrets, newest first, with spaces between; or a file with one a line.
+    keys: SecretStr | None = None
+    key_file: Path | None = None
     #: A hook's command that runs longer is killed.
     hook_seconds: float = Field(default=300.0, gt=0, le=3600)
 

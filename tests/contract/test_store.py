@@ -10,7 +10,6 @@ import pytest
 
 from fixtures_store import FakeClock
 from serinus.core.analysis.evidence import Sample, SampleKind, Side, Window
-from serinus.core.bucketing import unit_hash
 from serinus.core.errors import Conflict, InvalidInput, StaleRevision, Unavailable
 from serinus.core.histogram import Histogram
 from serinus.core.lifecycle import moves
@@ -20,11 +19,11 @@ from serinus.drivers.store.sql import SqlStore
 from serinus.drivers.store.sql.store import HEAD
 from serinus.ports.fleet import Counted, Instance, OnLost, Order, Report, Terms
 from serinus.ports.store import (
-    Assignment,
     AuditEntry,
     Event,
     Execution,
     Job,
+    NewestVersion,
     OutboxItem,
     OutboxState,
     Page,
@@ -152,7 +151,6 @@ async def test_no_call_reaches_another_tenants_rows(store):
         )
         await tx.evidence.merge("ten_1", "dep_1", [window()], [])
         await tx.outbox.add(item())
-        await tx.assignments.add([assigned("u1")])
         await tx.audit.append(audited())
         await tx.idempotency.put("ten_1", "k", StoredAnswer(fingerprint="f", status=200, body=1), NOON)
         await tx.tokens.add(token())
@@ -166,7 +164,6 @@ async def test_no_call_reaches_another_tenants_rows(store):
         assert await tx.evidence.read("ten_2", "dep_1", 0, 9e9) == ((), ())
         assert await tx.evidence.totals("ten_2", "dep_1") == ()
         assert await tx.outbox.of("ten_2", "dep_1") == []
-        assert await tx.assignments.page("ten_2", "dep_1", Page()) == ([], 0)
         assert await tx.audit.page("ten_2", Page()) == ([], 0)
         assert await tx.idempotency.get("ten_2", "k") is None
         assert await tx.tokens.all("ten_2") == []
@@ -272,6 +269,10 @@ async def test_samples_count_up_or_keep_the_newest(store):
             ]
             await tx.evidence.merge("ten_1", "dep_1", [], samples)
         _, found = await tx.evidence.read("ten_1", "dep_1", 0, 9e9)
+        names = [k.value for k in SampleKind]
+        assert await tx.evidence.counted("ten_1", "dep_1", [*names, "other"]) == {"counter": 3.5}
+        assert await tx.evidence.counted("ten_1", "dep_1", ["other"]) == {}
+        assert await tx.evidence.counted("ten_2", "dep_1", names) == {}
     assert {s.name: s.value for s in found} == {"counter": 3.5, "gauge": 2.5}
 
 
@@ -398,37 +399,6 @@ async def test_a_waiting_message_can_be_amended_until_somebody_has_taken_it(stor
         assert await tx.outbox.get("ten_2", "m1") is None
 
 
-def assigned(key: str) -> Assignment:
-    """Return a unit on the canary."""
-    return Assignment(
-        id=f"asg_{key}",
-        tenant_id="ten_1",
-        deployment_id="dep_1",
-        unit_hash=f"{unit_hash('dep_1', key):016x}",
-        version="v2",
-        priority="user_id",
-        key=key,
-        assigned_at=NOON,
-    )
-
-
-async def test_assignments_are_kept_once_and_found_by_bucket(store):
-    """What a shrunken share must still find; a rollback clears them all."""
-    await furnish(store)
-    keys = [f"u{n}" for n in range(50)]
-    async with store.begin() as tx:
-        await tx.deployments.add(deployment())
-        assert await tx.assignments.add([assigned(k) for k in keys]) == 50
-        assert await tx.assignments.add([assigned(k) for k in keys[:5]]) == 0
-        above = await tx.assignments.hashes_from("dep_1", 5000)
-        assert set(above) == {
-            f"{unit_hash('dep_1', k):016x}" for k in keys if unit_hash("dep_1", k) % 10_000 >= 5000
-        }
-        found, total = await tx.assignments.page("ten_1", "dep_1", Page(size=10), key="u7")
-        assert ([a.key for a in found], total) == (["u7"], 1)
-        assert await tx.assignments.clear("dep_1") == 50
-
-
 def audited(**changes) -> AuditEntry:
     """Return an audit entry."""
     return replace(
@@ -459,17 +429,20 @@ async def test_tokens_and_sessions(store):
     await furnish(store)
     async with store.begin() as tx:
         await tx.tokens.add(token())
-        assert await tx.tokens.by_digest("d" * 64) == token()
+        assert await tx.tokens.by_digest("d" * 64) == (token(), None)
         later = NOON + timedelta(hours=1)
         await tx.sessions.put("s", "tok_1", later)
         await tx.sessions.put("c", "tok_1", later, once=True)
-        assert (await tx.sessions.find("s", NOON), await tx.sessions.find("s", later)) == (token(), None)
+        assert (await tx.sessions.find("s", NOON), await tx.sessions.find("s", later)) == (
+            (token(), None),
+            None,
+        )
         assert await tx.sessions.find("c", NOON) is None
         assert [await tx.sessions.spend("c", NOON), await tx.sessions.spend("c", NOON)] == ["tok_1", None]
         await tx.sessions.drop("s")
         assert await tx.sessions.find("s", NOON) is None
         assert await tx.tokens.revoke("ten_1", "tok_1", later)
-        assert (await tx.tokens.by_digest("d" * 64)).revoked_at == later
+        assert (await tx.tokens.by_digest("d" * 64))[0].revoked_at == later
 
 
 async def test_an_idempotency_key_holds_one_answer(store):
@@ -668,6 +641,9 @@ async def test_versions_of_rulesets_are_added_and_never_changed(store):
         assert await tx.rulesets.get("ten_2", service.id, "v1") is None
         page, total = await tx.rulesets.page("ten_1", service.id, Page(size=1))
         assert ([v.version for v in page], total) == (["v2"], 2)
+        newest = NewestVersion(version="v2", author="", created_at=later, total=2)
+        assert await tx.rulesets.newest("ten_1") == {service.id: newest}
+        assert await tx.rulesets.newest("ten_2") == {}
 
 
 async def test_the_execution_log_is_found_by_what_went_wrong_and_stays_bounded(store):
@@ -682,7 +658,7 @@ async def test_the_execution_log_is_found_by_what_went_wrong_and_stays_bounded(s
             at=NOON + timedelta(seconds=n),
             kind="shadow" if n == 3 else "execute",
             version="v2",
-            is_canary=True,
+            is_canary=n != 4,
             ok=n != 2,
             latency_ms=0.5,
             differs=n == 3,
@@ -702,7 +678,8 @@ async def test_the_execution_log_is_found_by_what_went_wrong_and_stays_bounded(s
         await tx.executions.add(entries)
         await tx.executions.add(entries[:2])
     assert await found() == ["exe_4", "exe_3", "exe_2", "exe_1", "exe_0"]
-    assert await found(failed=True) == ["exe_2"]
+    assert await found(failed=True) == await found(failed=True, canary=True) == ["exe_2"]
+    assert await found(canary=True) == ["exe_3", "exe_2", "exe_1", "exe_0"]
     assert await found(differs=True) == await found(kind="shadow") == ["exe_3"]
     assert await found(deployment_id="dep_2") == []
     async with store.begin(write=False) as tx:

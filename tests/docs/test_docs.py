@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     "README.md",
     "README.ko.md",
+    "docs/assignments.md",
     "docs/in-app.md",
     "docs/judge.md",
     "docs/notifications.md",

@@ -256,7 +256,8 @@ async def test_the_stream_gives_the_order_and_every_change(world):
     async def look():
         return await plane.fleet.ordered(service)
 
-    stream = events(plane, plane.fleet.bell(service), "split", look, 0.0)
+    caller = await plane.access.caller(token)
+    stream = events(plane, caller, plane.fleet.bell(service), "split", look, 0.0)
     first = json.loads((await anext(stream)).partition("data: ")[2])
     await world.canary(pct=5)
     await world.tick()

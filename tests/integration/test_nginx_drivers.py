@@ -193,6 +193,26 @@ async def test_every_answer_names_its_version_even_one_that_failed(nginx_edge):
     assert answer.headers.get_list("x-serinus-version") == ["v1"]
 
 
+async def test_who_broke_an_answer_without_a_length_off_is_told_apart_by_lua(lua_edge):
+    """The version: its failure. The client that went away: nobody's."""
+    desired = lua_edge.split(9999)
+    await lua_edge.carries(desired)
+    lua_edge.canary.mode = "fray"
+    client = lua_edge.client()
+    for n in range(3):
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.get("/", headers={"x-user-id": f"user-{n}"})
+    lua_edge.canary.mode = "stream"
+    async with client.stream("GET", "/", headers={"x-user-id": "user-3"}) as answer:
+        assert answer.headers["x-serinus-version"] == "v2"
+    for _ in range(100):
+        counted = (await lua_edge.counted(desired))["v2"]
+        if counted.requests == 4:
+            break
+        await asyncio.sleep(0.02)
+    assert (counted.requests, counted.errors) == (4, 3)
+
+
 async def test_sixty_changes_under_load_lose_nothing(nginx_edge):
     """wrk over keep-alive connections, while shares change and roll back."""
     lost = await _changed_under_load(nginx_edge, 60)

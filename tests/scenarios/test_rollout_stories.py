@@ -260,7 +260,7 @@ def test_shrinking_needs_a_data_plane_that_keeps_units():
         5000,
         (
             "Traffic 50 % → 10 % by hand. Units already on the canary stay there; "
-            "only new ones see the new share."
+            "only new ones see the new share. `serinus assignment reset` lets the hash decide again."
         ),
     )
     hashed = replace(story.d, traffic_bp=5000, strategy=Strategy(stickiness=Stickiness.HASH))

@@ -1,8 +1,7 @@
-"""Services, tokens, jobs, the audit log, who am I."""
+"""Services, jobs, the audit log, who am I."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
@@ -10,9 +9,10 @@ from fastapi.responses import PlainTextResponse
 
 from serinus.api.deployments import answer
 from serinus.api.deps import CallerDep, KeyDep, PageDep, PlaneDep, make_call
-from serinus.api.schemas import Answer, Approval, NewServiceBody, NewTokenBody, ServiceChanges
+from serinus.api.schemas import Answer, Approval, NewServiceBody, ServiceChanges
 from serinus.control import exposition
 from serinus.control.commands import NewService
+from serinus.control.context import stamp
 from serinus.core.model import Role, ServiceKind
 
 __all__ = ["router"]
@@ -67,34 +67,6 @@ async def update_service(
     return answer(await plane.commands.update_service(call, service_id, changes))
 
 
-@router.get("/tokens", response_model=Answer, tags=["access"], operation_id="listTokens")
-async def list_tokens(plane: PlaneDep, caller: CallerDep) -> Any:
-    """List tokens, without their secrets. Admin."""
-    tokens = await plane.access.all(caller)
-    return {"tokens": tokens, "total": len(tokens)}
-
-
-@router.post("/tokens", status_code=201, response_model=Answer, tags=["access"], operation_id="createToken")
-async def create_token(
-    request: Request, plane: PlaneDep, caller: CallerDep, key: KeyDep, body: NewTokenBody
-) -> Response:
-    """Make a token; the answer is the only place that ever shows its secret. Admin."""
-    call = await make_call(request, caller, "token.create", body.name, Role.ADMIN, key)
-    expires = None
-    if body.expires_in_days is not None:
-        expires = plane.context.clock.now() + timedelta(days=body.expires_in_days)
-    made = answer(await plane.access.create(call, body.name, Role(body.role), expires))
-    made.headers["Cache-Control"] = "no-store"
-    return made
-
-
-@router.delete("/tokens/{token_id}", status_code=204, tags=["access"], operation_id="revokeToken")
-async def revoke_token(request: Request, plane: PlaneDep, caller: CallerDep, token_id: Named) -> Response:
-    """End a token at once. Admin."""
-    call = await make_call(request, caller, "token.revoke", token_id, Role.ADMIN)
-    return answer(await plane.access.revoke(call, token_id))
-
-
 @router.get("/whoami", response_model=Answer, tags=["access"], operation_id="whoAmI")
 async def whoami(plane: PlaneDep, caller: CallerDep) -> Any:
     """Which token this is, and what it may do. Any role."""
@@ -102,6 +74,9 @@ async def whoami(plane: PlaneDep, caller: CallerDep) -> Any:
         "name": caller.name,
         "role": caller.role.value,
         "tenant_id": caller.tenant_id,
+        "member_id": caller.member_id,
+        "services": sorted(caller.services),
+        "expires_at": stamp(caller.expires_at),
         "version": plane.version,
     }
 
@@ -131,7 +106,13 @@ async def jobs(plane: PlaneDep, caller: CallerDep) -> Any:
 @router.get("/audit", response_model=Answer, tags=["operation"], operation_id="listAudit")
 async def audit(plane: PlaneDep, caller: CallerDep, page: PageDep) -> Any:
     """Who did what, newest first. Admin."""
-    return await plane.queries.audit(caller, page)
+    return await plane.audit.page(caller, page)
+
+
+@router.get("/audit/head", response_model=Answer, tags=["operation"], operation_id="auditHead")
+async def audit_head(plane: PlaneDep, caller: CallerDep) -> Any:
+    """The last entry's number and hash: kept elsewhere, they show entries missing at the end. Admin."""
+    return await plane.audit.head(caller)
 
 
 @router.get(

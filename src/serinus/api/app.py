@@ -10,7 +10,19 @@ from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
-from serinus.api import admin, deployments, fleet, polls, problems, rulesets, streams, tools
+from serinus.api import (
+    access,
+    admin,
+    assignments,
+    compensations,
+    deployments,
+    fleet,
+    polls,
+    problems,
+    rulesets,
+    streams,
+    tools,
+)
 from serinus.api.deps import CallerDep, PlaneDep
 from serinus.api.fast import FastExecute
 from serinus.api.middleware import Envelope
@@ -60,8 +72,11 @@ def create_app(plane: Plane, *, lifespan: Lifespan | None = None) -> FastAPI:
     for part in (
         tools.router,
         deployments.router,
+        assignments.router,
+        compensations.router,
         rulesets.router,
         admin.router,
+        access.router,
         fleet.router,
         polls.router,
         streams.router,

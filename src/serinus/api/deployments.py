@@ -28,7 +28,7 @@ from serinus.control.unit import Answer as Done
 from serinus.core.errors import InvalidInput
 from serinus.core.model import CompensationStrategy, Role, Status, TargetFilter
 
-__all__ = ["answer", "router"]
+__all__ = ["Id", "answer", "router"]
 
 router = APIRouter(prefix="/deployments", tags=["deployments"])
 
@@ -208,7 +208,7 @@ async def approve(
     deployment_id: Id,
     body: ApproveBody | None = None,
 ) -> Response:
-    """Pass the gate that it waits at. Approver, or the role that the gate asks for."""
+    """Pass the gate that it waits at, or go on where a rollback is blocked. Approver, or the gate's role."""
     call = await make_call(request, caller, "deployment.approve", deployment_id, Role.APPROVER, key)
     return answer(await plane.commands.approve(call, deployment_id, body.reason if body else ""))
 
@@ -240,7 +240,12 @@ async def roll_back(
     """Put everyone on stable. Approver."""
     call = await make_call(request, caller, "deployment.rollback", deployment_id, Role.APPROVER, key)
     done = await plane.commands.roll_back(
-        call, deployment_id, body.reason, compensate=body.apply_compensation, force=body.force
+        call,
+        deployment_id,
+        body.reason,
+        compensate=body.apply_compensation,
+        force=body.force,
+        across=body.across_irreversible,
     )
     return answer(done)
 
@@ -275,22 +280,6 @@ async def comparison(plane: PlaneDep, caller: CallerDep, deployment_id: Id) -> A
 async def health(plane: PlaneDep, caller: CallerDep, deployment_id: Id) -> Any:
     """Healthy, degraded or unhealthy, with warnings. Viewer."""
     return await plane.queries.health(caller, deployment_id)
-
-
-@router.get("/{deployment_id}/assignments", response_model=Answer, operation_id="listAssignments")
-async def assignments(
-    plane: PlaneDep,
-    caller: CallerDep,
-    page: PageDep,
-    deployment_id: Id,
-    user_id: Annotated[str, Query(max_length=256)] = "",
-    workflow_id: Annotated[str, Query(max_length=256)] = "",
-    session_id: Annotated[str, Query(max_length=256)] = "",
-) -> Any:
-    """Units on the canary. The first key given filters. Viewer."""
-    given = {"workflow_id": workflow_id, "session_id": session_id, "user_id": user_id}
-    priority, key = next(((name, value) for name, value in given.items() if value), ("", ""))
-    return await plane.queries.assignments(caller, deployment_id, page, priority, key)
 
 
 @router.get("/{deployment_id}/events", response_model=Answer, operation_id="listEvents")

@@ -46,7 +46,7 @@ async def split_stream(plane: PlaneDep, caller: CallerDep, service_id: Service) 
     async def look() -> tuple[str, str]:
         return await plane.fleet.ordered(found)
 
-    body = events(plane, plane.fleet.bell(found), "split", look, 0.0)
+    body = events(plane, caller, plane.fleet.bell(found), "split", look, 0.0)
     return StreamingResponse(body, media_type="text/event-stream", headers=SSE_HEADERS)
 
 

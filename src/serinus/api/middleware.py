@@ -59,6 +59,8 @@ class Envelope:
                 return
             if message["type"] == "http.response.start":
                 extra = [(b"x-request-id", request_id.encode()), *_HEADERS]
+                if scope["state"].get("token_ends"):
+                    extra.append((b"serinus-token-expires", scope["state"]["token_ends"].encode()))
                 present = {name for name, _ in message["headers"]}
                 message["headers"] = [*message["headers"], *((n, v) for n, v in extra if n not in present)]
             await send(message)

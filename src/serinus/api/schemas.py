@@ -11,10 +11,13 @@ __all__ = [
     "Answer",
     "Approval",
     "ApproveBody",
+    "CompleteBody",
     "DeploymentList",
     "DeploymentView",
     "Judgement",
+    "MemberChanges",
     "NewDeploymentBody",
+    "NewMemberBody",
     "NewServiceBody",
     "NewTokenBody",
     "OverrideBody",
@@ -39,6 +42,13 @@ Percentage = Annotated[
     ),
 ]
 Units = Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=1000)]
+RoleName = Literal["sdk", "agent", "viewer", "approver", "admin"]
+#: A name as its bearer writes it, in any script; no control characters, no space at either end.
+PersonName = Annotated[
+    str,
+    Field(pattern=r"^[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?$", min_length=1, max_length=120),
+]
+Email = Annotated[str, Field(pattern=r"^[^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+$", max_length=254)]
 Address = Annotated[str, Field(min_length=3, max_length=255)]
 
 
@@ -197,12 +207,21 @@ class RollbackBody(Body):
     force: bool = Field(
         default=False, description="At once, and to a stable side that does not answer as well."
     )
+    across_irreversible: bool = Field(
+        default=False, description="Also across an irreversible step that was completed."
+    )
 
 
 class ApproveBody(Body):
     """Why a gate is passed; it goes onto the timeline and into the audit log."""
 
     reason: Text = Field(default="", max_length=2000, examples=["The dashboards look well."])
+
+
+class CompleteBody(Body):
+    """What was done by hand; it goes onto the timeline and into the audit log."""
+
+    note: Text = Field(min_length=1, max_length=2000, examples=["Refunded 12 orders, ticket 4711."])
 
 
 class OverrideBody(Body):
@@ -257,12 +276,43 @@ class NewTokenBody(Body):
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
-        json_schema_extra={"examples": [{"name": "ci", "role": "approver", "expires_in_days": 90}]},
+        json_schema_extra={
+            "examples": [{"name": "ci", "role": "approver", "expires_in_days": 90, "services": ["checkout"]}]
+        },
     )
 
     name: Name
-    role: Literal["sdk", "agent", "viewer", "approver", "admin"]
+    role: RoleName
     expires_in_days: float | None = Field(default=None, gt=0, le=3650)
+    member: Annotated[str, Field(max_length=120)] = Field(
+        default="", description="Whose it is: id or name. Its role must reach the token's."
+    )
+    services: Annotated[list[Name], Field(max_length=100)] = Field(
+        default=[], description="The only services that it is for, by id or name; none: every one."
+    )
+
+
+class NewMemberBody(Body):
+    """Somebody who belongs to the tenant: a person, or a program."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [{"name": "Ada Lovelace", "role": "approver", "email": "ada@example.com"}]
+        },
+    )
+
+    name: PersonName
+    role: RoleName
+    kind: Literal["person", "service_account"] = "person"
+    email: Email | Literal[""] = Field(default="", description="A person has one, a service account none.")
+
+
+class MemberChanges(Body):
+    """Another role for a member."""
+
+    role: RoleName
 
 
 class Answer(BaseModel):

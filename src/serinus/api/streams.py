@@ -12,8 +12,9 @@ from fastapi.responses import StreamingResponse
 
 from serinus.api.deps import CallerDep, PlaneDep
 from serinus.api.schemas import Answer
+from serinus.control.context import Caller
 from serinus.control.plane import Plane
-from serinus.core.errors import InvalidInput
+from serinus.core.errors import InvalidInput, Unauthenticated
 from serinus.core.model import Role
 from serinus.ports.store import Page
 
@@ -31,16 +32,25 @@ SSE_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 async def events(
-    plane: Plane, bell: str, name: str, look: Callable[[], Awaitable[tuple[str, str]]], pause: float
+    plane: Plane,
+    caller: Caller,
+    bell: str,
+    name: str,
+    look: Callable[[], Awaitable[tuple[str, str]]],
+    pause: float,
 ) -> AsyncIterator[str]:
     """Yield an event at once and whenever ``look`` answers another ``(id, data)``.
 
-    ``bell`` names what rings on a change: mostly the tenant.
+    It ends with the caller's token. ``bell`` names what rings on a change: mostly the tenant.
     """
     sent: str | None = None
     idle = 0.0
     while True:
         rung = plane.context.bell.count(bell)
+        try:
+            await plane.access.ensure_live(caller)
+        except Unauthenticated:
+            return
         revision, data = await look()
         if revision != sent:
             sent, idle = revision, 0.0
@@ -72,7 +82,7 @@ async def deployment_stream(
     async def look() -> tuple[str, str]:
         return _dumped(await plane.queries.page(caller, deployment_id))
 
-    return _stream(events(plane, caller.tenant_id, "page", look, PAUSE_SECONDS))
+    return _stream(events(plane, caller, caller.tenant_id, "page", look, PAUSE_SECONDS))
 
 
 @router.get("/stream", tags=["deployments"], operation_id="streamList")
@@ -83,7 +93,7 @@ async def list_stream(plane: PlaneDep, caller: CallerDep) -> Response:
     async def look() -> tuple[str, str]:
         return _dumped(await plane.queries.deployments(caller, Page(size=50)))
 
-    return _stream(events(plane, caller.tenant_id, "list", look, PAUSE_SECONDS))
+    return _stream(events(plane, caller, caller.tenant_id, "list", look, PAUSE_SECONDS))
 
 
 @router.get("/sdk/snapshot", response_model=Answer, tags=["sdk"], operation_id="getSnapshot")
@@ -94,7 +104,7 @@ async def snapshot(
 ) -> Response:
     """What each service routes right now; 304 when it is the one that the caller has. SDK."""
     caller.must_reach(Role.SDK)
-    current = await plane.snapshots.get(caller.tenant_id)
+    current = await plane.snapshots.part(caller.tenant_id, caller.services)
     etag = f'"{current.revision}"'
     if if_none_match is not None and etag in if_none_match:
         return Response(status_code=304, headers={"ETag": etag})
@@ -107,10 +117,10 @@ async def snapshot_stream(plane: PlaneDep, caller: CallerDep) -> Response:
     caller.must_reach(Role.SDK)
 
     async def look() -> tuple[str, str]:
-        current = await plane.snapshots.get(caller.tenant_id)
+        current = await plane.snapshots.part(caller.tenant_id, caller.services)
         return current.revision, current.body
 
-    return _stream(events(plane, caller.tenant_id, "snapshot", look, 0.0))
+    return _stream(events(plane, caller, caller.tenant_id, "snapshot", look, 0.0))
 
 
 @router.post(
@@ -125,7 +135,7 @@ async def telemetry(request: Request, plane: PlaneDep, caller: CallerDep) -> Any
         raise InvalidInput(
             "The batch is no JSON.", field="batch", next_step="Send one JSON object."
         ) from error
-    await plane.ingest.submit(caller.tenant_id, data)
+    await plane.ingest.submit_for(caller, data)
     return {"accepted": True}
 
 

@@ -12,9 +12,11 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from serinus.bootstrap.assignments import Elsewhere, assignments_from
 from serinus.bootstrap.channels import desk_from, notifiers_from
 from serinus.bootstrap.clock import SystemClock
 from serinus.bootstrap.hooks import Hooks
+from serinus.bootstrap.secrets import with_secrets
 from serinus.bootstrap.sources import source_factory
 from serinus.control.context import Context
 from serinus.control.fleet import Fleet
@@ -25,6 +27,7 @@ from serinus.control.outbox import Relay
 from serinus.control.plane import Plane
 from serinus.control.polling import Poller, SourcePool
 from serinus.control.reconcile import Reconciler
+from serinus.control.saga import SagaRelay
 from serinus.control.traffic import DriverFactory, TrafficPool
 from serinus.core.analysis.queries import Source
 from serinus.drivers.catalog import RELAYED, TRAFFIC, capabilities, load, rule_engines
@@ -66,7 +69,10 @@ class Running:
     loops: tuple[Loop, ...]
     poller: Poller
     hooks: HookRelay
+    sagas: SagaRelay
     relay: Relay
+    #: Keeps assignments outside the database, where the settings say so.
+    elsewhere: Elsewhere | None = None
     #: The first admin token, when this start has made it; shown once.
     first_token: str | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -88,9 +94,12 @@ class Running:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.relay.close()
         await self.poller.close()
+        await self.sagas.close()
         await self.hooks.close()
         await self.plane.executor.close()
         await self.plane.traffic.close()
+        if self.elsewhere:
+            await self.elsewhere.close()
         await self.plane.context.store.close()
 
 
@@ -102,34 +111,55 @@ def build(
     notifiers: Mapping[str, Notifier] | None = None,
     traffic: Mapping[str, DriverFactory] | None = None,
     sources: Callable[[Source], MetricSource] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Running:
-    """Build a control plane. What is not given comes from the settings and the environment."""
-    channels = notifiers_from(os.environ)[0] if notifiers is None else dict(notifiers)
-    hooks = Hooks(settings, os.environ)
+    """Build a control plane. What is not given comes from the settings and the environment.
+
+    Raises:
+        InvalidInput: A variable is unusable, or a stored secret cannot be opened.
+        Unavailable: The database does not answer.
+    """
+    environment = with_secrets(settings, os.environ) if environment is None else environment
+    channels = notifiers_from(environment)[0] if notifiers is None else dict(notifiers)
+    hooks = Hooks(settings, environment)
     context = Context(
         store=store or open_store(settings),
         clock=clock or SystemClock(),
         channels=tuple(channels),
-        desk=desk_from(os.environ, channels),
+        desk=desk_from(environment, channels),
         public_url=settings.address,
         window_seconds=settings.window_seconds,
         replica=settings.replica or _replica_name(settings),
         hooks=hooks,
     )
+    elsewhere = assignments_from(settings)
+    if elsewhere:
+        kept = elsewhere
+        context.assignments = lambda _: kept
     factories = traffic_factories(context) if traffic is None else traffic
     pool = TrafficPool(factories, capabilities, TcpProbe())
     sandbox = WorkerPool(engines=rule_engines(), size=settings.rule_workers)
     plane = Plane.assemble(context, pool, sandbox, version=version("serinus"))
-    poller = Poller(SourcePool(sources or source_factory(os.environ)))
+    poller = Poller(SourcePool(sources or source_factory(environment)))
     journal = FileJournal(settings.data_dir.expanduser(), context.replica)
     relay = Relay(context, channels, journal)
     calls = HookRelay(context, hooks, longest_seconds=settings.hook_seconds)
-    loops = _loops(settings, plane, relay, poller, calls)
-    return Running(settings=settings, plane=plane, loops=loops, poller=poller, hooks=calls, relay=relay)
+    sagas = SagaRelay(context, hooks, longest_seconds=settings.hook_seconds)
+    loops = _loops(settings, plane, relay, poller, calls, sagas)
+    return Running(
+        settings=settings,
+        plane=plane,
+        loops=loops,
+        poller=poller,
+        hooks=calls,
+        sagas=sagas,
+        relay=relay,
+        elsewhere=elsewhere,
+    )
 
 
 def _loops(
-    settings: Settings, plane: Plane, relay: Relay, poller: Poller, hooks: HookRelay
+    settings: Settings, plane: Plane, relay: Relay, poller: Poller, hooks: HookRelay, sagas: SagaRelay
 ) -> tuple[Loop, ...]:
     context = plane.context
     reconciler = Reconciler(context, plane.traffic, tick=settings.tick_seconds, poller=poller)
@@ -137,6 +167,8 @@ def _loops(
 
     async def tidy() -> None:
         now = context.clock.now()
+        await plane.access.tidy()
+        await plane.audit.anchor()
         async with context.store.begin() as tx:
             await tx.evidence.roll_up(
                 older_than=now.timestamp() - ROLL_UP_AFTER_SECONDS,
@@ -155,6 +187,7 @@ def _loops(
         Loop(context=context, name="notification_outbox", interval=1.0, work=relay.tick, early=context.post),
         Loop(context=context, name="evidence_roll_up", interval=60.0, work=tidy),
         Loop(context=context, name="hook_outbox", interval=1.0, work=hooks.tick, early=context.call),
+        Loop(context=context, name="compensation", interval=1.0, work=sagas.tick),
         Loop(
             context=context,
             name="rule_executions",
@@ -162,6 +195,7 @@ def _loops(
             work=plane.executor.flush,
             early=plane.executor.early,
         ),
+        Loop(context=context, name="assignment_sweep", interval=10.0, work=plane.assigning.sweep),
     )
 
 

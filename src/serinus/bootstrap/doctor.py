@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from serinus.bootstrap.build import build
 from serinus.bootstrap.channels import notifiers_from
 from serinus.bootstrap.clock import SystemClock
+from serinus.bootstrap.secrets import with_secrets
 from serinus.control.context import Caller
 from serinus.control.monitor import MONITOR
 from serinus.control.notifications import NotificationService
@@ -24,16 +25,31 @@ __all__ = ["doctor", "try_channels"]
 
 async def doctor(settings: Settings) -> list[Finding]:
     """Look everything over without changing anything."""
-    running = build(settings)
+    environment, sealed = _secrets(settings)
+    running = build(settings, environment=environment)
     try:
         findings = list(await running.plane.context.store.check())
         if all(f.ok for f in findings):
             findings += await _jobs(running.plane.queries)
             findings += await _proxies(running.plane)
+        if running.elsewhere:
+            findings += await running.elsewhere.check()
     finally:
+        if running.elsewhere:
+            await running.elsewhere.close()
         await running.plane.traffic.close()
         await running.plane.context.store.close()
-    return findings + _channels()
+    return findings + sealed + _channels(environment)
+
+
+def _secrets(settings: Settings) -> tuple[Mapping[str, str], list[Finding]]:
+    """Return the environment with stored secrets, and what there is to say of them."""
+    try:
+        return with_secrets(settings, os.environ), []
+    except InvalidInput as error:
+        return os.environ, [Finding(name="secrets", ok=False, detail=error.detail, remedy=error.next_step)]
+    except SerinusError:
+        return os.environ, []  # the database itself is looked over anyway
 
 
 async def _jobs(queries: Queries) -> Sequence[Finding]:
@@ -67,9 +83,9 @@ async def _proxies(plane: Plane) -> Sequence[Finding]:
     return findings
 
 
-def _channels() -> list[Finding]:
+def _channels(environment: Mapping[str, str]) -> list[Finding]:
     try:
-        on, off = notifiers_from(os.environ)
+        on, off = notifiers_from(environment)
     except SerinusError as error:
         return [Finding(name="channels", ok=False, detail=error.detail, remedy=error.next_step)]
     findings = [Finding(name=f"channel {name}", ok=True, detail="configured") for name in on]
@@ -80,13 +96,13 @@ def _channels() -> list[Finding]:
     return findings
 
 
-async def try_channels(only: str | None = None) -> tuple[dict[str, str], dict[str, str]]:
+async def try_channels(settings: Settings, only: str | None = None) -> tuple[dict[str, str], dict[str, str]]:
     """Send the test message; return why each channel failed (empty: sent), and why the others are off.
 
     Raises:
         InvalidInput: No such channel exists, or one is configured wrongly.
     """
-    on, off = notifiers_from(os.environ)
+    on, off = notifiers_from(with_secrets(settings, os.environ))
     if only is not None and only not in {*on, *off}:
         raise InvalidInput(
             f"There is no channel {only!r}.",

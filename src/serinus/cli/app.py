@@ -5,7 +5,11 @@ from __future__ import annotations
 import typer
 
 from serinus.cli import (
+    access,
+    assignment,
+    audit,
     backtest,
+    compensation,
     drill,
     drivers,
     fleet,
@@ -23,6 +27,7 @@ from serinus.cli import (
     simulate,
     slo,
     smoke,
+    vault,
     weights,
 )
 
@@ -54,6 +59,8 @@ for name, command in (
 ):
     app.command(name)(command)
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(assignment.assignments, name="assignment")
+app.add_typer(compensation.compensation, name="compensation")
 app.add_typer(guard.guard, name="guard")
 app.add_typer(slo.slo, name="slo")
 app.add_typer(release.release, name="release")
@@ -62,7 +69,12 @@ app.add_typer(pipeline.pipeline, name="pipeline")
 app.add_typer(weights.weights, name="weights")
 app.add_typer(manage.services, name="service")
 app.add_typer(ruleset.rulesets, name="ruleset")
-app.add_typer(manage.tokens, name="token")
+app.add_typer(access.members, name="member")
+app.add_typer(access.accounts, name="service-account")
+app.add_typer(access.tokens, name="token")
+app.add_typer(audit.audit, name="audit")
+app.add_typer(vault.secrets, name="secret")
+app.add_typer(vault.keys, name="keys")
 app.add_typer(fleet.fleet, name="fleet")
 app.add_typer(policy.policies, name="policy")
 app.add_typer(notify.notify, name="notify")

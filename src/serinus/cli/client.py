@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,7 @@ class Api:
 
         known_url, known_token = load_profile()
         self.url = (url or known_url).rstrip("/")
+        self._warned = False
         token = token or known_token
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._client = httpx.Client(
@@ -109,11 +111,18 @@ class Api:
             ) from error
         except httpx.HTTPError as error:
             raise Unreachable(f"No control plane answers at {self.url} ({type(error).__name__}).") from error
+        self._warn(answer.headers.get("serinus-token-expires"))
         if answer.status_code == 503:
             raise Unreachable(_problem(answer).get("detail", "The control plane is not ready."))
         if answer.status_code >= 400:
             raise Refused(_problem(answer))
         return answer.json() if answer.content else None
+
+    def _warn(self, ends: str | None) -> None:
+        """Say once on stderr that the token ends soon."""
+        if ends and not self._warned:
+            self._warned = True
+            print(f"! Your token ends at {ends}. Ask an admin for another one.", file=sys.stderr)
 
     def only_service(self) -> str:
         """Return the name of the service, when there is only one.

@@ -23,6 +23,7 @@ __all__ = [
     "ServiceOption",
     "api",
     "err",
+    "explained",
     "failed",
     "handled",
     "lines",
@@ -69,6 +70,21 @@ def lines(items: Iterable[str]) -> None:
 def print_json(value: Any) -> None:
     """Print JSON as data."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn the errors of what runs here, and not at a control plane, into words and exit code 1."""
+    from serinus.cli.render import problem_lines
+    from serinus.core.errors import SerinusError
+
+    try:
+        yield
+    except SerinusError as error:
+        problem = {"detail": error.detail, "field": error.field, "next_step": error.next_step}
+        for line in problem_lines(problem):
+            err().print(line)
+        raise typer.Exit(1) from None
 
 
 def failed(what: str, next_step: str = "", code: int = 2) -> typer.Exit:

@@ -1,4 +1,4 @@
-"""``serinus service …``, ``serinus token …``, ``serinus login``, ``serinus dashboard``."""
+"""``serinus service …``, ``serinus login``, ``serinus dashboard``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from serinus.cli.client import Api, data_dir, save_profile
-from serinus.cli.common import JsonFlag, api, err, handled, out, print_json
+from serinus.cli.common import JsonFlag, api, handled, out, print_json
 
-__all__ = ["dashboard", "login", "services", "tokens"]
+__all__ = ["dashboard", "login", "services"]
 
 services = typer.Typer(no_args_is_help=True, help="Things that have versions.")
-tokens = typer.Typer(no_args_is_help=True, help="Who may call the control plane.")
 
 
 def _upstreams(given: list[str] | None) -> dict[str, list[str]]:
@@ -111,55 +110,6 @@ def set_stable(
             print_json(made)
         else:
             out().print(f"[green]✔[/] {made['name']} is on {made['stable_version']}.")
-
-
-@tokens.command("create")
-def create_token(
-    name: Annotated[str, typer.Argument(help="What it is for.")],
-    role: Annotated[str, typer.Option("--role", help="sdk, agent, viewer, approver or admin.")] = "viewer",
-    days: Annotated[
-        float | None, typer.Option("--expires-in-days", help="When it ends; never by default.")
-    ] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Make a token. Its secret is printed this once."""
-    with handled():
-        body: dict[str, Any] = {"name": name, "role": role}
-        if days is not None:
-            body["expires_in_days"] = days
-        made = api().post("/tokens", body)
-        if as_json:
-            print_json(made)
-            return
-        err().print(f"[green]✔[/] {made['name']} ({made['role']}). It is shown only now:")
-        out().print(made["token"], markup=False)
-
-
-@tokens.command("list")
-def list_tokens(as_json: JsonFlag = False) -> None:
-    """List tokens, without their secrets."""
-    with handled():
-        found = api().get("/tokens")
-        if as_json:
-            print_json(found)
-            return
-        for t in found["tokens"]:
-            state = (
-                "revoked"
-                if t["revoked_at"]
-                else f"until {t['expires_at'][:10]}"
-                if t["expires_at"]
-                else "live"
-            )
-            out().print(f"{t['token_id']}  {t['role']:<9} {state:<17} {t['name']}", markup=False)
-
-
-@tokens.command("revoke")
-def revoke_token(token: Annotated[str, typer.Argument(help="The token's id (tok_…).")]) -> None:
-    """End a token at once."""
-    with handled():
-        api().delete(f"/tokens/{token}")
-        out().print(f"[green]✔[/] {token} is revoked.")
 
 
 def login(

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from serinus.cli import render
 from serinus.cli.common import JsonFlag, api, err, handled, lines, out, print_json
+from serinus.cli.operate import settings_from
 
 __all__ = ["notify"]
 
@@ -76,7 +77,7 @@ def notify_test(
     from serinus.core.errors import SerinusError
 
     try:
-        answers, off = asyncio.run(try_channels(channel))
+        answers, off = asyncio.run(try_channels(settings_from(), channel))
     except SerinusError as error:
         for line in render.problem_lines({"detail": error.detail, "next_step": error.next_step}):
             err().print(line)

@@ -14,10 +14,10 @@ from serinus.cli import render
 from serinus.cli.client import data_dir, save_profile
 from serinus.cli.common import JsonFlag, api, err, failed, handled, lines, out, print_json
 
-__all__ = ["demo", "doctor", "up", "version", "watch"]
+__all__ = ["demo", "doctor", "settings_from", "up", "version", "watch"]
 
 
-def _settings(**given: Any) -> Any:
+def settings_from(**given: Any) -> Any:
     """Return the settings; what is not given comes from the environment."""
     from pydantic import ValidationError
 
@@ -49,7 +49,7 @@ def up(
     from serinus.bootstrap.serve import serve
     from serinus.core.errors import SerinusError
 
-    settings = _settings(host=host, port=port, database_url=database_url, data_dir=data)
+    settings = settings_from(host=host, port=port, database_url=database_url, data_dir=data)
 
     def ready(running: Any, address: str) -> None:
         console = err()
@@ -74,7 +74,7 @@ def doctor(as_json: JsonFlag = False) -> None:
     from serinus.core.errors import SerinusError
 
     try:
-        findings = asyncio.run(examine(_settings()))
+        findings = asyncio.run(examine(settings_from()))
     except SerinusError as error:
         for line in render.problem_lines({"detail": error.detail, "next_step": error.next_step}):
             err().print(line)

@@ -12,6 +12,7 @@ from serinus.control.context import Context, new_id
 from serinus.control.evidence import gather
 from serinus.control.hooks import check_hooks
 from serinus.control.record import write_decision, write_event
+from serinus.control.saga import check_compensations
 from serinus.control.starts import ensure_may_start
 from serinus.control.traffic import TrafficPool
 from serinus.control.unit import Answer, Call, execute
@@ -21,6 +22,7 @@ from serinus.core.errors import Conflict, InvalidInput, NotFound, SerinusError, 
 from serinus.core.health import Knocked, with_health
 from serinus.core.lifecycle import moves, scheduled
 from serinus.core.lifecycle.back import go_back
+from serinus.core.lifecycle.irreversible import foretold
 from serinus.core.lifecycle.transitions import Action, follow
 from serinus.core.model import (
     CanaryConfig,
@@ -99,6 +101,7 @@ class Commands:
         """Make a service; its driver's settings are checked now, not when a rollout needs them."""
 
         async def work(tx: Transaction) -> tuple[int, Any]:
+            call.caller.must_see(new.name)
             service = Service(
                 id=new_id("svc"),
                 tenant_id=call.caller.tenant_id,
@@ -150,7 +153,7 @@ class Commands:
                 await tx.services.save(service)
             draft = self.draft(call, service, new)
             await tx.deployments.add(draft)
-            message = f"Draft of {service.name} {new.version} made."
+            message = f"Draft of {service.name} {new.version} made. {foretold(draft)}".strip()
             await write_event(tx, self._context, draft, "created", message, call.caller.name)
             return 201, views.deployment_view(draft)
 
@@ -179,6 +182,7 @@ class Commands:
                 stable_version=service.stable_version,
                 changelog=new.changelog,
                 compensation_strategy=new.compensation_strategy,
+                keeps_units=self._traffic.can(service, Capability.PERSISTENT),
                 salt=salt_from(new.strategy, identity),
                 created_at=self._context.clock.now(),
                 created_by=call.caller.name,
@@ -188,6 +192,7 @@ class Commands:
             new.analysis,
         )
         check_hooks(self._context, draft.strategy.hooks)
+        check_compensations(self._context, draft)
         self._traffic.ensure_strategy(service, draft)
         return draft
 
@@ -235,6 +240,7 @@ class Commands:
                 d = replace(d, salt=salt_from(given["strategy"], d.salt))
                 check_hooks(self._context, d.strategy.hooks)
                 self._traffic.ensure_strategy(await find_service(tx, call, d.service_id), d)
+            check_compensations(self._context, d)
             saved = await tx.deployments.save(d)
             await write_event(tx, self._context, saved, "updated", "Draft changed.", call.caller.name)
             return 200, views.deployment_view(saved)
@@ -377,13 +383,22 @@ class Commands:
         return await self._move(call, deployment_id, decide)
 
     async def roll_back(
-        self, call: Call, deployment_id: str, reason: str, *, compensate: bool = True, force: bool = False
+        self,
+        call: Call,
+        deployment_id: str,
+        reason: str,
+        *,
+        compensate: bool = True,
+        force: bool = False,
+        across: bool = False,
     ) -> Answer:
         """Put everyone on stable. The monitor's own writes never make it fail.
 
         While stable cannot be sent traffic it is held and goes on by itself; ``force`` does it anyway.
+        ``across`` also goes back across an irreversible step that was completed.
         """
         call = _because(call, reason)
+        call = replace(call, data={**call.data, "across_irreversible": True}) if across else call
         knocked = Knocked() if force else await self._knock(call, deployment_id)
 
         async def decide(tx: Transaction, _: Service, d: Deployment) -> Decision:
@@ -392,7 +407,7 @@ class Commands:
                 d = with_health(d, await gather(tx, d, now), knocked, now.timestamp())
             current = await tx.deployments.current(d.tenant_id, d.service_id)
             alone = all(o.id == d.id or o.status is not Status.CANARY for o in current)
-            return go_back(d, now, reason, compensate=compensate, force=force, gradual=alone)
+            return go_back(d, now, reason, compensate=compensate, force=force, across=across, gradual=alone)
 
         for _ in range(ROLLBACK_TRIES - 1):
             try:
@@ -406,7 +421,8 @@ class Commands:
         async with self._context.store.begin(write=False) as tx:
             d = await tx.deployments.get(call.caller.tenant_id, deployment_id)
             service = await tx.services.get(d.tenant_id, d.service_id) if d else None
-        if d is None or service is None or not call.caller.role.reaches(call.needs):
+        allowed = d is not None and call.caller.role.reaches(call.needs) and call.caller.sees(d.service)
+        if d is None or service is None or not allowed:
             return Knocked()
         return await self._traffic.knock(service, d)
 
@@ -450,10 +466,12 @@ async def find_deployment(tx: Transaction, call: Call, deployment_id: str) -> De
         NotFound: The tenant has no such one.
     """
     d = await tx.deployments.get(call.caller.tenant_id, deployment_id)
-    if d is None:
-        raise NotFound(
-            f"There is no deployment {deployment_id[:80]!r}.",
-            next_step="GET /api/v1/deployments lists yours.",
+    if d is None or not call.caller.sees(d.service):
+        raise call.caller.missing(
+            NotFound(
+                f"There is no deployment {deployment_id[:80]!r}.",
+                next_step="GET /api/v1/deployments lists yours.",
+            )
         )
     return d
 
@@ -465,10 +483,12 @@ async def find_service(tx: Transaction, call: Call, id_or_name: str) -> Service:
         NotFound: The tenant has no such one.
     """
     service = await tx.services.get(call.caller.tenant_id, id_or_name)
-    if service is None:
-        raise NotFound(
-            f"There is no service {id_or_name[:80]!r}.",
-            field="service_id",
-            next_step="Make it with POST /api/v1/services, or `serinus service create`.",
+    if service is None or not call.caller.sees(service.name):
+        raise call.caller.missing(
+            NotFound(
+                f"There is no service {id_or_name[:80]!r}.",
+                field="service_id",
+                next_step="Make it with POST /api/v1/services, or `serinus service create`.",
+            )
         )
     return service

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from serinus.control.desk import Desk
-from serinus.core.errors import Forbidden
+from serinus.core.errors import Forbidden, NotFound, SerinusError
 from serinus.core.model import Role
+from serinus.ports.assignments import Assignments
 from serinus.ports.clock import Clock
 from serinus.ports.hooks import HookCaller
-from serinus.ports.store import Store
+from serinus.ports.store import Store, Transaction
 
 __all__ = ["Bell", "Caller", "Context", "new_id", "stamp"]
 
@@ -27,6 +29,11 @@ class Caller:
     role: Role
     token_id: str = ""
     request_id: str = ""
+    #: Names of the only services that the token is for; none: every one.
+    services: frozenset[str] = frozenset()
+    #: When the token ends.
+    expires_at: datetime | None = None
+    member_id: str | None = None
 
     def must_reach(self, needed: Role) -> None:
         """Refuse a role that does not reach.
@@ -40,6 +47,30 @@ class Caller:
                 next_step="Ask an admin for a token with that role.",
                 extra={"role": self.role.value, "needed": needed.value},
             )
+
+    def sees(self, service: str) -> bool:
+        """Tell whether the token is for the service of this name."""
+        return not self.services or service in self.services
+
+    def must_see(self, service: str) -> None:
+        """Refuse what is of another service than the token is for.
+
+        Raises:
+            Forbidden: The error names the services that it is for.
+        """
+        if not self.sees(service):
+            raise self.missing(NotFound())
+
+    def missing(self, refusal: NotFound) -> SerinusError:
+        """Return what to say of something that is not there, or not for this token: the same of both."""
+        if not self.services:
+            return refusal
+        names = ", ".join(sorted(self.services))
+        return Forbidden(
+            f"Your token is for {names} only, and this is not of {names}.",
+            next_step="Ask an admin for a token for that service.",
+            extra={"services": sorted(self.services)},
+        )
 
 
 def new_id(prefix: str) -> str:
@@ -83,6 +114,10 @@ class Bell:
         return self._counts[tenant_id]
 
 
+def _in_the_store(tx: Transaction) -> Assignments:
+    return tx.assignments
+
+
 @dataclass(kw_only=True, slots=True)
 class Context:
     """What commands, the monitor and the views share."""
@@ -107,6 +142,8 @@ class Context:
     replica: str = "embedded"
     #: Calls hooks; ``None`` where nothing does.
     hooks: HookCaller | None = None
+    #: Who has been on the canary, as a transaction sees it; elsewhere it is no part of the transaction.
+    assignments: Callable[[Transaction], Assignments] = _in_the_store
 
     def link(self, deployment_id: str) -> str:
         """Return the page of a deployment, or nothing when our address is unknown."""

@@ -16,7 +16,8 @@ from typing import Any
 
 from serinus.control.context import Caller, Context, new_id
 from serinus.control.ingest import Ingest
-from serinus.control.rulesets import SHADOW, encoded
+from serinus.control.rule_views import encoded
+from serinus.control.rulesets import SHADOW
 from serinus.control.snapshot import LoadedRuleset, Snapshot, Snapshots
 from serinus.core.errors import NotFound, RuleFailed, Unavailable
 from serinus.core.model import Role
@@ -24,6 +25,7 @@ from serinus.core.rules import RuleVersion, differences, hidden_texts, redacted,
 from serinus.ports.rules import Outcome, Sandbox
 from serinus.ports.store import Execution
 from serinus.sdk import Choice, Client, Router
+from serinus.sdk.kept import KeptUnits, packed
 
 __all__ = ["Executed", "Executor"]
 
@@ -39,6 +41,8 @@ MAX_SHADOWS = 32
 MAX_LOGGED_BYTES = 16 * 1024
 #: Batches kept while the store is away.
 MAX_UNSENT = 120
+#: Units that stay on a canary are asked for again after this long, where they could not be had.
+AGAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,10 @@ class _Tenant:
     revision: str = ""
     #: (ruleset, what of ``SHADOW``) → how often, since the last flush.
     shadows: Counter[tuple[str, str]] = field(default_factory=Counter)
-    unsent: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=MAX_UNSENT))
+    unsent: deque[dict[str, Any]] = field(default_factory=deque)
+    kept: KeptUnits = field(default_factory=KeptUnits)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    again_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +125,15 @@ class Executor:
         if caller.role is not Role.SDK:  # an application's token may execute, and so may an approver
             caller.must_reach(Role.APPROVER)
         data = encoded(given)
-        tenant = self._follow(caller.tenant_id, await self._snapshots.get(caller.tenant_id))
+        tenant = await self._follow(caller.tenant_id)
         found = tenant.rulesets.get(ruleset)
-        if found is None:
-            raise NotFound(
-                f"There is no ruleset {ruleset[:80]!r}.",
-                field="ruleset_id",
-                next_step="GET /api/v1/rulesets lists yours; POST there makes one.",
+        if found is None or not caller.sees(found.name):
+            raise caller.missing(
+                NotFound(
+                    f"There is no ruleset {ruleset[:80]!r}.",
+                    field="ruleset_id",
+                    next_step="GET /api/v1/rulesets lists yours; POST there makes one.",
+                )
             )
         router = tenant.client.service(found.name)
         choice = router.expose(user_id, session_id, workflow_id)
@@ -138,17 +147,35 @@ class Executor:
             return await self._fall_back(run, router, outcome, identity)
         raise self._refusal(run, outcome, identity)
 
-    def _follow(self, tenant_id: str, snapshot: Snapshot) -> _Tenant:
+    async def _follow(self, tenant_id: str) -> _Tenant:
         tenant = self._tenants.get(tenant_id)
         if tenant is None:
             client = Client(url="", token="", window_seconds=self._context.window_seconds)
             tenant = self._tenants[tenant_id] = _Tenant(tenant_id, client)
-        if tenant.revision != snapshot.revision:
-            self._collect(tenant)  # what was measured before belongs to what ran before
-            tenant.client.follow(json.loads(snapshot.body))
-            tenant.revision = snapshot.revision
+        snapshot = await self._snapshots.get(tenant_id)
+        if tenant.revision != snapshot.revision and self._context.clock.monotonic() >= tenant.again_at:
+            async with tenant.turn:  # one after the other, or an older snapshot could come last
+                snapshot = await self._snapshots.get(tenant_id)
+                if tenant.revision != snapshot.revision:
+                    await self._adopt(tenant, snapshot)
         tenant.rulesets = snapshot.rulesets
         return tenant
+
+    async def _adopt(self, tenant: _Tenant, new: Snapshot) -> None:
+        """Follow a snapshot with the units that stay on canaries; without them those services stay."""
+        self._collect(tenant)  # what was measured before belongs to what ran before
+        snapshot = json.loads(new.body)
+        missing, tenant.revision = tenant.kept.missing(snapshot), new.revision
+        if missing:
+            try:
+                async with self._context.store.begin(write=False) as tx:
+                    assignments = self._context.assignments(tx)
+                    for book, index in missing:
+                        found = await assignments.units(tenant.id, book, index)
+                        tenant.kept.put(book, index, packed(*found))
+            except Unavailable:
+                tenant.revision, tenant.again_at = "", self._context.clock.monotonic() + AGAIN_SECONDS
+        tenant.client.follow(tenant.kept.complete(snapshot, tenant.client.services))
 
     def _prepared(
         self,
@@ -332,6 +359,8 @@ class Executor:
         now = int(self._context.clock.now().timestamp())
         for one in (*batch["windows"], *batch["samples"]):
             one["start"] = now  # by the clock of the control plane
+        if len(tenant.unsent) >= MAX_UNSENT:
+            tenant.client.take_back(tenant.unsent.popleft())
         self._seq += 1
         who = {"source": self._source, "seq": self._seq, "sdk": "serinus"}
         tenant.unsent.append({**who, "snapshot_revision": tenant.client.revision, **batch})

@@ -250,8 +250,8 @@ async def found(tx: Transaction, caller: Caller, id_or_name: str) -> Service:
         Conflict: The service is not carried by agents.
     """
     service = await tx.services.get(caller.tenant_id, id_or_name)
-    if service is None:
-        raise NotFound(f"There is no service {id_or_name[:80]!r}.")
+    if service is None or not caller.sees(service.name):
+        raise caller.missing(NotFound(f"There is no service {id_or_name[:80]!r}."))
     if service.driver != AGENTS:
         raise Conflict(
             f"{service.name} is carried by {service.driver}, not by agents.",

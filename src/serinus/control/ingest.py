@@ -12,14 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from serinus.control.context import Context, new_id
+from serinus.control.arrivals import Arrival, Arrivals
+from serinus.control.context import Caller, Context
 from serinus.control.snapshot import Snapshot, Snapshots
 from serinus.core.analysis.evidence import Sample, SampleKind, Side, Window
 from serinus.core.bucketing import PRIORITIES
 from serinus.core.codec import from_json
 from serinus.core.errors import InvalidInput, SerinusError
 from serinus.core.histogram import Histogram
-from serinus.ports.store import Assignment, Transaction
+from serinus.ports.store import Transaction
 
 __all__ = ["Batch", "Ingest"]
 
@@ -31,15 +32,6 @@ AHEAD_SECONDS = 30
 STALE_SECONDS = 3600
 #: Different endpoints per deployment; the rest is counted under ``other``.
 MAX_ENDPOINTS = 200
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Unit:
-    service: str
-    deployment: str
-    hash: str
-    priority: str
-    key: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +79,7 @@ class Batch:
     snapshot_revision: str = ""
     windows: tuple[_WindowInput, ...] = ()
     samples: tuple[_SampleInput, ...] = ()
-    units: tuple[_Unit, ...] = ()
+    units: tuple[Arrival, ...] = ()
     breakers: tuple[_BreakerNews, ...] = ()
 
 
@@ -100,7 +92,31 @@ class Ingest:
         self._snapshots = snapshots
         self._waiting: list[tuple[str, Batch, asyncio.Future[None]]] = []
         self._flusher: asyncio.Task[None] | None = None
+        self._arrivals = Arrivals(context, snapshots)
         self._endpoints: dict[str, set[str]] = defaultdict(set)
+
+    async def submit_for(self, caller: Caller, data: Any) -> None:
+        """Take a caller's batch; it must be of services that the caller's token is for.
+
+        Raises:
+            Forbidden: It measures others as well; nothing of it was taken.
+        """
+        if caller.services:
+            data = await self._within(caller, data)
+        await self.submit(caller.tenant_id, data)
+
+    async def _within(self, caller: Caller, data: Any) -> Any:
+        """Return the batch without what measures nothing that runs: by the commit it might run elsewhere."""
+        batch = from_json(Batch, data, "batch")
+        running = (await self._snapshots.get(caller.tenant_id)).running
+        kept = {}
+        for name in ("windows", "samples", "units", "breakers"):
+            named = [running.get(one.deployment) for one in getattr(batch, name)]
+            for service in named:
+                if service:
+                    caller.must_see(service)
+            kept[name] = [one for one, service in zip(data.get(name, ()), named, strict=True) if service]
+        return {**data, **kept}
 
     async def submit(self, tenant_id: str, data: Any) -> None:
         """Take a batch; return after it was committed.
@@ -115,6 +131,8 @@ class Ingest:
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush_soon(urgent=bool(batch.breakers)))
         await done
+        # What was measured is counted by now; should this fail, the batch comes again for its units.
+        await self._arrivals.take(tenant_id, batch.units)
 
     async def _flush_soon(self, *, urgent: bool) -> None:
         if not urgent:
@@ -163,12 +181,10 @@ class Ingest:
     async def _merge(self, tx: Transaction, tenant_id: str, batches: list[Batch], snapshot: Snapshot) -> None:
         """Add everything up per deployment first, so that the store merges each window once."""
         running = snapshot.running
-        assigned = running.keys() - snapshot.watched
         counted = running.keys() - snapshot.elsewhere
         now = self._context.clock.now().timestamp()
         windows: dict[str, dict[tuple[Any, ...], Window]] = defaultdict(dict)
         samples: dict[str, list[Sample]] = defaultdict(list)
-        units: list[Assignment] = []
         for batch in batches:
             for given in batch.windows:
                 if given.deployment in counted and given.start > now - STALE_SECONDS:
@@ -176,12 +192,9 @@ class Ingest:
             for s in batch.samples:
                 if s.deployment in running:
                     samples[s.deployment].append(_sample(s))
-            units += [self._unit(tenant_id, u) for u in batch.units if u.deployment in assigned]
         for deployment in {*windows, *samples}:
             taken = list(windows[deployment].values())
             await tx.evidence.merge(tenant_id, deployment, taken, samples[deployment])
-        if units:
-            await tx.assignments.add(units)
 
     def _window(self, given: _WindowInput, now: float) -> Window:
         width = self._context.window_seconds
@@ -204,18 +217,6 @@ class Ingest:
                 return "other"
             known.add(endpoint)
         return endpoint[:200]
-
-    def _unit(self, tenant_id: str, u: _Unit) -> Assignment:
-        return Assignment(
-            id=new_id("asg"),
-            tenant_id=tenant_id,
-            deployment_id=u.deployment,
-            unit_hash=u.hash,
-            version="",
-            priority=u.priority,
-            key=u.key[:256],
-            assigned_at=self._context.clock.now(),
-        )
 
     async def _breakers(
         self, tx: Transaction, tenant_id: str, batches: list[Batch], running: Mapping[str, str]

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from serinus.control.assigning import Assigning
+from serinus.control.audit import AuditLog
 from serinus.control.commands import Commands
+from serinus.control.compensations import CompensationDesk
 from serinus.control.context import Context
 from serinus.control.executing import Executor
 from serinus.control.fleet import Fleet
 from serinus.control.ingest import Ingest
+from serinus.control.members import People
 from serinus.control.polls import Polls
 from serinus.control.queries import Queries
+from serinus.control.rule_tests import RuleTests
 from serinus.control.rulesets import Rulesets
 from serinus.control.snapshot import Snapshots
 from serinus.control.tokens import Access
@@ -28,14 +33,19 @@ class Plane:
     context: Context
     traffic: TrafficPool
     commands: Commands
+    assigning: Assigning
     queries: Queries
+    compensations: CompensationDesk
     tools: Tools
     access: Access
+    people: People
+    audit: AuditLog
     ingest: Ingest
     fleet: Fleet
     polls: Polls
     snapshots: Snapshots
     rulesets: Rulesets
+    rule_tests: RuleTests
     executor: Executor
     version: str
 
@@ -44,21 +54,26 @@ class Plane:
         """Build the parts that only need the context and the drivers."""
         snapshots = Snapshots(context)
         ingest = Ingest(context, snapshots)
-        rulesets = Rulesets(context, sandbox)
-        commands = Commands(context, traffic, rulesets.guard)
+        rule_tests = RuleTests(context, sandbox)
+        commands = Commands(context, traffic, rule_tests.guard)
         fleet = Fleet(context)
         return cls(
             context=context,
             traffic=traffic,
             commands=commands,
+            assigning=Assigning(context, traffic),
             queries=Queries(context),
+            compensations=CompensationDesk(context),
             tools=Tools(context, commands),
             access=Access(context),
+            people=People(context),
+            audit=AuditLog(context),
             ingest=ingest,
             fleet=fleet,
             polls=Polls(context, fleet, traffic),
             snapshots=snapshots,
-            rulesets=rulesets,
+            rulesets=Rulesets(context, sandbox),
+            rule_tests=rule_tests,
             executor=Executor(context, snapshots, ingest, sandbox),
             version=version,
         )

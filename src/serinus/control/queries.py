@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from serinus.control import views
+from serinus.control.compensations import compensation_view, left_undone
 from serinus.control.context import Caller, Context, stamp
 from serinus.control.evidence import gather
+from serinus.control.failures import events_of, failing_executions
 from serinus.control.judgement import judge_view, watch_view
 from serinus.control.monitor import MONITOR
 from serinus.core.analysis.evidence import Side, Window
@@ -41,7 +43,7 @@ class Queries:
         """List the tenant's services."""
         caller.must_reach(Role.VIEWER)
         async with self._context.store.begin(write=False) as tx:
-            found = await tx.services.all(caller.tenant_id)
+            found = [s for s in await tx.services.all(caller.tenant_id) if caller.sees(s.name)]
         return {"services": [views.service_view(s) for s in found], "total": len(found)}
 
     async def service(self, caller: Caller, id_or_name: str) -> dict[str, Any]:
@@ -49,8 +51,8 @@ class Queries:
         caller.must_reach(Role.VIEWER)
         async with self._context.store.begin(write=False) as tx:
             found = await tx.services.get(caller.tenant_id, id_or_name)
-            if found is None:
-                raise NotFound(f"There is no service {id_or_name[:80]!r}.")
+            if found is None or not caller.sees(found.name):
+                raise caller.missing(NotFound(f"There is no service {id_or_name[:80]!r}."))
             carried = await tx.sources.cursor(f"carried:{found.id}")
         return {**views.service_view(found), "proxy": carried}
 
@@ -64,8 +66,9 @@ class Queries:
             if service:
                 known = await tx.services.get(caller.tenant_id, service)
                 service_id = known.id if known else service
+            among = await self._among(tx, caller)
             found, total = await tx.deployments.page(
-                caller.tenant_id, page, service_id=service_id, status=status
+                caller.tenant_id, page, service_id=service_id, status=status, among=among
             )
         items = [views.deployment_view(d) for d in found]
         return {"deployments": items, "total": total, "page": page.number, "page_size": page.size}
@@ -87,6 +90,7 @@ class Queries:
             "observed_traffic_percentage": observed,
             "watch": watch_view(d, moment),
             "proxy": await tx.sources.cursor(f"carried:{d.service_id}"),
+            "compensation": compensation_view(await tx.compensations.of(d.tenant_id, d.id)),
         }
 
     async def metrics(self, caller: Caller, deployment_id: str) -> dict[str, Any]:
@@ -120,8 +124,12 @@ class Queries:
             now = self._context.clock.now().timestamp()
             recent, _ = await tx.evidence.read(d.tenant_id, d.id, now - d.policy.horizon_seconds, now + 60)
             proxy = await tx.sources.cursor(f"carried:{d.service_id}")
+            failing = await failing_executions(tx, self._context, d)
+            undone = left_undone(await tx.compensations.of(d.tenant_id, d.id))
         canary = views.totals(recent, Side.CANARY)
         warnings = [v.message for v in d.verdicts if v.outcome is Outcome.FAIL]
+        if failing and d.breaker.state != CLOSED:
+            warnings.append(failing["sentence"])
         bad = bool(warnings) or d.breaker.state != CLOSED or d.status is Status.ROLLED_BACK
         if proxy and not proxy["acknowledged"]:
             warnings += [f"{i['name']}: {i['problem']}" for i in proxy["instances"] if not i["ok"]]
@@ -132,6 +140,7 @@ class Queries:
             warnings.append(f"{words}a rollback would be held until it can.")
         if d.answer and (d.status is Status.CANARY or under_watch(d)):
             warnings += [w for w in d.answer.warnings if not any(w in said for said in warnings)]
+        warnings += undone
         if not await self._monitor_runs():
             warnings.append("The monitor is not running: nothing is rolled back automatically.")
         return {
@@ -142,17 +151,8 @@ class Queries:
             "current_success_rate": canary.success_rate,
             "last_check_at": stamp(d.last_tick_at),
             "warnings": warnings,
+            "failing_executions": failing,
         }
-
-    async def assignments(
-        self, caller: Caller, deployment_id: str, page: Page, priority: str = "", key: str = ""
-    ) -> dict[str, Any]:
-        """List units on the canary, oldest first."""
-        async with self._context.store.begin(write=False) as tx:
-            d = await self._find(tx, caller, deployment_id)
-            found, total = await tx.assignments.page(d.tenant_id, d.id, page, priority=priority, key=key)
-        items = [views.assignment_view(a, d.version) for a in found]
-        return {"assignments": items, "total": total, "page": page.number, "page_size": page.size}
 
     async def events(
         self, caller: Caller, deployment_id: str, after: int = 0, limit: int = 200
@@ -161,7 +161,8 @@ class Queries:
         async with self._context.store.begin(write=False) as tx:
             d = await self._find(tx, caller, deployment_id)
             found = await tx.timeline.read(d.tenant_id, d.id, after=after, limit=limit)
-        return {"events": [views.event_view(e) for e in found], "deployment_id": d.id}
+            failing = await failing_executions(tx, self._context, d)
+        return {"events": events_of(found, failing), "deployment_id": d.id}
 
     async def notifications(self, caller: Caller, deployment_id: str) -> dict[str, Any]:
         """Return every notification of a deployment with its delivery."""
@@ -196,15 +197,18 @@ class Queries:
         async with self._context.store.begin(write=False) as tx:
             newest = await tx.timeline.latest(caller.tenant_id, deployment_id, 100)
             items = await tx.outbox.of(caller.tenant_id, deployment_id)
+            service = await tx.services.get(caller.tenant_id, deployment["service_id"])
             now = self._context.clock.now().timestamp()
             windows, _ = await tx.evidence.read(
                 caller.tenant_id, deployment_id, now - SPARK_SECONDS, now + 60
             )
+        health = await self.health(caller, deployment_id)
         return {
             "deployment": deployment,
+            "kind": service.kind.value if service else None,
             "metrics": numbers,
-            "health": await self.health(caller, deployment_id),
-            "events": [views.event_view(e) for e in newest],
+            "health": health,
+            "events": events_of(newest, health["failing_executions"]),
             "notifications": [views.notification_view(i) for i in items if i.kind == "notify"],
             "series": _series(windows),
             "may": {"act": caller.role.reaches(Role.APPROVER), "role": caller.role.value},
@@ -240,42 +244,31 @@ class Queries:
         jobs = (await self.jobs(system))["jobs"]
         return any(j["name"] == MONITOR and j["state"] == "running" for j in jobs)
 
-    async def audit(self, caller: Caller, page: Page) -> dict[str, Any]:
-        """Return who did what, newest first. Admins only."""
-        caller.must_reach(Role.ADMIN)
-        async with self._context.store.begin(write=False) as tx:
-            found, total = await tx.audit.page(caller.tenant_id, page)
-        entries = [
-            {
-                "audit_id": e.id,
-                "at": stamp(e.at),
-                "actor": e.actor,
-                "token_id": e.token_id,
-                "action": e.action,
-                "target": e.target,
-                "outcome": e.outcome,
-                "request_id": e.request_id,
-                "data": dict(e.data),
-            }
-            for e in found
-        ]
-        return {"audit": entries, "total": total, "page": page.number, "page_size": page.size}
-
     async def running(self, caller: Caller) -> list[tuple[Deployment, tuple[Window, ...]]]:
         """Return the newest deployments with their totals, for ``/metrics``."""
         caller.must_reach(Role.VIEWER)
         async with self._context.store.begin(write=False) as tx:
-            found, _ = await tx.deployments.page(caller.tenant_id, Page(size=200))
+            among = await self._among(tx, caller)
+            found, _ = await tx.deployments.page(caller.tenant_id, Page(size=200), among=among)
             return [(d, await tx.evidence.totals(d.tenant_id, d.id)) for d in found]
+
+    @staticmethod
+    async def _among(tx: Transaction, caller: Caller) -> list[str] | None:
+        """Return the ids of the only services that the caller's token is for; ``None``: every one."""
+        if not caller.services:
+            return None
+        return [s.id for s in await tx.services.all(caller.tenant_id) if caller.sees(s.name)]
 
     @staticmethod
     async def _find(tx: Transaction, caller: Caller, deployment_id: str) -> Deployment:
         caller.must_reach(Role.VIEWER)
         d = await tx.deployments.get(caller.tenant_id, deployment_id)
-        if d is None:
-            raise NotFound(
-                f"There is no deployment {deployment_id[:80]!r}.",
-                next_step="GET /api/v1/deployments lists yours.",
+        if d is None or not caller.sees(d.service):
+            raise caller.missing(
+                NotFound(
+                    f"There is no deployment {deployment_id[:80]!r}.",
+                    next_step="GET /api/v1/deployments lists yours.",
+                )
             )
         return d
 

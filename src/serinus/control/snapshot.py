@@ -5,19 +5,29 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from serinus.control.context import Context
 from serinus.core.breaker import FAILURES, OPEN_SECONDS
+from serinus.core.errors import Unavailable
 from serinus.core.lifecycle.moves import under_watch
+from serinus.core.lifecycle.placing import PlacedOn
 from serinus.core.model import Deployment, Service, ServiceKind, Status, Stickiness
 from serinus.core.rules import RuleSettings, RuleVersion
+from serinus.ports.assignments import BUCKETS_PER_SLICE, Slice
 from serinus.ports.store import Transaction
 
 __all__ = ["LoadedRuleset", "Snapshot", "Snapshots"]
 
+log = logging.getLogger("serinus.snapshot")
+
+#: What a process says of a unit comes no later than this after the unit was reset.
+LATE_SECONDS = 3600
 #: A snapshot older than this is rebuilt even when nobody rang: another replica may have changed it.
 FRESH_SECONDS = 0.5
 
@@ -33,6 +43,15 @@ class LoadedRuleset:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Outdated:
+    """What processes may still say of units, and is not so any more: below these epochs."""
+
+    everyone: int
+    #: By hash; ``inf`` for units on a side by hand: nobody's report changes that.
+    units: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
     """A tenant's routing, as sent. ``revision`` is a digest of the content, equal on all replicas."""
 
@@ -44,8 +63,34 @@ class Snapshot:
     watched: frozenset[str] = frozenset()
     #: those whose requests are counted by a metric source, not by SDKs
     elsewhere: frozenset[str] = frozenset()
+    #: the books that their assignments are in
+    books: Mapping[str, str] = field(default_factory=dict)
+    #: those that have resets or units on a side by hand → what not to believe of their units
+    outdated: Mapping[str, Outdated] = field(default_factory=dict)
     #: rulesets by name and by id
     rulesets: Mapping[str, LoadedRuleset] = field(default_factory=dict)
+
+    def only(self, names: frozenset[str]) -> Snapshot:
+        """Return the part that concerns services of these names."""
+        services = json.loads(self.body)["services"]
+        revision, body = _written({name: entry for name, entry in services.items() if name in names})
+        return Snapshot(
+            revision=revision,
+            body=body,
+            running={d: name for d, name in self.running.items() if name in names},
+            watched=self.watched,
+            elsewhere=self.elsewhere,
+            books=self.books,
+            outdated=self.outdated,
+            rulesets={key: rules for key, rules in self.rulesets.items() if rules.name in names},
+        )
+
+    def keeps(self, deployment_id: str, unit_hash: str, epoch: int) -> bool:
+        """Tell whether a unit seen on the canary at ``epoch`` is to be kept there."""
+        if deployment_id not in self.books:
+            return False
+        outdated = self.outdated.get(deployment_id)
+        return outdated is None or epoch >= outdated.units.get(unit_hash, outdated.everyone)
 
 
 class Snapshots:
@@ -57,6 +102,19 @@ class Snapshots:
         self._kept: dict[str, tuple[Snapshot, int, float]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._rules = _RuleShelf()
+        self._units = _UnitShelf(context)
+        self._parts: dict[tuple[str, frozenset[str]], tuple[str, Snapshot]] = {}
+
+    async def part(self, tenant_id: str, services: frozenset[str]) -> Snapshot:
+        """Return what the tenant's snapshot says of services of these names; none: the whole."""
+        whole = await self.get(tenant_id)
+        if not services:
+            return whole
+        revision, part = self._parts.get((tenant_id, services), ("", whole))
+        if revision != whole.revision:
+            part = whole.only(services)
+            self._parts[tenant_id, services] = (whole.revision, part)
+        return part
 
     async def get(self, tenant_id: str) -> Snapshot:
         """Return the tenant's snapshot, at most half a second old."""
@@ -69,7 +127,7 @@ class Snapshots:
                 return fresh
             rung = self._context.bell.count(tenant_id)
             async with self._context.store.begin(write=False) as tx:
-                snapshot = await _build(tx, tenant_id, self._rules)
+                snapshot = await _build(tx, tenant_id, self._rules, self._units)
             self._kept[tenant_id] = (snapshot, rung, self._context.clock.monotonic())
             return snapshot
 
@@ -100,17 +158,54 @@ class _RuleShelf:
         return LoadedRuleset(id=service.id, name=service.name, settings=service.rules, versions=loaded)
 
 
-async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf) -> Snapshot:
+class _UnitShelf:
+    """Which units are not where the hash puts them: those by hand, and how to get the others."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._last: dict[str, Mapping[int, Slice]] = {}
+
+    async def kept(self, tx: Transaction, d: Deployment) -> dict[str, int]:
+        """Return slice → version of the units above the share that stay, however many they are."""
+        try:
+            found = await self._context.assignments(tx).slices(d.tenant_id, d.book)
+        except Unavailable as problem:  # kept elsewhere: what else has changed must reach everybody
+            log.warning("assignments away: %s", problem, extra={"action": "assignments.away"})
+            found = self._last.get(d.book, {})
+        self._last[d.book] = found
+        first = d.weight_bp // BUCKETS_PER_SLICE
+        return {str(n): s.version for n, s in found.items() if n >= first and s.units > 0}
+
+    async def placed(self, tx: Transaction, d: Deployment) -> tuple[dict[str, list[str]], Outdated | None]:
+        """Return the units by hand per side, and what not to believe of units any more."""
+        recent = self._context.clock.now() - timedelta(seconds=LATE_SECONDS)
+        found = await tx.placements.of(d.tenant_id, d.id, resets_since=recent)
+        sides = {side: sorted(p.unit_hash for p in found if p.side is side) for side in PlacedOn}
+        del sides[PlacedOn.HASH]
+        if not found and not d.reset_epoch:
+            return {}, None
+        units = {p.unit_hash: p.epoch if p.side is PlacedOn.HASH else math.inf for p in found}
+        outdated = Outdated(everyone=d.all_reset_epoch, units=units)
+        return {side.value: hashes for side, hashes in sides.items() if hashes}, outdated
+
+
+async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf, units: _UnitShelf) -> Snapshot:
     rulesets: dict[str, LoadedRuleset] = {}
     services: dict[str, Any] = {}
     running: dict[str, str] = {}
     watched: set[str] = set()
     elsewhere: set[str] = set()
+    outdated: dict[str, Outdated] = {}
+    books: dict[str, str] = {}
     for service in await tx.services.all(tenant_id):
         current = await tx.deployments.current(tenant_id, service.id)
         canary = next((d for d in current if d.status is Status.CANARY), None)
         watched_here = None if canary else next((d for d in current if _watched(d, service)), None)
-        services[service.name] = await _entry(tx, service, canary or watched_here)
+        services[service.name] = _entry(service, canary or watched_here)
+        if canary:
+            books[canary.id] = canary.book
+            old = await _units(tx, units, canary, services[service.name]["deployment"])
+            outdated |= {canary.id: old} if old else {}
         if service.kind is ServiceKind.RULESET:
             served = canary or watched_here
             named = {services[service.name]["stable"], served.version if served else ""}
@@ -125,19 +220,27 @@ async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf) -> Snapshot
                     elsewhere.add(d.id)
         if watched_here:
             watched.add(watched_here.id)
-    content = json.dumps({"schema": 1, "services": services}, sort_keys=True, separators=(",", ":"))
-    revision = hashlib.sha256(content.encode()).hexdigest()[:16]
-    body = json.dumps(
-        {"schema": 1, "revision": revision, "services": services}, sort_keys=True, separators=(",", ":")
-    )
+    revision, body = _written(services)
     return Snapshot(
         revision=revision,
         body=body,
         running=running,
         watched=frozenset(watched),
         elsewhere=frozenset(elsewhere),
+        books=books,
+        outdated=outdated,
         rulesets=rulesets,
     )
+
+
+def _written(services: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the digest of what is routed, and the snapshot as it is sent."""
+    content = json.dumps({"schema": 1, "services": services}, sort_keys=True, separators=(",", ":"))
+    revision = hashlib.sha256(content.encode()).hexdigest()[:16]
+    body = json.dumps(
+        {"schema": 1, "revision": revision, "services": services}, sort_keys=True, separators=(",", ":")
+    )
+    return revision, body
 
 
 def _sent(loaded: LoadedRuleset) -> dict[str, Any]:
@@ -152,14 +255,11 @@ def _watched(d: Deployment, service: Service) -> bool:
     return d.version == service.stable_version and under_watch(d)
 
 
-async def _entry(tx: Transaction, service: Service, d: Deployment | None) -> dict[str, Any]:
+def _entry(service: Service, d: Deployment | None) -> dict[str, Any]:
     if d is None:
         return {"stable": service.stable_version, "deployment": None}
-    sticky: list[str] = []
     # Units do not stay on a canary that is going back, or its share could not shrink.
     stickiness = Stickiness.HASH if d.going_back else d.strategy.stickiness
-    if stickiness is Stickiness.PERSISTENT and d.weight_bp < d.peak_bp and not d.filter_only:
-        sticky = sorted(await tx.assignments.hashes_from(d.id, d.weight_bp))
     # After promotion the version before stays the fallback for as long as the new one is watched.
     stable = d.stable_version if d.status is Status.ACTIVE else service.stable_version
     return {
@@ -170,7 +270,6 @@ async def _entry(tx: Transaction, service: Service, d: Deployment | None) -> dic
             "salt": d.salt,
             "weight_bp": d.weight_bp,
             "stickiness": stickiness.value,
-            "sticky": sticky,
             "user_ids": list(d.target_filter.user_ids),
             "workflow_ids": list(d.target_filter.workflow_ids),
             "breaker": {
@@ -180,3 +279,16 @@ async def _entry(tx: Transaction, service: Service, d: Deployment | None) -> dic
             },
         },
     }
+
+
+async def _units(tx: Transaction, units: _UnitShelf, d: Deployment, entry: dict[str, Any]) -> Outdated | None:
+    """Add to a canary's entry whom the hash does not decide; return what not to believe of them any more."""
+    entry["epoch"] = d.reset_epoch
+    shrunk = d.weight_bp < d.peak_bp and not d.filter_only and not d.tripped
+    if shrunk and entry["stickiness"] == Stickiness.PERSISTENT:
+        entry |= {"book": d.book, "kept": await units.kept(tx, d)}
+    placed, outdated = await units.placed(tx, d)
+    if d.going_back:  # nobody is held on a canary that is going back
+        placed.pop(PlacedOn.CANARY.value, None)
+    entry["placed"] = placed
+    return outdated

@@ -123,9 +123,11 @@ class Tools:
 
 async def _find(tx: Transaction, caller: Caller, service_id: str) -> Service:
     service = await tx.services.get(caller.tenant_id, service_id)
-    if service is None:
-        raise NotFound(
-            f"There is no service {service_id[:80]!r}.", next_step="GET /api/v1/services lists yours."
+    if service is None or not caller.sees(service.name):
+        raise caller.missing(
+            NotFound(
+                f"There is no service {service_id[:80]!r}.", next_step="GET /api/v1/services lists yours."
+            )
         )
     return service
 

@@ -12,13 +12,12 @@ from serinus.core.analysis.evidence import Arm, Side, Window
 from serinus.core.analysis.sequential.plan import Finding
 from serinus.core.analysis.verdict import Outcome, Verdict
 from serinus.core.codec import to_json
-from serinus.core.lifecycle.transitions import allowed
+from serinus.core.lifecycle.transitions import Action, allowed
 from serinus.core.model import Deployment, Mode, Service, Status
-from serinus.ports.store import Assignment, Event, OutboxItem
+from serinus.ports.store import Event, OutboxItem
 
 __all__ = [
     "arm_metrics",
-    "assignment_view",
     "comparison_view",
     "deployment_view",
     "event_view",
@@ -90,7 +89,7 @@ def deployment_view(d: Deployment) -> dict[str, Any]:
         "checks": [verdict_view(v) for v in d.verdicts],
         "judge": judge_view(d),
         "watch": watch_view(d),
-        "allowed": [a.value for a in allowed(d.status)],
+        "allowed": [a.value for a in _allowed(d)],
         "revision": d.revision,
         "created_at": stamp(d.created_at),
         "created_by": d.created_by,
@@ -98,6 +97,11 @@ def deployment_view(d: Deployment) -> dict[str, Any]:
         "ended_at": stamp(d.ended_at),
         "end_reason": d.end_reason,
     }
+
+
+def _allowed(d: Deployment) -> tuple[Action, ...]:
+    """Return what may be asked of it now: what its status allows, or a decision that it waits for."""
+    return (Action.ROLLBACK, Action.APPROVE) if d.blocked else allowed(d.status)
 
 
 def verdict_view(v: Verdict) -> dict[str, Any]:
@@ -143,19 +147,6 @@ def message_view(item: OutboxItem) -> dict[str, Any]:
         "fields": [{"name": name, "value": value} for name, value in item.payload.get("fields") or ()],
         "link": item.payload.get("link", ""),
         "summary_id": item.payload.get("summary", ""),
-    }
-
-
-def assignment_view(a: Assignment, version: str) -> dict[str, Any]:
-    """Return an assignment as contract 1 shows it."""
-    return {
-        "assignment_id": a.id,
-        "user_id": a.key if a.priority == "user_id" else None,
-        "workflow_id": a.key if a.priority == "workflow_id" else None,
-        "session_id": a.key if a.priority == "session_id" else None,
-        "canary_version_id": version,
-        "assigned_at": stamp(a.assigned_at),
-        "priority": a.priority,
     }
 
 

@@ -6,20 +6,22 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from serinus.core.analysis.queries import Query
 from serinus.core.errors import InvalidInput
 from serinus.drivers._address import split_address
-from serinus.ports.traffic import Capability, Finding
+from serinus.ports.traffic import Capability, DesiredSplit, Finding
 
 __all__ = [
     "VERSION_HEADER",
     "Instance",
     "able_by_polls",
+    "both_sides",
     "check_settings",
     "check_url",
     "find_folder",
@@ -96,26 +98,35 @@ def _wrong(field: str, what: str, next_step: str) -> InvalidInput:
     return InvalidInput(f"{where} {what}.", field=where, next_step=next_step)
 
 
-def replace_file(path: Path, content: str, *, beside: Path | None = None) -> None:
+def replace_file(path: Path, content: str, *, beside: Path | None = None, mode: int = 0o644) -> bool:
     """Replace a file at once, and only when its content differs: proxies look at every event there.
 
     Args:
         path: The file; missing folders are made.
-        content: Its whole content, which the proxy's own user may read.
+        content: Its whole content.
         beside: Where the new one is made before it takes the old one's place; default: the same folder.
+        mode: Who may read it; default: everybody, since the proxy's own user has to.
+
+    Returns:
+        Whether it had to be replaced.
 
     Raises:
         OSError: It cannot be written.
     """
     if path.exists() and path.read_bytes() == content.encode():
-        return
+        return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=beside or path.parent, suffix=".tmp", delete=False) as file:
-        file.write(content)
-        file.flush()
-        os.fchmod(file.fileno(), 0o644)
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)
+    with tempfile.NamedTemporaryFile("wb", dir=beside or path.parent, suffix=".tmp", delete=False) as file:
+        try:
+            file.write(content.encode())
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
+        except OSError:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+    return True
 
 
 def find_folder(name: str, instance: Instance) -> Finding:
@@ -128,6 +139,12 @@ def find_folder(name: str, instance: Instance) -> Finding:
         detail=f"{folder} can be written" if ok else f"{folder} cannot be written",
         remedy="" if ok else f"mkdir -p {folder}, and let this user write there.",
     )
+
+
+def both_sides(desired: DesiredSplit, source: str, ask: Callable[[str], str]) -> Query:
+    """Return a check's PromQL for the canary, if there is one, and for stable. ``ask``: of a version."""
+    canary = ask(desired.canary.version) if desired.canary else ""
+    return Query(source=source, canary=canary, stable=ask(desired.stable.version))
 
 
 def latency_edges_ms() -> list[float]:

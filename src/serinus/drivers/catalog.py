@@ -12,6 +12,7 @@ from serinus.ports.polling import Polling
 from serinus.ports.traffic import Capability, DesiredSplit
 
 __all__ = [
+    "ASSIGNMENTS",
     "HOOKS",
     "METRICS",
     "NOTIFIERS",
@@ -72,6 +73,12 @@ METRICS = {
 HOOKS = {
     "webhook": "serinus.drivers.hooks.webhook:Webhook",
     "command": "serinus.drivers.hooks.command:Command",
+}
+
+#: Where assignments are kept outside the database: scheme of the URL → "module:class".
+ASSIGNMENTS = {
+    "redis": "serinus.drivers.assignments.redis:RedisAssignments",
+    "rediss": "serinus.drivers.assignments.redis:RedisAssignments",
 }
 
 #: Rule engines: name → "module:class". Others join by an entry point of the group ``serinus.rule_engines``.

@@ -6,7 +6,7 @@ tenant's rows. Values go in and out as the core's frozen dataclasses.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,14 +16,17 @@ from typing import Any, Protocol
 from serinus.core.analysis.evidence import Sample, Window
 from serinus.core.model import Deployment, Role, Service, Status
 from serinus.core.rules import RuleVersion
+from serinus.ports.assignments import Assignments, Placements
+from serinus.ports.compensation import Compensations
 from serinus.ports.fleet import Instance, Order
+from serinus.ports.people import Member, Members
 from serinus.ports.traffic import Finding
+from serinus.ports.vault import SealedSecrets
 
 __all__ = [
-    "Assignment",
-    "Assignments",
     "Audit",
     "AuditEntry",
+    "AuditHead",
     "Deployments",
     "Event",
     "EvidenceLog",
@@ -34,6 +37,7 @@ __all__ = [
     "Job",
     "Jobs",
     "Leases",
+    "NewestVersion",
     "Outbox",
     "OutboxItem",
     "OutboxState",
@@ -89,6 +93,12 @@ class Token:
     created_by: str = ""
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    #: Whose it is; a tenant's first token, and those from before there were members, are nobody's.
+    member_id: str | None = None
+    #: Names of the only services that it is for; none: every one.
+    services: tuple[str, ...] = ()
+    #: To the minute or so.
+    last_used_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,6 +130,25 @@ class AuditEntry:
     request_id: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
     id: int = 0
+    #: Its number within the tenant, from 1 without gaps, and its hash (:mod:`serinus.core.chain`);
+    #: the store gives both.
+    seq: int = 0
+    hash: str = ""
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What the hash covers besides the moment and the number."""
+        names = ("tenant_id", "actor", "token_id", "action", "target", "outcome", "request_id")
+        return {name: getattr(self, name) for name in names} | {"data": dict(self.data)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditHead:
+    """The last entry of a tenant's audit log, kept beside the log."""
+
+    #: How many entries there are.
+    seq: int
+    hash: str
 
 
 class OutboxState(StrEnum):
@@ -154,21 +183,6 @@ class OutboxItem:
     done_at: datetime | None = None
     #: Of a claimed item: the replica that held it before and has not said what became of it.
     lease_owner: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Assignment:
-    """The record that a unit is on the canary."""
-
-    id: str
-    tenant_id: str
-    deployment_id: str
-    #: 16 hex digits of the unit's salted hash.
-    unit_hash: str
-    version: str
-    priority: str
-    key: str
-    assigned_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,6 +235,16 @@ class Execution:
     differences: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewestVersion:
+    """A ruleset's newest version, and how many it has."""
+
+    version: str
+    author: str
+    created_at: datetime
+    total: int
+
+
 class Tenants(Protocol):
     """Tenants."""
 
@@ -244,12 +268,24 @@ class Tokens(Protocol):
         """Store a new token."""
         ...
 
-    async def by_digest(self, digest: str) -> Token | None:
-        """Return the token with this digest, whatever its tenant: this is how a caller is found."""
+    async def by_digest(self, digest: str) -> tuple[Token, Member | None] | None:
+        """Return the token with this digest and whose it is, whatever its tenant: so a caller is found."""
         ...
 
-    async def all(self, tenant_id: str) -> Sequence[Token]:
-        """Return a tenant's tokens, newest first."""
+    async def get(self, tenant_id: str, token_id: str) -> tuple[Token, Member | None] | None:
+        """Return a token and whose it is."""
+        ...
+
+    async def used(self, at: Mapping[str, datetime]) -> None:
+        """Remember by id when tokens were last used."""
+        ...
+
+    async def ending(self, after: datetime, before: datetime) -> Sequence[tuple[Token, Member | None]]:
+        """Return every tenant's tokens that end in this time, and whose they are, but for revoked ones."""
+        ...
+
+    async def all(self, tenant_id: str) -> Sequence[tuple[Token, Member | None]]:
+        """Return a tenant's tokens, newest first, and whose they are."""
         ...
 
     async def revoke(self, tenant_id: str, token_id: str, at: datetime) -> bool:
@@ -264,8 +300,8 @@ class Sessions(Protocol):
         """Store a session, or a code that works once."""
         ...
 
-    async def find(self, digest: str, now: datetime) -> Token | None:
-        """Return the live token behind a live session."""
+    async def find(self, digest: str, now: datetime) -> tuple[Token, Member | None] | None:
+        """Return the token behind a live session, and whose it is."""
         ...
 
     async def spend(self, digest: str, now: datetime) -> str | None:
@@ -331,9 +367,15 @@ class Deployments(Protocol):
         ...
 
     async def page(
-        self, tenant_id: str, page: Page, *, service_id: str | None = None, status: Status | None = None
+        self,
+        tenant_id: str,
+        page: Page,
+        *,
+        service_id: str | None = None,
+        status: Status | None = None,
+        among: Collection[str] | None = None,
     ) -> tuple[Sequence[Deployment], int]:
-        """Return a page, newest first, and the total."""
+        """Return a page, newest first, and the total; ``among``: only of services with these ids."""
         ...
 
     async def current(self, tenant_id: str, service_id: str) -> Sequence[Deployment]:
@@ -442,6 +484,10 @@ class EvidenceLog(Protocol):
         """Return one all-time window per side, endpoint and label (``seconds`` 0)."""
         ...
 
+    async def counted(self, tenant_id: str, deployment_id: str, names: Sequence[str]) -> Mapping[str, float]:
+        """Return what counters of these names add up to; those that never counted are left out."""
+        ...
+
     async def roll_up(self, *, older_than: float, into_seconds: int, delete_before: float) -> int:
         """Merge old windows into wider ones and delete the oldest; return how many rows went."""
         ...
@@ -467,28 +513,6 @@ class Sources(Protocol):
         ...
 
 
-class Assignments(Protocol):
-    """Units on the canary."""
-
-    async def add(self, items: Sequence[Assignment]) -> int:
-        """Store new ones, leave known ones; return how many were new."""
-        ...
-
-    async def page(
-        self, tenant_id: str, deployment_id: str, page: Page, *, priority: str = "", key: str = ""
-    ) -> tuple[Sequence[Assignment], int]:
-        """Return a page, oldest first, and the total."""
-        ...
-
-    async def hashes_from(self, deployment_id: str, bucket: int) -> Sequence[str]:
-        """Return the hashes of units whose bucket is ``bucket`` or above."""
-        ...
-
-    async def clear(self, deployment_id: str) -> int:
-        """Forget all; return how many."""
-        ...
-
-
 class Rulesets(Protocol):
     """Versions of rulesets: added, read, never changed."""
 
@@ -502,6 +526,10 @@ class Rulesets(Protocol):
 
     async def page(self, tenant_id: str, service_id: str, page: Page) -> tuple[Sequence[RuleVersion], int]:
         """Return a page, newest first, and the total."""
+        ...
+
+    async def newest(self, tenant_id: str) -> Mapping[str, NewestVersion]:
+        """Return of each ruleset how many versions it has and which is the newest, without their rules."""
         ...
 
 
@@ -521,9 +549,10 @@ class Executions(Protocol):
         deployment_id: str = "",
         kind: str = "",
         failed: bool = False,
+        canary: bool = False,
         differs: bool = False,
     ) -> tuple[Sequence[Execution], int]:
-        """Return a page, newest first, and the total."""
+        """Return a page, newest first, and the total; ``canary``: only those of the version under test."""
         ...
 
     async def prune(self, *, before: datetime, most: int) -> int:
@@ -535,11 +564,19 @@ class Audit(Protocol):
     """Who did what."""
 
     async def append(self, entry: AuditEntry) -> None:
-        """Store an entry."""
+        """Store an entry as the next of its tenant's chain, and move the head; writers take turns."""
         ...
 
     async def page(self, tenant_id: str, page: Page) -> tuple[Sequence[AuditEntry], int]:
-        """Return a page, newest first, and the total."""
+        """Return a page, newest first, and the total; as fast at the end of a long log as at its start."""
+        ...
+
+    async def head(self, tenant_id: str) -> AuditHead:
+        """Return the last entry's number and hash, as kept beside the log."""
+        ...
+
+    async def after(self, tenant_id: str, seq: int, limit: int) -> Sequence[AuditEntry]:
+        """Return entries with numbers above ``seq``, oldest first."""
         ...
 
 
@@ -643,6 +680,11 @@ class Transaction(Protocol):
         ...
 
     @property
+    def compensations(self) -> Compensations:
+        """Compensations in this transaction."""
+        ...
+
+    @property
     def evidence(self) -> EvidenceLog:
         """EvidenceLog in this transaction."""
         ...
@@ -655,6 +697,11 @@ class Transaction(Protocol):
     @property
     def assignments(self) -> Assignments:
         """Assignments in this transaction."""
+        ...
+
+    @property
+    def placements(self) -> Placements:
+        """Placements in this transaction."""
         ...
 
     @property
@@ -685,6 +732,16 @@ class Transaction(Protocol):
     @property
     def fleet(self) -> Fleet:
         """Fleet in this transaction."""
+        ...
+
+    @property
+    def members(self) -> Members:
+        """Members in this transaction."""
+        ...
+
+    @property
+    def secrets(self) -> SealedSecrets:
+        """SealedSecrets in this transaction."""
         ...
 
 

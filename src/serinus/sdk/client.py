@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from serinus.sdk.routing import Unit
     from serinus.sdk.rulesets import Ruleset
     from serinus.sdk.transport import Transport
 
@@ -20,6 +21,8 @@ __all__ = ["Client"]
 
 #: Samples kept between two flushes; more are dropped and counted.
 MAX_SAMPLES = 10_000
+#: Units that one batch tells of; the rest goes with the next ones.
+MAX_UNITS = 2_000
 
 
 class Client:
@@ -136,6 +139,11 @@ class Client:
             }
         )
 
+    @property
+    def services(self) -> Mapping[str, Any]:
+        """What is followed now, by service."""
+        return self._services
+
     def follow(self, snapshot: Mapping[str, Any]) -> None:
         """Follow a snapshot. A service whose entry is unusable keeps the one before."""
         services = snapshot.get("services")
@@ -216,17 +224,29 @@ class Client:
 
         now = int(time.time())
         windows: list[dict[str, Any]] = []
-        units: list[dict[str, Any]] = []
         for name, recorder in list(self._recorders.items()):
             folded = recorder.drain() if last else recorder.take()
             windows += self._windows(name, folded, now)
-        for name, router in list(self._routers.items()):
-            units += _units(name, router)
+        units = self.take_units()
         samples, self._samples = self._samples, []
         breakers, self._breakers = self._breakers, []
         if not (windows or units or samples or breakers):
             return None
         return {"windows": windows, "units": units, "samples": samples, "breakers": breakers}
+
+    def take_units(self) -> list[dict[str, Any]]:
+        """Take units that nobody was told of, as many as a batch tells of."""
+        units: list[dict[str, Any]] = []
+        for name, router in list(self._routers.items()):
+            units += _units(name, router, router.new_units(MAX_UNITS - len(units)))
+        return units
+
+    def take_back(self, batch: Mapping[str, Any]) -> None:
+        """Take the units of a batch that is given up: measurements may be lost, assignments may not."""
+        for one in batch["units"]:
+            router = self._routers.get(one["service"])
+            if router and router.plan.deployment == one["deployment"]:
+                router.take_back([(int(one["hash"], 16), one["priority"], one["key"], one["epoch"])])
 
     def _windows(self, service: str, folded: Folded, now: int) -> list[dict[str, Any]]:
         router = self._routers.get(service)
@@ -253,7 +273,7 @@ class Client:
         ]
 
 
-def _units(service: str, router: Router) -> list[dict[str, Any]]:
+def _units(service: str, router: Router, units: list[Unit]) -> list[dict[str, Any]]:
     deployment = router.plan.deployment
     return [
         {
@@ -262,6 +282,7 @@ def _units(service: str, router: Router) -> list[dict[str, Any]]:
             "hash": f"{unit:016x}",
             "priority": priority,
             "key": key[:256],
+            "epoch": epoch,
         }
-        for unit, priority, key in router.new_units()
+        for unit, priority, key, epoch in units
     ]

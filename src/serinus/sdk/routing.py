@@ -11,18 +11,26 @@ import time
 
 from xxhash import xxh64_intdigest
 
+from serinus.sdk.kept import holds, sliced
 from serinus.sdk.rules import RuleError, compile_rule
 
 TYPE_CHECKING = False  # typing itself costs milliseconds and a megabyte; checkers know this name
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
+
+    from serinus.sdk.kept import Slices
+
+    #: hash, priority, key, and the deployment's reset count when it was seen
+    Unit = tuple[int, str, str, int]
 
 __all__ = ["Choice", "Plan", "Router"]
 
 BUCKETS = 10_000
-#: Units that this process remembers to have put on the canary; the newest ones beyond it are not new.
+#: Units put on the canary that this process remembers, twice; who is forgotten is told of again.
 MAX_KNOWN = 200_000
+#: Units that wait to be told of; those beyond it are told of at a later request.
+MAX_FRESH = 200_000
 PRIORITIES = ("workflow_id", "session_id", "user_id")
 
 
@@ -59,9 +67,11 @@ class Plan:
         "canary",
         "canary_version",
         "deployment",
+        "epoch",
         "keeps",
         "open_seconds",
         "pinned",
+        "placed",
         "prefix",
         "rule",
         "special",
@@ -84,9 +94,11 @@ class Plan:
         self.breaker_failures = int(breaker.get("failures", 5))
         self.open_seconds = float(breaker.get("open_seconds", 60))
         self.keeps = running.get("stickiness") == "persistent" and not fleet_open
-        self.sticky = (
-            frozenset(int(h, 16) for h in running.get("sticky") or ()) if self.keeps else frozenset()
-        )
+        self.epoch = int(running.get("epoch", 0))
+        sticky = (running.get("sticky") or {}) if self.keeps else {}
+        self.sticky: Slices = sticky if isinstance(sticky, dict) else sliced(sticky)
+        #: unit → whether a person has put it on the canary
+        self.placed = {} if fleet_open else _placed(running.get("placed") or {})
         users, workflows = running.get("user_ids") or (), running.get("workflow_ids") or ()
         self.pinned = (frozenset(), frozenset()) if fleet_open else (frozenset(users), frozenset(workflows))
         self.rule = compile_rule(running["rule"]) if running.get("rule") else None
@@ -96,7 +108,13 @@ class Plan:
         self.canary = {
             p: Choice(self.canary_version, is_canary=True, priority=p) for p in (*PRIORITIES, None)
         }
-        self.special = bool(self.sticky or users or workflows or self.rule)
+        self.special = bool(self.sticky or self.placed or users or workflows or self.rule)
+
+
+def _placed(sides: Mapping[str, Any]) -> dict[int, bool]:
+    return {
+        int(unit, 16): side == "canary" for side in ("canary", "stable") for unit in sides.get(side) or ()
+    }
 
 
 #: A plan before any snapshot: everyone on a stable version without a name.
@@ -141,6 +159,8 @@ class Router:
         state, before = self._state, self._state.plan
         if plan.deployment != before.deployment:
             state.forget()
+        elif plan.epoch != before.epoch:
+            state.known, state.known_before = set(), set()  # what stays is in the snapshot's slices
         if plan.deployment == before.deployment and plan.weight < state.peak:
             plan.special = plan.special or plan.keeps
         state.peak = max(state.peak, plan.weight)
@@ -177,28 +197,36 @@ class Router:
         if self._on_breaker and self._state.plan.deployment:
             self._on_breaker(self.service, self._state.plan.deployment, change, self._state.failures)
 
-    def new_units(self) -> list[tuple[int, str, str]]:
-        """Take the units put on the canary since the last call: ``(hash, priority, key)``."""
-        fresh, self._state.fresh = self._state.fresh, []
-        return fresh
+    def new_units(self, most: int = MAX_FRESH) -> list[Unit]:
+        """Take the units put on the canary and not taken yet: ``(hash, priority, key, epoch)``."""
+        taken = self._state.fresh[:most]
+        del self._state.fresh[:most]
+        return taken
+
+    def take_back(self, units: Sequence[Unit]) -> None:
+        """Take units that could not be told of; they are told of again."""
+        self._state.fresh.extend(units)
 
     def expose(self, user_id: str = "", session_id: str = "", workflow_id: str = "") -> Choice:
-        """Decide, and remember a unit that is on the canary as assigned (three keys, in their order)."""
+        """Decide, and remember a unit that is on the canary as assigned (three keys, in their order).
+
+        Where the hash alone decides, and of units that the snapshot keeps, there is nothing to remember.
+        """
         choice = self.decide(user_id, session_id, workflow_id)
-        if choice.is_canary and choice.priority:
-            state = self._state
+        state = self._state
+        if choice.is_canary and choice.priority and state.plan.keeps:
             key = workflow_id or session_id or user_id
             unit = xxh64_intdigest((state.plan.prefix + key).encode())
-            if unit not in state.known and len(state.known) < MAX_KNOWN:
-                state.known.add(unit)
-                state.fresh.append((unit, choice.priority, key))
+            if unit in state.known or unit in state.known_before or holds(state.plan.sticky, unit):
+                return choice  # it was told of, here or by another process
+            state.remember((unit, choice.priority, key, state.plan.epoch))
         return choice
 
 
 class _State:
     """What a router carries from request to request, beside its plan."""
 
-    __slots__ = ("failures", "fresh", "known", "opened_at", "peak", "plan", "trying")
+    __slots__ = ("failures", "fresh", "known", "known_before", "opened_at", "peak", "plan", "trying")
 
     def __init__(self) -> None:
         self.plan = EMPTY
@@ -211,7 +239,17 @@ class _State:
         self.opened_at: float | None = None
         self.trying = False
         self.known: set[int] = set()
-        self.fresh: list[tuple[int, str, str]] = []
+        self.known_before: set[int] = set()
+        self.fresh: list[Unit] = []
+
+    def remember(self, unit: Unit) -> None:
+        """Keep a unit on the canary, here and (once it was told of) everywhere."""
+        if len(self.fresh) >= MAX_FRESH:
+            return
+        if len(self.known) >= MAX_KNOWN:
+            self.known_before, self.known = self.known, set()
+        self.known.add(unit[0])
+        self.fresh.append(unit)
 
 
 def _deciders(  # noqa: C901 - closures over one cell are what makes it fast
@@ -261,14 +299,16 @@ def _deciders(  # noqa: C901 - closures over one cell are what makes it fast
             return plan.stable[None]
         if state.opened_at is not None and not _may_try(state):
             return plan.stable[priority]
+        unit = xxh64_intdigest((plan.prefix + key).encode())
+        if plan.placed and unit in plan.placed:
+            return (plan.canary if plan.placed[unit] else plan.stable)[priority]
         if plan.rule is not None and not (attributes is not None and plan.rule(attributes)):
             return plan.stable[priority]
-        unit = xxh64_intdigest((plan.prefix + key).encode())
         if unit % 10_000 < plan.weight:
             return plan.canary[priority]
         if user in plan.pinned[0] or workflow in plan.pinned[1]:
             return plan.canary[priority]
-        if plan.keeps and (unit in plan.sticky or unit in state.known):
+        if plan.keeps and (unit in state.known or unit in state.known_before or holds(plan.sticky, unit)):
             return plan.canary[priority]
         return plan.stable[priority]
 

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from serinus.sdk.kept import KeptUnits, plain
+
 __all__ = ["Followed", "Transport"]
 
 #: The server sends a heartbeat every 10 s; a stream that is silent for longer is dead.
@@ -40,12 +42,25 @@ class Followed(Protocol):
     dropped: int
     last_error: str
 
+    @property
+    def services(self) -> Mapping[str, Any]:
+        """What is followed now, by service."""
+        ...
+
     def follow(self, snapshot: Mapping[str, Any]) -> None:
         """Follow a new snapshot."""
         ...
 
     def take_batch(self, *, last: bool = False) -> dict[str, Any] | None:
         """Return what there is to send."""
+        ...
+
+    def take_units(self) -> list[dict[str, Any]]:
+        """Return more units than the batch had room for."""
+        ...
+
+    def take_back(self, batch: Mapping[str, Any]) -> None:
+        """Take what must not be lost out of a batch that is given up."""
         ...
 
 
@@ -65,6 +80,7 @@ class Transport:
         self._sending = threading.Lock()
         self._closed, self._hurry = threading.Event(), threading.Event()
         self._etag = ""
+        self._kept = KeptUnits()
         self.connected = False
         self._pid = os.getpid()
 
@@ -135,8 +151,8 @@ class Transport:
             answer = connection.getresponse()
             body = answer.read()
             if answer.status == 200:
-                self._etag = answer.headers.get("ETag", "")
                 self._took(body)
+                self._etag = answer.headers.get("ETag", "")
             elif answer.status != 304:
                 raise ConnectionError(f"the snapshot answered {answer.status}")
 
@@ -144,9 +160,33 @@ class Transport:
         snapshot = json.loads(body)
         if not isinstance(snapshot, Mapping):
             raise TypeError("the snapshot is no object")
-        self._client.follow(snapshot)
+        problem = self._fetch(snapshot)
+        # Without its units a smaller share would move them: such a service stays as it was, others go on.
+        whole = self._kept.complete(snapshot, self._client.services)
+        self._client.follow(whole)
+        if problem:
+            raise problem
         if self._cache:
-            self._keep(body)
+            self._keep(json.dumps(plain(whole)).encode())
+
+    def _fetch(self, snapshot: Mapping[str, Any]) -> Exception | None:
+        """Fetch the slices of units that stay on a canary; return what went wrong."""
+        missing = self._kept.missing(snapshot)
+        if not missing:
+            return None
+        try:
+            with self._connection(CALL_SECONDS) as connection:
+                for book, index in missing:
+                    path = f"{self._path}/api/v1/sdk/assignments/{book}/{index}"
+                    connection.request("GET", path, headers=self._headers())
+                    answer = connection.getresponse()
+                    body = answer.read()
+                    if answer.status != 200:
+                        return ConnectionError(f"the units of {book} answered {answer.status}")
+                    self._kept.put(book, index, body)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            return error
+        return None
 
     def _keep(self, body: bytes) -> None:
         assert self._cache is not None
@@ -179,18 +219,22 @@ class Transport:
         """Number what there is and send the backlog, oldest first, until one does not go through."""
         with self._sending:
             try:
-                batch = self._client.take_batch(last=last)
-                if batch:
-                    self._seq += 1
-                    who = {"source": self._source, "seq": self._seq, "sdk": SDK}
-                    self._backlog.append({**who, "snapshot_revision": self._client.revision, **batch})
+                self._put(self._client.take_batch(last=last))
+                while len(self._backlog) < MAX_BACKLOG // 2 and (units := self._client.take_units()):
+                    self._put({"windows": [], "units": units, "samples": [], "breakers": []})
                 while len(self._backlog) > MAX_BACKLOG:
-                    self._backlog.popleft()
+                    self._client.take_back(self._backlog.popleft())
                     self._client.dropped += 1
                 while self._backlog and self._sent(self._backlog[0]):
                     self._backlog.popleft()
             except Exception as error:  # noqa: BLE001 - the thread's edge: measuring must not end with one bad batch
                 self._client.last_error = f"{type(error).__name__} while sending measurements"
+
+    def _put(self, batch: Mapping[str, Any] | None) -> None:
+        if batch:
+            self._seq += 1
+            who = {"source": self._source, "seq": self._seq, "sdk": SDK}
+            self._backlog.append({**who, "snapshot_revision": self._client.revision, **batch})
 
     def _sent(self, batch: Mapping[str, Any]) -> bool:
         """Send one batch; ``True`` when it needs no second try."""

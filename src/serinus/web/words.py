@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["LANGUAGES", "choose", "translator"]
+from serinus.control.wording import lasted
+from serinus.web.words_parts import PARTS
+from serinus.web.words_rules import RULES
+
+__all__ = ["LANGUAGES", "choose", "lasting", "translator"]
 
 LANGUAGES = ("en", "ko")
 
@@ -16,6 +20,9 @@ _KOREAN = {
     "Sign in": "로그인",
     "Sign out": "로그아웃",
     "Token": "토큰",
+    "This token is not known here, or no longer live.": "알 수 없거나 더 이상 유효하지 않은 토큰입니다.",
+    "Your token ends on": "토큰 만료일:",
+    "Ask an admin for another one.": "관리자에게 새 토큰을 요청하세요.",
     "Skip to content": "본문으로 건너뛰기",
     "Nothing is rolling out.": "진행 중인 배포가 없습니다.",
     "No deployment yet.": "아직 배포가 없습니다.",
@@ -72,6 +79,21 @@ _KOREAN = {
     "scheduled": "예약됨",
     "Cancel the start": "시작 취소",
     "Override the freeze": "동결 무시",
+    "Go on": "계속 진행",
+    "Compensation": "보상",
+    "Retry the compensation": "보상 다시 시도",
+    "Done by hand": "직접 처리함",
+    "Which": "대상",
+    "What was done": "처리 내용",
+    "Across the irreversible step too (this is written down):": "되돌릴 수 없는 단계도 넘어서 롤백 (기록됨):",
+    "a compensation task is open": "보상 작업이 열려 있습니다",
+    "compensation failed": "보상 실패",
+    "task": "작업",
+    "tries": "회 시도",
+    "irreversible": "되돌릴 수 없음",
+    "compensation": "보상",
+    "done": "완료",
+    "waiting": "사람을 기다림",
     "mirror": "미러",
     "by hand": "수동",
     "preview": "미리보기",
@@ -150,6 +172,8 @@ _KOREAN = {
     "Show": "보기",
     "service": "서비스",
     "status": "상태",
+    **PARTS,
+    **RULES,
 }
 
 
@@ -166,3 +190,16 @@ def translator(language: str) -> Callable[[str], str]:
     if language == "ko":
         return lambda text: _KOREAN.get(text, text)
     return lambda text: text
+
+
+def lasting(seconds: float, language: str) -> str:
+    """Return a duration in its two largest units, in the reader's language.
+
+    >>> lasting(5400, "en"), lasting(5400, "ko"), lasting(0, "en")
+    ('1 h 30 min', '1시간 30분', '0 s')
+    """
+    said = lasted(seconds) if seconds >= 1 else "0 s"
+    if language == "ko":
+        for english, korean in ((" min", "분"), (" s", "초"), (" h", "시간"), (" d", "일")):
+            said = said.replace(english, korean)
+    return said

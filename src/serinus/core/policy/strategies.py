@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from serinus.core.bucketing import BUCKETS
 from serinus.core.codec import from_json, read, refuse, told
 from serinus.core.errors import InvalidInput
-from serinus.core.hooks import Hook, checked
+from serinus.core.hooks import Hook, Phase, checked, checked_one
 from serinus.core.model import CanaryConfig, Mode, Role, Step, Stickiness, Strategy, parse_percentage
 from serinus.core.policy.forms import Exactly, Seconds, WrittenForm
 from serinus.core.policy.freezes import FreezeWindowInput
@@ -55,12 +55,38 @@ _Gate = Annotated[Role | None, _GateForm()]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class _CompensateInput:
+    """Exactly one of the three ways, as for a hook."""
+
+    url: str = ""
+    url_env: str = ""
+    command: str = ""
+    secret_env: str = ""
+
+    def hook(self, name: str, where: str) -> Hook:
+        """Return it as the hook ``name``."""
+        return checked_one(
+            Hook(
+                name=name,
+                phase=Phase.COMPENSATE,
+                url=self.url,
+                url_env=self.url_env,
+                command=self.command,
+                secret_env=self.secret_env,
+            ),
+            where,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _StepInput:
     traffic_percentage: float
     hold_seconds: float | None = None
     gate: _Gate = None
     manual: bool = False
     min_seconds: Seconds = 0.0
+    irreversible: bool = False
+    compensate: _CompensateInput | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +143,7 @@ class _StrategyInput:
     keep_warm_seconds: Seconds | None = None
     gate: _Gate = None
     hooks: tuple[Hook, ...] = ()
+    compensate: _CompensateInput | None = None
 
 
 def strategy_from(data: Mapping[str, Any] | None, config: CanaryConfig) -> Strategy:
@@ -129,7 +156,9 @@ def strategy_from(data: Mapping[str, Any] | None, config: CanaryConfig) -> Strat
     hold = config.duration_minutes * 60
     blue_green = given.type is StrategyType.BLUE_GREEN
     mode = given.mode or (Mode.AUTO if blue_green or given.mirror else Mode.MANUAL)
-    steps = _switch(given, mode, hold) if blue_green else _steps(given, hold)
+    # A mirror is a step of its own, before those that are written.
+    first = 2 if given.mirror else 1
+    steps = _switch(given, mode, hold) if blue_green else _steps(given, hold, first)
     if mode is Mode.AUTO and not steps:
         steps = config.steps()
     if given.mirror:
@@ -146,10 +175,11 @@ def strategy_from(data: Mapping[str, Any] | None, config: CanaryConfig) -> Strat
         rollback=_rollback(given.rollback),
         freeze=_freeze(given.freeze),
         hooks=checked(given.hooks),
+        compensate=given.compensate.hook("deployment", "strategy.compensate") if given.compensate else None,
     )
 
 
-def _steps(given: _StrategyInput, hold: float) -> tuple[Step, ...]:
+def _steps(given: _StrategyInput, hold: float, first: int) -> tuple[Step, ...]:
     for name in ("warm_seconds", "hold_seconds", "keep_warm_seconds", "gate"):
         if getattr(given, name) is not None:
             raise InvalidInput(
@@ -167,6 +197,10 @@ def _steps(given: _StrategyInput, hold: float) -> tuple[Step, ...]:
             gate_role=s.gate or Role.APPROVER,
             manual=s.manual,
             min_seconds=s.min_seconds,
+            irreversible=s.irreversible,
+            compensate=s.compensate.hook(f"step-{at + first}", f"strategy.steps[{at}].compensate")
+            if s.compensate
+            else None,
         )
         for at, s in enumerate(given.steps)
     )

@@ -1,8 +1,8 @@
-"""Services with their leases; deployments with their timeline and assignments."""
+"""Services with their leases; deployments with their timeline."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,15 +10,14 @@ from typing import Any
 from sqlalchemy import delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from serinus.core.bucketing import BUCKETS
 from serinus.core.codec import from_json, to_json
 from serinus.core.errors import Conflict, StaleRevision
 from serinus.core.model import Deployment, Service, Status
 from serinus.drivers.store.sql import tables as t
 from serinus.drivers.store.sql.base import Group
-from serinus.ports.store import Assignment, Event, Page
+from serinus.ports.store import Event, Page
 
-__all__ = ["SqlAssignments", "SqlDeployments", "SqlLeases", "SqlServices", "SqlTimeline"]
+__all__ = ["SqlDeployments", "SqlLeases", "SqlServices", "SqlTimeline"]
 
 
 class SqlServices(Group):
@@ -94,8 +93,8 @@ class SqlLeases(Group):
         mine = update(t.services).where(t.services.c.lease_owner == owner)
         await self._run(mine.values(lease_owner=None, lease_until=None))
         # Its name stays on messages: whoever takes one over has to ask whether it was sent.
-        held = update(t.outbox).where(t.outbox.c.lease_owner == owner)
-        await self._run(held.values(lease_until=None))
+        for table in (t.outbox, t.compensations):
+            await self._run(update(table).where(table.c.lease_owner == owner).values(lease_until=None))
 
 
 class SqlDeployments(Group):
@@ -119,15 +118,23 @@ class SqlDeployments(Group):
         return from_json(Deployment, row.body) if row else None
 
     async def page(
-        self, tenant_id: str, page: Page, *, service_id: str | None = None, status: Status | None = None
+        self,
+        tenant_id: str,
+        page: Page,
+        *,
+        service_id: str | None = None,
+        status: Status | None = None,
+        among: Collection[str] | None = None,
     ) -> tuple[Sequence[Deployment], int]:
-        """Return a page, newest first, and the total."""
+        """Return a page, newest first, and the total; ``among``: only of services with these ids."""
         c = t.deployments.c
         wanted = [c.tenant_id == tenant_id]
         if service_id:
             wanted.append(c.service_id == service_id)
         if status:
             wanted.append(c.status == status.value)
+        if among is not None:
+            wanted.append(c.service_id.in_(among))
         newest = select(c.body).where(*wanted).order_by(c.created_at.desc(), c.id.desc())
         rows = await self._all(newest.limit(page.size).offset(page.offset))
         total = await self._value(select(func.count()).select_from(t.deployments).where(*wanted))
@@ -219,46 +226,3 @@ class SqlTimeline(Group):
         mine = select(t.events).where(c.tenant_id == tenant_id, c.deployment_id == deployment_id)
         rows = await self._all(mine.order_by(c.id.desc()).limit(limit))
         return [Event(**row._mapping) for row in rows]
-
-
-class SqlAssignments(Group):
-    """Units on the canary."""
-
-    async def add(self, items: Sequence[Assignment]) -> int:
-        """Store new ones, leave known ones."""
-        rows = []
-        for item in items:
-            values = {name: getattr(item, name) for name in Assignment.__dataclass_fields__}
-            rows.append({**values, "bucket": int(item.unit_hash, 16) % BUCKETS})
-        new = 0
-        for row in rows:
-            new += await self._added(t.assignments, **row)
-        return new
-
-    async def page(
-        self, tenant_id: str, deployment_id: str, page: Page, *, priority: str = "", key: str = ""
-    ) -> tuple[Sequence[Assignment], int]:
-        """Return a page, oldest first, and the total."""
-        c = t.assignments.c
-        wanted = [c.tenant_id == tenant_id, c.deployment_id == deployment_id]
-        if priority:
-            wanted.append(c.priority == priority)
-        if key:
-            wanted.append(c.key == key)
-        columns = [c[name] for name in Assignment.__dataclass_fields__]
-        oldest = select(*columns).where(*wanted).order_by(c.assigned_at, c.unit_hash)
-        rows = await self._all(oldest.limit(page.size).offset(page.offset))
-        total = await self._value(select(func.count()).select_from(t.assignments).where(*wanted))
-        return [Assignment(**row._mapping) for row in rows], int(total)
-
-    async def hashes_from(self, deployment_id: str, bucket: int) -> Sequence[str]:
-        """Return the hashes of units whose bucket is ``bucket`` or above."""
-        c = t.assignments.c
-        rows = await self._all(
-            select(c.unit_hash).where(c.deployment_id == deployment_id, c.bucket >= bucket)
-        )
-        return [row.unit_hash for row in rows]
-
-    async def clear(self, deployment_id: str) -> int:
-        """Forget all; return how many."""
-        return await self._run(delete(t.assignments).where(t.assignments.c.deployment_id == deployment_id))

@@ -1,8 +1,8 @@
-"""Tenants, tokens, sessions, the audit log, answers by idempotency key."""
+"""Tenants, tokens, sessions, answers by idempotency key."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,9 +13,16 @@ from serinus.core.errors import Conflict, StaleRevision
 from serinus.core.model import Role
 from serinus.drivers.store.sql import tables as t
 from serinus.drivers.store.sql.base import Group
-from serinus.ports.store import AuditEntry, Page, StoredAnswer, Tenant, Token
+from serinus.drivers.store.sql.members import member_of
+from serinus.ports.people import Member
+from serinus.ports.store import StoredAnswer, Tenant, Token
 
-__all__ = ["SqlAudit", "SqlIdempotency", "SqlSessions", "SqlTenants", "SqlTokens"]
+__all__ = ["SqlIdempotency", "SqlSessions", "SqlTenants", "SqlTokens"]
+
+#: Tokens, each with its member's columns under names of their own.
+_OWNED = select(t.tokens, *(c.label(f"member_{c.name}") for c in t.members.c if c.name != "id")).join(
+    t.members, t.members.c.id == t.tokens.c.member_id, isouter=True
+)
 
 
 class SqlTenants(Group):
@@ -45,17 +52,37 @@ class SqlTokens(Group):
     async def add(self, token: Token) -> None:
         """Store a new token."""
         values = {name: getattr(token, name) for name in Token.__dataclass_fields__}
-        await self._run(insert(t.tokens).values(**{**values, "role": token.role.value}))
+        plain = {"role": token.role.value, "services": list(token.services)}
+        await self._run(insert(t.tokens).values(**{**values, **plain}))
 
-    async def by_digest(self, digest: str) -> Token | None:
-        """Return the token with this digest, whatever its tenant."""
-        row = await self._one(select(t.tokens).where(t.tokens.c.digest == digest))
-        return _token(row) if row else None
+    async def by_digest(self, digest: str) -> tuple[Token, Member | None] | None:
+        """Return the token with this digest and whose it is, whatever its tenant."""
+        row = await self._one(_OWNED.where(t.tokens.c.digest == digest))
+        return _owned(row) if row else None
 
-    async def all(self, tenant_id: str) -> Sequence[Token]:
-        """Return a tenant's tokens, newest first."""
-        mine = select(t.tokens).where(t.tokens.c.tenant_id == tenant_id)
-        return [_token(row) for row in await self._all(mine.order_by(t.tokens.c.created_at.desc()))]
+    async def get(self, tenant_id: str, token_id: str) -> tuple[Token, Member | None] | None:
+        """Return a token and whose it is."""
+        mine = (t.tokens.c.tenant_id == tenant_id) & (t.tokens.c.id == token_id)
+        row = await self._one(_OWNED.where(mine))
+        return _owned(row) if row else None
+
+    async def used(self, at: Mapping[str, datetime]) -> None:
+        """Remember by id when tokens were last used."""
+        c = t.tokens.c
+        for token_id, when in at.items():
+            older = (c.id == token_id) & (c.last_used_at.is_(None) | (c.last_used_at < when))
+            await self._run(update(t.tokens).where(older).values(last_used_at=when))
+
+    async def all(self, tenant_id: str) -> Sequence[tuple[Token, Member | None]]:
+        """Return a tenant's tokens, newest first, and whose they are."""
+        mine = _OWNED.where(t.tokens.c.tenant_id == tenant_id)
+        return [_owned(row) for row in await self._all(mine.order_by(t.tokens.c.created_at.desc()))]
+
+    async def ending(self, after: datetime, before: datetime) -> Sequence[tuple[Token, Member | None]]:
+        """Return every tenant's tokens that end in this time, and whose they are, but for revoked ones."""
+        c = t.tokens.c
+        soon = (c.expires_at > after) & (c.expires_at <= before) & c.revoked_at.is_(None)
+        return [_owned(row) for row in await self._all(_OWNED.where(soon))]
 
     async def revoke(self, tenant_id: str, token_id: str, at: datetime) -> bool:
         """Revoke a token; ``False`` when the tenant has no such one."""
@@ -72,12 +99,12 @@ class SqlSessions(Group):
         values = {"digest": digest, "token_id": token_id, "expires_at": expires_at, "once": once}
         await self._run(insert(t.sessions).values(**values))
 
-    async def find(self, digest: str, now: datetime) -> Token | None:
-        """Return the token behind a live session."""
+    async def find(self, digest: str, now: datetime) -> tuple[Token, Member | None] | None:
+        """Return the token behind a live session, and whose it is."""
         live = (t.sessions.c.digest == digest) & (t.sessions.c.expires_at > now) & ~t.sessions.c.once
-        joined = select(t.tokens).join(t.sessions, t.sessions.c.token_id == t.tokens.c.id)
+        joined = _OWNED.join(t.sessions, t.sessions.c.token_id == t.tokens.c.id)
         row = await self._one(joined.where(live))
-        return _token(row) if row else None
+        return _owned(row) if row else None
 
     async def spend(self, digest: str, now: datetime) -> str | None:
         """Use up a one-time code: its token's id."""
@@ -89,24 +116,6 @@ class SqlSessions(Group):
     async def drop(self, digest: str) -> None:
         """End a session."""
         await self._run(delete(t.sessions).where(t.sessions.c.digest == digest))
-
-
-class SqlAudit(Group):
-    """Who did what."""
-
-    async def append(self, entry: AuditEntry) -> None:
-        """Store an entry, and count it."""
-        values = {name: getattr(entry, name) for name in AuditEntry.__dataclass_fields__ if name != "id"}
-        await self._run(insert(t.audit).values(**{**values, "data": dict(entry.data)}))
-        mine = t.tenants.c.id == entry.tenant_id
-        await self._run(update(t.tenants).where(mine).values(audit_total=t.tenants.c.audit_total + 1))
-
-    async def page(self, tenant_id: str, page: Page) -> tuple[Sequence[AuditEntry], int]:
-        """Return a page, newest first, and the total."""
-        mine = select(t.audit).where(t.audit.c.tenant_id == tenant_id).order_by(t.audit.c.id.desc())
-        rows = await self._all(mine.limit(page.size).offset(page.offset))
-        total = await self._value(select(t.tenants.c.audit_total).where(t.tenants.c.id == tenant_id))
-        return [AuditEntry(**row._mapping) for row in rows], total or 0
 
 
 class SqlIdempotency(Group):
@@ -141,4 +150,9 @@ def _tenant(row: Row[Any]) -> Tenant:
 
 
 def _token(row: Row[Any]) -> Token:
-    return Token(**{**row._mapping, "role": Role(row.role)})
+    values = {name: row._mapping[name] for name in Token.__dataclass_fields__}
+    return Token(**{**values, "role": Role(row.role), "services": tuple(row.services)})
+
+
+def _owned(row: Row[Any]) -> tuple[Token, Member | None]:
+    return _token(row), member_of(row, "member_") if row.member_id else None

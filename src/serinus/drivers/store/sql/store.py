@@ -15,17 +15,15 @@ from sqlalchemy.exc import ArgumentError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from serinus.core.errors import Conflict, InvalidInput, SerinusError
-from serinus.drivers.store.sql.deployments import (
-    SqlAssignments,
-    SqlDeployments,
-    SqlLeases,
-    SqlServices,
-    SqlTimeline,
-)
+from serinus.drivers.store.sql.assignments import SqlAssignments, SqlPlacements
+from serinus.drivers.store.sql.audit import SqlAudit
+from serinus.drivers.store.sql.compensation import SqlCompensations
+from serinus.drivers.store.sql.deployments import SqlDeployments, SqlLeases, SqlServices, SqlTimeline
 from serinus.drivers.store.sql.errors import explained
 from serinus.drivers.store.sql.evidence import SqlEvidence, SqlSources
 from serinus.drivers.store.sql.fleet import SqlFleet
-from serinus.drivers.store.sql.people import SqlAudit, SqlIdempotency, SqlSessions, SqlTenants, SqlTokens
+from serinus.drivers.store.sql.members import SqlMembers, SqlSecrets
+from serinus.drivers.store.sql.people import SqlIdempotency, SqlSessions, SqlTenants, SqlTokens
 from serinus.drivers.store.sql.rules import SqlExecutions, SqlRulesets
 from serinus.drivers.store.sql.work import SqlJobs, SqlOutbox
 from serinus.ports.traffic import Finding
@@ -33,7 +31,7 @@ from serinus.ports.traffic import Finding
 __all__ = ["HEAD", "SqlStore", "SqlTransaction"]
 
 #: The newest migration; a test holds it against the folder, so that start-up needs no Alembic.
-HEAD = "0003"
+HEAD = "0006"
 #: Warn in ``doctor`` below this much free disk.
 LOW_DISK_BYTES = 200 * 1024 * 1024
 #: Warn in ``doctor`` when our clock and the database's differ by more.
@@ -55,15 +53,19 @@ class SqlTransaction:
         self.deployments = SqlDeployments(connection)
         self.timeline = SqlTimeline(connection)
         self.outbox = SqlOutbox(connection)
+        self.compensations = SqlCompensations(connection)
         self.evidence = SqlEvidence(connection)
         self.sources = SqlSources(connection)
         self.assignments = SqlAssignments(connection)
+        self.placements = SqlPlacements(connection)
         self.rulesets = SqlRulesets(connection)
         self.executions = SqlExecutions(connection)
         self.audit = SqlAudit(connection)
         self.idempotency = SqlIdempotency(connection)
         self.jobs = SqlJobs(connection)
         self.fleet = SqlFleet(connection)
+        self.members = SqlMembers(connection)
+        self.secrets = SqlSecrets(connection)
 
 
 class SqlStore:
@@ -79,7 +81,7 @@ class SqlStore:
         Raises:
             InvalidInput: The URL names no database that we can open.
         """
-        self._url = _normalised(url)
+        self._url = normalised(url)
         self._busy_ms = int(busy_seconds * 1000)
         self._engine = self._open()
 
@@ -222,7 +224,7 @@ def _on_sqlite_begin(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
-def _normalised(url: str) -> URL:
+def normalised(url: str) -> URL:
     help_ = "Use sqlite:///path/to/file.db or postgresql://user:password@host:5432/name."
     try:
         parsed = make_url(url)

@@ -76,6 +76,31 @@ tenants = Table(
     Column("created_at", Moment, nullable=False),
     # Kept beside the rows, so that the total of millions of audit entries is one read.
     Column("audit_total", BigInteger, nullable=False, server_default="0"),
+    # The hash of the last of them: what is missing at the end shows.
+    Column("audit_head", String(64), nullable=False, server_default="0" * 64),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    _tenant(),
+    Column("kind", String(20), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("email", String(320), nullable=False),
+    Column("role", String(20), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", String(200), nullable=False),
+    Column("removed_at", Moment),
+    # A name is free again when its member was removed.
+    Index(
+        "uq_member_name",
+        "tenant_id",
+        "name",
+        unique=True,
+        sqlite_where=text("removed_at IS NULL"),
+        postgresql_where=text("removed_at IS NULL"),
+    ),
 )
 
 tokens = Table(
@@ -90,7 +115,21 @@ tokens = Table(
     Column("created_by", String(200), nullable=False, server_default=""),
     Column("expires_at", Moment),
     Column("revoked_at", Moment),
+    Column("member_id", String(40), ForeignKey("members.id")),
+    Column("services", JSON, nullable=False, server_default=text("'[]'")),
+    Column("last_used_at", Moment),
     Index(None, "tenant_id", "created_at"),
+    Index(None, "member_id"),
+)
+
+# Of the server, so without a tenant.
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("sealed", Text, nullable=False),
+    Column("key_id", String(16), nullable=False),
+    Column("set_at", Moment, nullable=False),
 )
 
 sessions = Table(
@@ -177,6 +216,32 @@ outbox = Table(
     Index(None, "deployment_id"),
 )
 
+compensations = Table(
+    "compensations",
+    metadata,
+    Column("id", String(120), primary_key=True),
+    _tenant(),
+    _deployment(),
+    Column("name", String(60), nullable=False),
+    Column("what", String(120), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("by_hand", Boolean, nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", Moment, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("done_at", Moment),
+    Column("done_by", String(200), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("lease_owner", String(200)),
+    Column("lease_until", Moment),
+    Index(None, "state", "next_attempt_at"),
+    Index(None, "deployment_id", "position"),
+    Index(None, "tenant_id", "state"),
+)
+
 windows = Table(
     "evidence_windows",
     metadata,
@@ -242,18 +307,42 @@ cursors = Table(
 assignments = Table(
     "assignments",
     metadata,
-    Column("id", String(40), nullable=False, unique=True),
     _tenant(),
-    Column("deployment_id", String(40), ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True),
+    Column("book", String(60), primary_key=True),
+    # The hash's own remainder: with it in the key, a slice of units lies in one place.
+    Column("bucket", Integer, primary_key=True),
     Column("unit_hash", String(16), primary_key=True),
-    Column("bucket", Integer, nullable=False),
-    Column("version", String(200), nullable=False),
     Column("priority", String(20), nullable=False),
     Column("key", String(256), nullable=False),
     Column("assigned_at", Moment, nullable=False),
-    Index(None, "deployment_id", "bucket"),
-    Index(None, "deployment_id", "assigned_at"),
-    Index(None, "deployment_id", "priority", "key"),
+    Index(None, "book", "assigned_at"),
+    # The primary key is the table: a row is there once, and not a second time in an index.
+    sqlite_with_rowid=False,
+)
+
+assignment_slices = Table(
+    "assignment_slices",
+    metadata,
+    _tenant(),
+    Column("book", String(60), primary_key=True),
+    Column("slice", Integer, primary_key=True),
+    Column("units", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+)
+
+placements = Table(
+    "placements",
+    metadata,
+    _tenant(),
+    Column("deployment_id", String(40), ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True),
+    Column("unit_hash", String(16), primary_key=True),
+    Column("side", String(10), nullable=False),
+    Column("priority", String(20), nullable=False),
+    Column("key", String(256), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Moment, nullable=False),
 )
 
 ruleset_versions = Table(
@@ -310,7 +399,10 @@ audit = Table(
     Column("outcome", String(60), nullable=False),
     Column("request_id", String(100), nullable=False),
     Column("data", JSON, nullable=False),
-    Index(None, "tenant_id", "id"),
+    Column("seq", BigInteger, nullable=False, server_default="0"),
+    Column("hash", String(64), nullable=False, server_default=""),
+    # Numbers have no gaps, so a page is found by number however far back it is.
+    Index("uq_audit_log_tenant_id_seq", "tenant_id", "seq", unique=True),
     sqlite_autoincrement=True,
 )
 

@@ -13,6 +13,7 @@ from serinus.drivers._address import split_address
 from serinus.drivers._proxies import Instance, check_settings, latency_edges_ms
 
 __all__ = [
+    "CANDIDATE_HEADER",
     "CDS_FILE",
     "FAILOVER",
     "RDS_FILE",
@@ -28,6 +29,8 @@ CDS_FILE, RDS_FILE = "cds.json", "rds.json"
 ROUTE_CONFIG = "serinus"
 #: How the name of every candidate's cluster ends: the version, and stable where it fails.
 FAILOVER = "_or_stable"
+#: On every request that goes to a candidate, and on no other, whatever a client sends: by it the log knows.
+CANDIDATE_HEADER = "x-serinus-candidate"
 _EXTENSIONS = "type.googleapis.com/envoy.extensions"
 _POSITIVE = (
     "timeout_seconds",
@@ -156,15 +159,11 @@ def _canary_log(config: EnvoyConfig, instance: Instance) -> list[dict[str, Any]]
     path = canary_log(config, instance)
     if path is None:
         return []
-    expression = {
-        "@type": f"{_EXTENSIONS}.access_loggers.filters.cel.v3.ExpressionFilter",
-        "expression": f"xds.cluster_name.endsWith('{FAILOVER}')",
-    }
-    sent_to_candidate = {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": expression}
     return [
         {
             "name": "envoy.access_loggers.file",
-            "filter": {"extension_filter": sent_to_candidate},
+            # An expression on the cluster's name would cost each request some 4 µs, stable's too.
+            "filter": {"header_filter": {"header": {"name": CANDIDATE_HEADER, "present_match": True}}},
             "typed_config": {
                 "@type": f"{_EXTENSIONS}.access_loggers.file.v3.FileAccessLog",
                 "path": str(path),

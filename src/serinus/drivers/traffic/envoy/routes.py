@@ -11,7 +11,7 @@ from serinus.core.bucketing import BUCKETS
 from serinus.drivers._address import plain_name
 from serinus.drivers._proxies import VERSION_HEADER
 from serinus.drivers.traffic.envoy.clusters import candidates, failover_name
-from serinus.drivers.traffic.envoy.config import ROUTE_CONFIG, EnvoyConfig
+from serinus.drivers.traffic.envoy.config import CANDIDATE_HEADER, FAILOVER, ROUTE_CONFIG, EnvoyConfig
 from serinus.ports.traffic import DesiredSplit, Match
 
 __all__ = ["carried_share", "essence", "routes"]
@@ -163,12 +163,20 @@ def _route(
             "use_hash_policy": True,
             # xxh64(key) mod the sum of weights picks the cluster: the candidates first, so that a unit is
             # on the canary while its bucket is below the weight, as in core.bucketing.
-            "clusters": [{"name": name, "weight": bp} for name, bp in shares],
+            "clusters": [{"name": name, "weight": bp, **_named(name)} for name, bp in shares],
         }
     match: dict[str, Any] = {"prefix": "/"}
     if headers:
         match["headers"] = headers
-    return {"match": match, "route": action}
+    return {"match": match, "route": action, **(_named(shares[0][0]) if len(shares) == 1 else {})}
+
+
+def _named(cluster: str) -> dict[str, Any]:
+    """Return what tells a candidate's requests from stable's."""
+    if not cluster.endswith(FAILOVER):
+        return {"request_headers_to_remove": [CANDIDATE_HEADER]}
+    header = {"key": CANDIDATE_HEADER, "value": "1"}
+    return {"request_headers_to_add": [{"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}]}
 
 
 def _by_cookie(config: EnvoyConfig, salt: str) -> dict[str, Any]:

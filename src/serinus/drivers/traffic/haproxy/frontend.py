@@ -31,9 +31,10 @@ def frontend(config: HaproxyConfig, split: str, matches: str) -> str:
         [
             f"bind {config.listen}",
             *_log(config),
-            f"http-request set-var(txn.to) str(stable),map({split})",
             f"http-request set-var(txn.total) str(total),map({split})",
             "http-request allow unless { var(txn.total) -m found }",
+            # The step inside is told even stable; all others find it at the end.
+            f"http-request set-var(txn.to) str(stable),map({split}) unless {repeatable(config)}",
             *_pins(config, split, matches),
             *_key(config),
             *_bucket(split),
@@ -42,6 +43,7 @@ def frontend(config: HaproxyConfig, split: str, matches: str) -> str:
             # Stable's too while there is a canary: what fails is counted alike on both sides.
             f"use_backend serinus_once if {{ var(txn.total) -m found }} !{repeatable(config)}",
             "use_backend %[var(txn.to)] if { var(txn.to) -m found }",
+            f"use_backend %[str(stable),map({split})]",
         ],
     )
 

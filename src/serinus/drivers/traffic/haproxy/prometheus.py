@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Any
 
 from serinus.core.analysis.queries import Query
 from serinus.core.errors import InvalidInput
 from serinus.core.policy.promql import duration, quoted
 from serinus.drivers._address import split_address
+from serinus.drivers._proxies import both_sides
 from serinus.drivers.traffic.haproxy.config import HaproxyConfig
 from serinus.drivers.traffic.haproxy.exposition import DURATION, ERRORS_TOTAL, REQUESTS_TOTAL
 from serinus.drivers.traffic.haproxy.slots import version_key
@@ -65,14 +65,6 @@ def queries(
     Answers that broke off are in the driver's counters, but not here.
     """
 
-    def both(ask: Callable[[str], str]) -> Query:
-        canary = desired.canary
-        return Query(
-            source=source,
-            canary=ask(canary.version) if canary else "",
-            stable=ask(desired.stable.version),
-        )
-
     def grown(counter: str, version: str) -> str:
         labels = f"job={quoted(_job(config))},version={quoted(version_key(version))}"
         return f"increase({counter}{{{labels}}}[{duration(window_seconds)}])"
@@ -87,4 +79,5 @@ def queries(
         buckets = grown(f"{DURATION}_bucket", version)
         return f"1000 * histogram_quantile(0.95, sum by (le) ({buckets}))"
 
-    return {"requests": both(requests), "error rate": both(error_rate), "p95 latency": both(p95)}
+    checks = {"requests": requests, "error rate": error_rate, "p95 latency": p95}
+    return {name: both_sides(desired, source, ask) for name, ask in checks.items()}

@@ -25,7 +25,7 @@ from serinus.drivers.traffic.haproxy.slots import MATCHES_FILE, SPLIT_FILE
 __all__ = ["description", "render"]
 
 #: Raised whenever the text below changes its meaning: a running HAProxy tells it as its description.
-_REVISION = 1
+_REVISION = 2
 _FIRST_LINE = "# Written by Serinus, which writes it again: change the service's driver_config instead."
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from serinus.core.analysis.queries import Query
 from serinus.core.errors import InvalidInput
 from serinus.core.policy.promql import duration, quoted
-from serinus.drivers._proxies import job_name, scrape_targets
+from serinus.drivers._proxies import both_sides, job_name, scrape_targets
 from serinus.drivers.traffic.nginx.config import Common
 from serinus.ports.traffic import DesiredSplit
 
@@ -40,10 +39,6 @@ def queries(
 ) -> dict[str, Query]:
     """Return the PromQL of each check, from the counters that the driver itself reads."""
 
-    def both(ask: Callable[[str], str]) -> Query:
-        canary = ask(desired.canary.version) if desired.canary else ""
-        return Query(source=source, canary=canary, stable=ask(desired.stable.version))
-
     def grown(counter: str, version: str) -> str:
         labels = f"job={quoted(job_name(driver, config.instances))},version={quoted(version)}"
         return f"increase(serinus_edge_{counter}{{{labels}}}[{duration(window_seconds)}])"
@@ -58,4 +53,5 @@ def queries(
         inner = f"sum by (le) ({grown('request_seconds_bucket', version)})"
         return f"1000 * histogram_quantile(0.95, {inner})"
 
-    return {"requests": both(requests), "error rate": both(error_rate), "p95 latency": both(p95)}
+    checks = {"requests": requests, "error rate": error_rate, "p95 latency": p95}
+    return {name: both_sides(desired, source, ask) for name, ask in checks.items()}

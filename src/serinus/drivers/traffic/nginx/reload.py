@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from serinus.core.analysis.queries import Query
+from serinus.drivers._proxies import replace_file
 from serinus.drivers.catalog import ensure_carried_by
 from serinus.drivers.traffic.nginx import prometheus, tally
 from serinus.drivers.traffic.nginx.binary import INSTALL, Program, command, probe, run
 from serinus.drivers.traffic.nginx.config import Instance, ReloadConfig
 from serinus.drivers.traffic.nginx.document import resolved
-from serinus.drivers.traffic.nginx.files import write
 from serinus.drivers.traffic.nginx.findings import find_folder, find_program, test_configuration, told_wrong
 from serinus.drivers.traffic.nginx.inforce import InForce, Unreachable
 from serinus.drivers.traffic.nginx.logs import move_away
@@ -101,7 +101,7 @@ class NginxReloadDriver:
         folder = Path(instance.config_dir)
         (folder / "tmp").mkdir(parents=True, exist_ok=True)
         if not (folder / TEMPLATE).exists():
-            write(folder / TEMPLATE, text_of("reload.conf.template"))
+            replace_file(folder / TEMPLATE, text_of("reload.conf.template"))
         tally.start(folder)
         return render((folder / TEMPLATE).read_text(), self._config, instance, plan)
 
@@ -125,7 +125,7 @@ class NginxReloadDriver:
         fresh = before if before is not None and same else stamped(wanted)
         if not same:
             await self._test(instance, program, fresh)
-            write(path, fresh)
+            replace_file(path, fresh)
         try:
             await asked.digest()
         except Unreachable:
@@ -144,7 +144,7 @@ class NginxReloadDriver:
 
     async def _test(self, instance: Instance, program: Program, text: str) -> None:
         fresh = Path(instance.config_dir, "nginx.conf.new")
-        write(fresh, text)
+        replace_file(fresh, text)
         try:
             line = [*command(self._config.binary, instance.config_dir)[1:-1], str(fresh), "-t"]
             status, said = await run(program.path, *line)
@@ -164,7 +164,7 @@ class NginxReloadDriver:
             return
         if before is not None:
             # What is in force is what the next start has to find.
-            write(Path(instance.config_dir, "nginx.conf"), before)
+            replace_file(Path(instance.config_dir, "nginx.conf"), before)
         raise NotInForce(f"the reload failed ({why}); the old configuration stays in force")
 
     async def _taken(self, instance: Instance, fresh: str) -> bool:

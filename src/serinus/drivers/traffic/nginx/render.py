@@ -7,16 +7,16 @@ import json
 import re
 import secrets
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from serinus.drivers._proxies import replace_file
 from serinus.drivers.traffic.nginx.binary import Program, command
 from serinus.drivers.traffic.nginx.config import Common, Instance, Module, NginxConfig, admin_listen
 from serinus.drivers.traffic.nginx.document import addresses
-from serinus.drivers.traffic.nginx.files import write
 
 __all__ = [
     "CONNECT_SECONDS",
@@ -40,7 +40,7 @@ _UPSTREAMS = "upstreams.conf"
 TOKEN_FILE = "admin-token.conf"  # noqa: S105
 _SCRIPTS = {
     Module.LUA: ("serinus_xxh64.lua", "serinus_split.lua", "serinus_edge.lua", "serinus_admin.lua"),
-    Module.NJS: ("serinus_xxh64.js", "serinus_split.js", "serinus_edge.js", "serinus_admin.js"),
+    Module.NJS: ("serinus_split.js", "serinus_edge.js", "serinus_admin.js"),
 }
 _LOADED = {
     Module.LUA: ("ndk_http_module.so", "ngx_http_lua_module.so"),
@@ -89,9 +89,9 @@ def lay_out(config: NginxConfig, instance: Instance, program: Program | None) ->
     for name in ("tmp", "http.d", "server.d"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for name in _SCRIPTS[config.module]:
-        write(folder / name, text_of(name))
+        replace_file(folder / name, text_of(name))
     token_of(instance)
-    write(folder / "nginx.conf", configuration(config, instance, program))
+    replace_file(folder / "nginx.conf", configuration(config, instance, program))
 
 
 def save(config: NginxConfig, instance: Instance, text: str) -> None:
@@ -102,21 +102,29 @@ def save(config: NginxConfig, instance: Instance, text: str) -> None:
     """
     path = Path(instance.config_dir, _SAVED[config.module])
     if config.module is Module.LUA:
-        write(path, text, mode=0o600)
+        replace_file(path, text, mode=0o600)
         return
     before: dict[str, str] = {}
     if path.exists():
         before = json.loads(path.read_text())["kept"]
     kept = {a: "serinus_" + re.sub(r"\W", "_", a) for a in addresses(text)}
     # A start between the two files finds every name that it is told of.
-    write(path.with_name(_UPSTREAMS), "".join(map(_upstream, sorted({**before, **kept}.items()))))
+    names = sorted({**before, **kept}.items())
+    replace_file(path.with_name(_UPSTREAMS), "".join([*map(_upstream, names), *_targets(names)]))
     saved = {"settings": _settings(config, instance), "kept": kept, "text": text}
-    write(path, json.dumps(saved, indent=1), mode=0o600)
+    replace_file(path, json.dumps(saved, indent=1), mode=0o600)
 
 
 def _upstream(named: tuple[str, str]) -> str:
     address, name = named
     return f"upstream {name} {{ server {address} max_fails=0; keepalive 256; keepalive_requests 1000000; }}\n"
+
+
+def _targets(names: list[tuple[str, str]]) -> Iterator[str]:
+    """Return the lines that find the name of an address, where it has one."""
+    listed = "".join(f' "{address}" {name};' for address, name in names)
+    for which in ("", "stable_", "mirror_"):
+        yield f"map $serinus_{which}to $serinus_{which}target {{ default $serinus_{which}to;{listed} }}\n"
 
 
 def configuration(config: NginxConfig, instance: Instance, program: Program | None) -> str:
@@ -140,6 +148,10 @@ def _fill(template: str, config: Common, instance: Instance, **more: str) -> str
         "ADMIN": admin_listen(instance),
         **more,
         "BODY": f"{config.max_body_megabytes}m" if config.max_body_megabytes else "0",
+        "WORKFLOW": variable(config.workflow_header),
+        "SESSION": variable(config.session_header),
+        "USER": variable(config.user_header),
+        "COOKIE": config.cookie,
         "COMMAND": shlex.join(command(config.binary, folder)),
         "FOLDER": folder,
         "LISTEN": config.listen,
@@ -152,6 +164,11 @@ def _fill(template: str, config: Common, instance: Instance, **more: str) -> str
     for name, value in values.items():
         template = template.replace(f"@{name}@", value)
     return template
+
+
+def variable(header: str) -> str:
+    """Return the name that NGINX has for a request's header."""
+    return "http_" + header.replace("-", "_")
 
 
 def milliseconds(seconds: float) -> str:
@@ -172,9 +189,6 @@ def _load(config: NginxConfig, program: Program | None) -> str:
 
 
 def _settings(config: NginxConfig, instance: Instance) -> dict[str, Any]:
-    def variable(header: str) -> str:
-        return "http_" + header.replace("-", "_")
-
     headers = (config.workflow_header, config.session_header, config.user_header)
     return {
         "folder": instance.config_dir.rstrip("/"),
@@ -221,5 +235,5 @@ def token_of(instance: Instance) -> str:
     path = Path(instance.config_dir, TOKEN_FILE)
     if not path.exists():
         secret = secrets.token_urlsafe(32)
-        write(path, f'if ($http_x_serinus_token != "{secret}") {{ return 403; }}\n', mode=0o600)
+        replace_file(path, f'if ($http_x_serinus_token != "{secret}") {{ return 403; }}\n', mode=0o600)
     return path.read_text().partition('"')[2].partition('"')[0]

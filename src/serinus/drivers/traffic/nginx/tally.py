@@ -13,7 +13,7 @@ from math import ceil, inf, log
 from pathlib import Path
 from typing import Any
 
-from serinus.drivers.traffic.nginx.files import write
+from serinus.drivers._proxies import replace_file
 
 __all__ = ["EDGES", "Tally", "count", "exposition", "start"]
 
@@ -88,7 +88,7 @@ def count(folder: Path, versions: Mapping[str, str]) -> dict[str, Tally]:
         if size - begin > MOST_BYTES:
             break
     _save(folder, inode, offset, tallies)
-    write(folder / METRICS_FILE, exposition(tallies))
+    replace_file(folder / METRICS_FILE, exposition(tallies))
     return tallies
 
 
@@ -147,7 +147,7 @@ def _save(folder: Path, inode: int, offset: int, tallies: Mapping[str, Tally]) -
         version: {"errors": t.errors, "total_ms": t.total_ms, "buckets": t.buckets}
         for version, t in tallies.items()
     }
-    write(folder / STATE_FILE, json.dumps({"inode": inode, "offset": offset, "versions": versions}))
+    replace_file(folder / STATE_FILE, json.dumps({"inode": inode, "offset": offset, "versions": versions}))
 
 
 def exposition(tallies: Mapping[str, Tally]) -> str:

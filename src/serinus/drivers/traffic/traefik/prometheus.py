@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 from serinus.core.analysis.queries import Query
 from serinus.core.policy.promql import duration, quoted
-from serinus.drivers._proxies import job_name, scrape_targets
+from serinus.drivers._proxies import both_sides, job_name, scrape_targets
 from serinus.drivers.traffic.traefik.config import METRICS_PATH, TraefikConfig
 from serinus.drivers.traffic.traefik.dynamic import versions
 from serinus.ports.traffic import DesiredSplit
@@ -62,12 +61,5 @@ def queries(
         rate = traefiks("request_duration_seconds_bucket", version)
         return f"1000 * histogram_quantile(0.95, sum by (le) ({rate}))"
 
-    def both(ask: Callable[[str], str]) -> Query:
-        canary = desired.canary
-        return Query(
-            source=source,
-            canary=ask(canary.version) if canary else "",
-            stable=ask(desired.stable.version),
-        )
-
-    return {"requests": both(requests), "error rate": both(error_rate), "p95 latency": both(p95)}
+    checks = {"requests": requests, "error rate": error_rate, "p95 latency": p95}
+    return {name: both_sides(desired, source, ask) for name, ask in checks.items()}

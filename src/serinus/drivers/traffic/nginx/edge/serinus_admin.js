@@ -9,10 +9,24 @@ for (let at = 0; at < 101; at++) {
     EDGES.push(0.05 * Math.pow(1.15, at));
 }
 
-function carried() {
-    const hot = held.get('hot');
-    // The dictionary is empty after a start; what was carried before was read from the file then.
-    return JSON.parse(hot === undefined ? document.carry(serinus_saved.text) : hot);
+// The dictionary is empty after a start; what was carried before was read from the file then.
+function ensure() {
+    if (held.get('text') === undefined) {
+        document.carry(serinus_saved.text);
+    }
+}
+
+// The first request after a start comes here, and then goes the way of all; so does one that finds a form
+// of another release.
+function begin(r) {
+    try {
+        document.carry(held.get('text') || serinus_saved.text);
+    } catch (e) {
+        r.error(`serinus: no split is carried: ${e.message}`);
+        r.return(503);
+        return;
+    }
+    r.internalRedirect('@serinus_begun');
 }
 
 // GET /split: the document that is carried. PUT /split: carry another.
@@ -21,7 +35,7 @@ function split(r) {
         if (r.method === 'PUT') {
             document.carry(r.requestText || '');
         } else {
-            carried();
+            ensure();
         }
     } catch (e) {
         if (r.method === 'PUT') {
@@ -35,6 +49,12 @@ function split(r) {
     r.return(200, held.get('text') || '');
 }
 
+// Requests that were counted by their milliseconds, without any arithmetic.
+function quick(of, ms, requests) {
+    of.buckets[EDGES.findIndex(upper => (ms || 0.5) <= upper)] += requests;
+    of.total_ms += ms * requests;
+}
+
 // Every version that is carried or was counted.
 function counted(r) {
     const found = {};
@@ -43,17 +63,18 @@ function counted(r) {
         return found[id];
     }
     try {
-        const hot = carried();
-        [hot.stable].concat(hot.among, hot.mirror ? [hot.mirror] : []).forEach(side => of(side.id));
+        ensure();
+        document.sides(held.get('text')).forEach(side => of(side.id));
     } catch (e) {
         r.warn(`serinus: no split: ${e.message}`);
     }
     counts.items(1000000).forEach(item => {
         const words = item[0].split('|');
         switch (words[0]) {
-        case 'b': of(words[1]).buckets[Number(words[2])] = item[1]; break;
+        case 'b': of(words[1]).buckets[Number(words[2])] += item[1]; break;
+        case 'q': quick(of(words[1]), Number(words[2]) * 1000, item[1]); break;
         case 'e': of(words[1]).errors = item[1]; break;
-        case 't': of(words[1]).total_ms = item[1]; break;
+        case 't': of(words[1]).total_ms += item[1]; break;
         case 'o': of(words[1]).out_seconds = Math.max(0, (item[1] - Date.now()) / 1000); break;
         }
     });
@@ -92,4 +113,4 @@ function metrics(r) {
     r.return(200, `${lines.join('\n')}\n`);
 }
 
-export default { metrics, split, statistics };
+export default { begin, metrics, split, statistics };

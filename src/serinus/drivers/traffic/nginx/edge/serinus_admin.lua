@@ -34,6 +34,7 @@ end
 
 -- Every version that is carried or was counted: its counters by short name, and how long it is out.
 local function counted()
+  edge.tell()
   local found = {}
   local function of(id)
     found[id] = found[id] or { buckets = {}, errors = 0, total = 0, out = 0 }

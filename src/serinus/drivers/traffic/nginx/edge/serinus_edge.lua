@@ -1,6 +1,5 @@
 -- Routes, fails over, breaks and counts for one service. What is carried lies in a shared dictionary and is
 -- changed through the admin location; each worker keeps it parsed until the dictionary's revision moves.
-local add_header = require("ngx.resp").add_header
 local balancer = require "ngx.balancer"
 local ffi = require "ffi"
 local hash = require "serinus_xxh64"
@@ -8,6 +7,7 @@ local parse = require "serinus_split"
 
 local held, counts = ngx.shared.serinus_split, ngx.shared.serinus_counts
 local ngx, tonumber, random = ngx, tonumber, math.random
+local get_method = ngx.req.get_method
 
 local edge = { settings = {} }
 
@@ -90,12 +90,42 @@ local function is_out(side)
 end
 edge.is_out = is_out
 
+-- What this worker has counted and not told yet, by a version's id. It is told ten times a second, and
+-- before anybody is answered: a look at shared memory for each request would cost more.
+local TELL_SECONDS = 0.1
+local untold = {}
+
+local function tally(id)
+  local made = { errors = 0, total = 0 }
+  for at = 1, #edges + 1 do made[at] = 0 end
+  untold[id] = made
+  return made
+end
+
+function edge.tell()
+  for id, of in pairs(untold) do
+    for at = 1, #edges + 1 do
+      if of[at] > 0 then counts:incr("b|" .. id .. "|" .. at, of[at], 0) end
+    end
+    if of.errors > 0 then counts:incr("e|" .. id, of.errors, 0) end
+    counts:incr("t|" .. id, of.total, 0)
+  end
+  untold = {}
+end
+
+function edge.init_worker()
+  local made, wrong = ngx.timer.every(TELL_SECONDS, edge.tell)
+  if not made then ngx.log(ngx.ERR, "serinus: no timer, so no counts: ", wrong) end
+end
+
 local function count(side, ms, failed)
   local id = side.id
-  counts:incr("b|" .. id .. "|" .. bucket(ms), 1, 0)
-  counts:incr("t|" .. id, ms, 0)
+  local of = untold[id] or tally(id)
+  local at = bucket(ms)
+  of[at], of.total = of[at] + 1, of.total + ms
   if failed then
-    counts:incr("e|" .. id, 1, 0)
+    of.errors = of.errors + 1
+    -- Failures in a row are everybody's, at once.
     if side.candidate then
       local row = counts:incr("f|" .. id, 1, 0)
       if row and row >= edge.settings.breaker_failures then
@@ -123,12 +153,14 @@ local function matched(split, var)
 end
 
 -- The first key present, in the SDK's order; without any the unit in the cookie, or a new one for it.
+-- Written out: LuaJIT compiles no loop inside.
 local function unit(var, ctx)
   local names = edge.settings.keys
-  for at = 1, #names do
-    local key = var[names[at]]
-    if key and key ~= "" then return key end
-  end
+  local key = var[names[1]]
+  if not key or key == "" then key = var[names[2]] end
+  if not key or key == "" then key = var[names[3]] end
+  if not key or key == "" then key = var[names[4]] end
+  if key and key ~= "" then return key end
   ctx.unit = var.request_id
   return ctx.unit
 end
@@ -142,25 +174,15 @@ local function chosen(split, ctx)
   if split.total == 0 then return split.stable end
   local at = tonumber(hash(split.salt .. unit(var, ctx)) % 10000ULL)
   if at >= split.total then return split.stable end
+  if at < split.canary.below then return split.canary end
   for _, side in ipairs(split.candidates) do
     if at < side.below then return side end
   end
   return split.stable
 end
 
--- In the rewrite phase of every location, whose name is `here`: the methods that may be repeated and those
--- that may not have locations of their own, and so have requests that are mirrored.
-function edge.route(here)
-  local split = carried()
-  if not split then return ngx.exit(503) end
-  local repeats = edge.settings.repeats[ngx.req.get_method()]
-  if here == "/" then
-    local mirror = split.mirror
-    local copy = mirror and random(0, 9999) < mirror.bp and not is_out(mirror)
-    if copy then return ngx.exec(repeats and "@serinus_copied" or "@serinus_copied_once") end
-    if not repeats then return ngx.exec "@serinus_once" end
-  end
-  local ctx = ngx.ctx
+-- Returns the name of the version that a request goes to.
+local function routed(split, ctx, repeats)
   -- Whatever goes wrong in there, the request goes to stable.
   local sound, side = pcall(chosen, split, ctx)
   if not sound then
@@ -169,6 +191,41 @@ function edge.route(here)
   end
   if side.candidate and is_out(side) then side = split.stable end
   ctx.side, ctx.split, ctx.repeats = side, split, repeats
+  if ctx.unit then ngx.var.serinus_cookie = edge.settings.cookie .. "=" .. ctx.unit .. edge.settings.cookie_ends end
+  return side.name
+end
+
+-- In the location of all requests. The methods that may not be repeated have a location of their own, and
+-- so have requests that are mirrored: then it returns nothing, and the variable has the location's name.
+function edge.enter()
+  local split = carried()
+  local place
+  if not split then
+    place = "@serinus_none"
+  else
+    local repeats = edge.settings.repeats[get_method()]
+    local mirror = split.mirror
+    if mirror and random(0, 9999) < mirror.bp and not is_out(mirror) then
+      place = repeats and "@serinus_copied" or "@serinus_copied_once"
+    elseif repeats then
+      local ctx = ngx.ctx
+      if split.total == 0 and not split.pins and not split.matches[1] then
+        ctx.side, ctx.split, ctx.repeats = split.stable, split, true
+        return split.stable.name
+      end
+      return routed(split, ctx, true)
+    else
+      place = "@serinus_once"
+    end
+  end
+  ngx.var.serinus_place = place
+  return ""
+end
+
+-- In the others.
+function edge.route()
+  local split = carried()
+  return split and routed(split, ngx.ctx, edge.settings.repeats[get_method()]) or ""
 end
 
 -- In the location of copies: the mirrored version, which counts like any other.
@@ -199,21 +256,28 @@ local NO_LIVE_SERVER = -3
 function edge.balance()
   local ctx, settings = ngx.ctx, edge.settings
   local side, now = ctx.side, clock()
-  if ctx.began then
-    count(side, now - ctx.began, true)
+  local again = ctx.began
+  if again then
+    count(side, now - again, true)
     ctx.began = nil
     ctx.over = ctx.is_copy or (not ctx.repeats and was_sent())
-    side = ctx.split.stable
-    ctx.side = ctx.over and ctx.side or side
+    if not ctx.over then
+      side = ctx.split.stable
+      ctx.side = side
+      ngx.var.serinus_version = side.name
+    end
   elseif (side.candidate or side.addresses[2]) and not ctx.is_copy then
     balancer.set_more_tries(1)
     if side.candidate then ngx.var.serinus_candidate = side.name end
   end
   if ctx.over then return ngx.exit(NO_LIVE_SERVER) end
   ctx.began = now
-  local wait = settings.timeout_seconds
-  if ctx.is_copy or (side.candidate and ctx.repeats) then wait = settings.try_seconds end
-  balancer.set_timeouts(settings.connect_seconds, wait, wait)
+  -- nginx.conf has the times of stable, and those of a copy.
+  if side.candidate and ctx.repeats and not ctx.is_copy then
+    balancer.set_timeouts(settings.connect_seconds, settings.try_seconds, settings.try_seconds)
+  elseif again then
+    balancer.set_timeouts(settings.connect_seconds, settings.timeout_seconds, settings.timeout_seconds)
+  end
   local address = next_address(side)
   local set, wrong = balancer.set_current_peer(address.host, address.port)
   if not set then
@@ -222,31 +286,37 @@ function edge.balance()
   end
 end
 
-function edge.header()
-  local ctx = ngx.ctx
-  if not ctx.side then return end
-  ngx.header["x-serinus-version"] = ctx.side.name
-  ngx.var.serinus_version = ctx.side.name
-  if ctx.unit then add_header("Set-Cookie", edge.settings.cookie .. "=" .. ctx.unit .. edge.settings.cookie_ends) end
+-- Of several tries, the last one's.
+local function last(values)
+  return values:match "([^,: ]*)$"
 end
 
--- The last piece tells when the answer was whole. NGINX flushes without one when the version broke it off,
--- and not at all when the client went away.
-function edge.body()
-  local arg = ngx.arg
-  local ctx = ngx.ctx
-  if arg[2] then
-    ctx.ended, ctx.broken = clock(), nil
-  else
-    ctx.broken = arg[1] == ""
+-- Whether it was the version that broke an answer off, and not the client that went away. NGINX closes the
+-- client's connection after the former alone; a client that wanted it closed anyway is told by lengths.
+local function broken_off()
+  local var = ngx.var
+  local wanted = (var.http_connection or ""):lower()
+  if var.server_protocol ~= "HTTP/1.0" and not wanted:find("close", 1, true) then
+    return var.sent_http_connection == "close"
   end
+  local whole, got = tonumber(var.upstream_http_content_length), tonumber(last(var.upstream_response_length or ""))
+  return whole and got and got < whole and (tonumber(var.body_bytes_sent) or 0) >= got
 end
+
+-- Above this the end of the version's answer is told by NGINX, in whole milliseconds: a slow client is no
+-- slow version.
+local SLOW_MS = 20
 
 function edge.log()
   local ctx = ngx.ctx
-  if not ctx.began then return end
-  local status = ngx.status
-  count(ctx.side, (ctx.ended or clock()) - ctx.began, status >= 500 or ctx.broken)
+  local began = ctx.began
+  if not began then return end
+  local ms, broken = clock() - began, false
+  if ms > SLOW_MS then
+    ms = (tonumber(last(ngx.var.upstream_response_time or "")) or ms / 1e3) * 1e3
+  end
+  if ngx.var.request_completion ~= "OK" and not ctx.is_copy then broken = broken_off() end
+  count(ctx.side, ms, ngx.status >= 500 or broken)
 end
 
 return edge

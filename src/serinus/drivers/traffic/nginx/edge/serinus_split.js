@@ -1,5 +1,10 @@
 // The document of a split, and the form of it that requests need. njs begins every request anew, so the
 // shared dictionary holds `hot`, what every request looks at, in one text, and pinned units by name.
+//
+// `hot` is the place of stable, and further parts only where something else may be right: salt, everybody's
+// share, the name of pins, matches, addresses and id of stable where it has several, the mirror, and four
+// parts for each candidate: where its buckets end, its id, its addresses where it has several, its place. A
+// place has the lines that nginx.conf takes apart; a line for an address that is chosen later is \r or \v.
 function version(words, first) {
     const addresses = words.slice(first);
     const wrong = addresses.find(address => !/^(\[[0-9a-fA-F:.]+\]|[0-9.]+):\d+$/.test(address));
@@ -58,16 +63,42 @@ function parse(text) {
     return split;
 }
 
+function plain(text) {
+    return text.replace(/[\0-\x1f]/g, ' ');
+}
+
+function place(side, sign) {
+    return `\n${plain(side.name)}\n${side.id}\n${side.to.length > 1 ? sign : side.to[0]}`;
+}
+
+function several(side) {
+    return side.to.length > 1 ? side.to.join(' ') : '';
+}
+
+function hotOf(split, pins) {
+    const hot = split.hot, stable = hot.stable, mirror = hot.mirror;
+    const parts = [
+        place(stable, '\r'), plain(hot.salt), hot.total, pins, hot.matches.length ? JSON.stringify(hot.matches) : '',
+        several(stable), stable.id, mirror ? [mirror.bp, mirror.id].concat(mirror.to).join(' ') : '',
+    ];
+    let below = 0;
+    hot.among.forEach(side => {
+        below += side.bp;
+        const failed = `\n${plain(side.name)}\n${side.id}${place(stable, '\v')}`;
+        parts.push(below, side.id, several(side), place(side, '\r') + failed);
+    });
+    return hot.among.length || mirror || stable.to.length > 1 ? parts.join('\t') : parts[0];
+}
+
 // The units of a new document have names of their own: a request sees the old ones or the new ones.
 function carry(text) {
     const held = ngx.shared.serinus_split, counts = ngx.shared.serinus_counts;
     const split = parse(text);
     const generation = counts.incr('revision', 1, 0);
     split.units.forEach(unit => held.set(`${generation}|${unit}`, ''));
-    split.hot.pins = split.units.length ? generation : 0;
-    const hot = JSON.stringify(split.hot);
+    const pins = split.units.length ? generation : 0;
     held.set('text', text);
-    held.set('hot', hot);
+    held.set('hot', hotOf(split, pins));
     if (counts.get('pinned')) {
         held.keys(1000000).forEach(key => {
             if (key !== 'text' && key !== 'hot' && !key.startsWith(`${generation}|`)) {
@@ -75,8 +106,13 @@ function carry(text) {
             }
         });
     }
-    counts.set('pinned', split.hot.pins);
-    return hot;
+    counts.set('pinned', pins);
 }
 
-export default { carry };
+// The versions that are carried.
+function sides(text) {
+    const hot = parse(text).hot;
+    return [hot.stable].concat(hot.among, hot.mirror ? [hot.mirror] : []);
+}
+
+export default { carry, sides };

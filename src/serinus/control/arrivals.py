@@ -1,0 +1,122 @@
+"""Units that processes have put on the canary: stored some at a time, so that nobody waits behind them.
+
+When a share grows, hundreds of thousands arrive at once. An operator's call, a breaker or the monitor must
+get at the database between them, so each transaction takes some, and then leaves as much time to others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from serinus.control.context import Context
+from serinus.control.snapshot import Snapshots
+from serinus.core.errors import SerinusError
+from serinus.ports.assignments import Assignment
+
+__all__ = ["Arrival", "Arrivals"]
+
+#: Units per transaction: a tenth of a second, on SQLite.
+AT_ONCE = 2_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arrival:
+    """A unit that a process has put on the canary."""
+
+    service: str
+    deployment: str
+    #: 16 hex digits.
+    hash: str
+    priority: str
+    key: str
+    #: The deployment's reset count as the process knew it.
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Some:
+    tenant_id: str
+    units: Sequence[Arrival]
+    done: asyncio.Future[None]
+
+
+class Arrivals:
+    """Takes units in, and answers when they are stored."""
+
+    def __init__(self, context: Context, snapshots: Snapshots) -> None:
+        """Start with nothing waiting."""
+        self._context, self._snapshots = context, snapshots
+        self._waiting: deque[_Some] = deque()
+        self._worker: asyncio.Task[None] | None = None
+
+    async def take(self, tenant_id: str, units: Sequence[Arrival]) -> None:
+        """Store units; known ones stay as they are, so that a batch may come again.
+
+        Raises:
+            Unavailable: Some were not stored; send them again.
+        """
+        if not units:
+            return
+        loop = asyncio.get_running_loop()
+        mine = [
+            _Some(tenant_id, units[at : at + AT_ONCE], loop.create_future())
+            for at in range(0, len(units), AT_ONCE)
+        ]
+        self._waiting.extend(mine)
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work())
+        results = await asyncio.gather(*(some.done for some in mine), return_exceptions=True)
+        for problem in results:
+            if problem is not None:
+                raise problem
+
+    async def _work(self) -> None:
+        while self._waiting:
+            group, count = [self._waiting.popleft()], 0
+            while self._waiting and (count := count + len(group[-1].units)) < AT_ONCE:
+                group.append(self._waiting.popleft())
+            began = self._context.clock.monotonic()
+            problem: Exception | None = None
+            try:
+                await self._store(group)
+            except SerinusError as error:
+                problem = error
+            except Exception as error:
+                _answer(group, error)
+                raise
+            _answer(group, problem)
+            await asyncio.sleep(self._context.clock.monotonic() - began)
+
+    async def _store(self, group: Sequence[_Some]) -> None:
+        snapshots = {some.tenant_id: await self._snapshots.get(some.tenant_id) for some in group}
+        now = self._context.clock.now()
+        items = [
+            Assignment(
+                tenant_id=some.tenant_id,
+                book=snapshots[some.tenant_id].books[u.deployment],
+                unit_hash=u.hash,
+                priority=u.priority,
+                key=u.key[:256],
+                assigned_at=now,
+            )
+            for some in group
+            for u in some.units
+            # Whoever comes late is kept as well: the share may have shrunk since, and that is what it is for.
+            if snapshots[some.tenant_id].keeps(u.deployment, u.hash, u.epoch)
+        ]
+        if items:
+            async with self._context.store.begin() as tx:
+                await self._context.assignments(tx).add(items)
+
+
+def _answer(group: Sequence[_Some], problem: Exception | None) -> None:
+    for some in group:
+        if some.done.done():
+            continue  # whoever waited has gone
+        if problem:
+            some.done.set_exception(problem)
+        else:
+            some.done.set_result(None)

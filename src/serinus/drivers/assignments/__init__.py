@@ -1,0 +1,1 @@
+"""Where assignments are kept, when it is not the database."""
