@@ -71,9 +71,9 @@ def start(
     if begun.filter_only:
         named = begun.target_filter
         who = f"{len(named.user_ids)} named users and {len(named.workflow_ids)} named workflows"
-    sentence = f"{d.version} started with {who}; everyone else stays on {d.stable_version}."
+    sentence = f"{d.tested} started with {who}; everyone else stays on {d.stable_version}."
     if not share and not begun.filter_only:
-        sentence = f"{d.version} started{_seen_by(begun)}; everyone stays on {d.stable_version}."
+        sentence = f"{d.tested} started{_seen_by(begun)}; everyone stays on {d.stable_version}."
     return Decision(
         next_state=replace(begun, sentence=sentence),
         intents=(SET_TRAFFIC,),

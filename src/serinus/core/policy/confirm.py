@@ -78,7 +78,7 @@ def promoted(
     decision = moves.promote(replace(d, intended=None), now, gate, force=force, role=role)
     if not hooks or force:
         return decision
-    return _intend(d, Intended(phase=Phase.CONFIRM_PROMOTION, at=now), now)
+    return _intend(d, Intended(phase=Phase.CONFIRM_PROMOTION, at=now, version=d.winner), now)
 
 
 def _unasked(hook: Hook) -> Verdict:
@@ -236,7 +236,7 @@ def _before(d: Deployment, phase: Phase) -> str:
     """Say what waits for the answer."""
     match phase:
         case Phase.CONFIRM_ROLLOUT:
-            return f"before the first request to {d.version}"
+            return f"before the first request to {d.tested}"
         case Phase.CONFIRM_TRAFFIC:
             if d.intended is not None:
                 return f"before {percent(d.intended.bp or 0)}"
