@@ -8,17 +8,18 @@ from datetime import datetime
 from typing import Any
 
 from serinus.control import views
+from serinus.control.contest import dropped, gather_all, knock_all, promoted, with_sides
 from serinus.control.context import Context, new_id
-from serinus.control.evidence import gather
 from serinus.control.hooks import check_hooks
 from serinus.control.record import write_decision, write_event
 from serinus.control.starts import ensure_may_start
 from serinus.control.traffic import TrafficPool
 from serinus.control.unit import Answer, Call, execute
 from serinus.core.codec import from_json
+from serinus.core.contest import arms
 from serinus.core.decision import Decision
 from serinus.core.errors import Conflict, InvalidInput, NotFound, SerinusError, StaleRevision
-from serinus.core.health import Knocked, with_health
+from serinus.core.health import Knocked
 from serinus.core.lifecycle import moves, scheduled
 from serinus.core.lifecycle.back import go_back
 from serinus.core.lifecycle.transitions import Action, follow
@@ -33,9 +34,10 @@ from serinus.core.model import (
     parse_percentage,
 )
 from serinus.core.policy import confirm
+from serinus.core.policy.contests import contesting
 from serinus.core.policy.freezing import ensure_not_frozen, start_later
-from serinus.core.policy.gate import promotion_gate
 from serinus.core.policy.parse import policy_from, salt_from, strategy_from
+from serinus.core.policy.strategies import addresses_from
 from serinus.ports.store import Transaction
 from serinus.ports.traffic import Capability
 
@@ -145,12 +147,15 @@ class Commands:
 
         async def work(tx: Transaction) -> tuple[int, Any]:
             service = await find_service(tx, call, new.service)
+            addresses = addresses_from(new.strategy)
             if new.addresses:
-                service = replace(service, upstreams={**service.upstreams, new.version: new.addresses})
+                addresses[new.version] = new.addresses
+            if addresses:
+                service = replace(service, upstreams={**service.upstreams, **addresses})
                 await tx.services.save(service)
             draft = self.draft(call, service, new)
             await tx.deployments.add(draft)
-            message = f"Draft of {service.name} {new.version} made."
+            message = f"Draft of {service.name} {draft.tested} made."
             await write_event(tx, self._context, draft, "created", message, call.caller.name)
             return 201, views.deployment_view(draft)
 
@@ -214,12 +219,13 @@ class Commands:
                 field="canary_config.duration_minutes",
                 next_step="Give the minutes that a step lasts.",
             )
-        return replace(
+        configured = replace(
             d,
             config=settled,
             strategy=strategy_from(strategy, settled),
             policy=policy_from(analysis, settled, tuple(config or ())),
         )
+        return contesting(configured)
 
     async def update(self, call: Call, deployment_id: str, changes: Mapping[str, Any]) -> Answer:
         """Change a draft: changelog, canary_config, strategy, analysis, compensation_strategy."""
@@ -364,32 +370,47 @@ class Commands:
 
         return await self._move(call, deployment_id, decide)
 
-    async def promote(self, call: Call, deployment_id: str, *, force: bool = False) -> Answer:
-        """Make the canary the version for everyone, if its gate is met or ``force`` is given."""
+    async def promote(
+        self, call: Call, deployment_id: str, *, force: bool = False, version: str = ""
+    ) -> Answer:
+        """Make the canary the version for everyone, if its gate is met or ``force`` is given.
+
+        ``version`` says which of several candidates; without it the best one, if there is one.
+        """
 
         async def decide(tx: Transaction, _: Service, d: Deployment) -> Decision:
             follow(d.status, Action.PROMOTE)
             now = self._context.clock.now()
             ensure_not_frozen(d, now, "The promotion")
-            gate = promotion_gate(d, await gather(tx, d, now), now)
-            return confirm.promoted(d, now, gate, force=force, role=call.caller.role)
+            return await promoted(tx, d, version, now, force=force, role=call.caller.role)
 
         return await self._move(call, deployment_id, decide)
 
     async def roll_back(
-        self, call: Call, deployment_id: str, reason: str, *, compensate: bool = True, force: bool = False
+        self,
+        call: Call,
+        deployment_id: str,
+        reason: str,
+        *,
+        compensate: bool = True,
+        force: bool = False,
+        version: str = "",
     ) -> Answer:
         """Put everyone on stable. The monitor's own writes never make it fail.
+
+        ``version``: only this one of several candidates; the others go on.
 
         While stable cannot be sent traffic it is held and goes on by itself; ``force`` does it anyway.
         """
         call = _because(call, reason)
-        knocked = Knocked() if force else await self._knock(call, deployment_id)
+        knocked = () if force else await self._knock(call, deployment_id)
 
         async def decide(tx: Transaction, _: Service, d: Deployment) -> Decision:
             now = self._context.clock.now()
             if d.status in (Status.CANARY, Status.ACTIVE):
-                d = with_health(d, await gather(tx, d, now), knocked, now.timestamp())
+                d = with_sides(d, await gather_all(tx, d, now), knocked or _silence(d), now)
+            if version and (d.contested or version != d.version):
+                return dropped(d, version, reason, now)
             current = await tx.deployments.current(d.tenant_id, d.service_id)
             alone = all(o.id == d.id or o.status is not Status.CANARY for o in current)
             return go_back(d, now, reason, compensate=compensate, force=force, gradual=alone)
@@ -401,14 +422,14 @@ class Commands:
                 continue  # the table refuses it if somebody else has rolled back meanwhile
         return await self._move(call, deployment_id, decide)
 
-    async def _knock(self, call: Call, deployment_id: str) -> Knocked:
+    async def _knock(self, call: Call, deployment_id: str) -> tuple[Knocked, ...]:
         """Knock at both sides before the transaction begins; what is not there is refused within it."""
         async with self._context.store.begin(write=False) as tx:
             d = await tx.deployments.get(call.caller.tenant_id, deployment_id)
             service = await tx.services.get(d.tenant_id, d.service_id) if d else None
         if d is None or service is None or not call.caller.role.reaches(call.needs):
-            return Knocked()
-        return await self._traffic.knock(service, d)
+            return ()
+        return await knock_all(self._traffic, service, d)
 
     async def _move(
         self,
@@ -425,6 +446,11 @@ class Commands:
             return 200, views.deployment_view(saved)
 
         return await execute(self._context, call, work)
+
+
+def _silence(d: Deployment) -> tuple[Knocked, ...]:
+    """Return what is known of the sides where nobody has knocked."""
+    return (Knocked(),) * len(arms(d))
 
 
 def _because(call: Call, reason: str) -> Call:

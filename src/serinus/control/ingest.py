@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from serinus.control.context import Context, new_id
+from serinus.control.evidence import breaker_key
 from serinus.control.snapshot import Snapshot, Snapshots
 from serinus.core.analysis.evidence import Sample, SampleKind, Side, Window
 from serinus.core.bucketing import PRIORITIES
@@ -48,6 +49,8 @@ class _BreakerNews:
     deployment: str
     state: str
     failures: int = 0
+    #: Whose breaker it is, where there are several candidates.
+    version: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +78,7 @@ class _SampleInput:
     value: float
     kind: SampleKind = SampleKind.COUNTER
     label: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,7 +157,7 @@ class Ingest:
             for tenant_id, batches in by_tenant.items():
                 new = [b for b in batches if await self._is_new(tx, tenant_id, b)]
                 await self._merge(tx, tenant_id, new, snapshots[tenant_id])
-                woken |= await self._breakers(tx, tenant_id, new, snapshots[tenant_id].running)
+                woken |= await self._breakers(tx, tenant_id, new, snapshots[tenant_id])
         return woken
 
     async def _is_new(self, tx: Transaction, tenant_id: str, batch: Batch) -> bool:
@@ -166,20 +170,21 @@ class Ingest:
         assigned = running.keys() - snapshot.watched
         counted = running.keys() - snapshot.elsewhere
         now = self._context.clock.now().timestamp()
-        windows: dict[str, dict[tuple[Any, ...], Window]] = defaultdict(dict)
-        samples: dict[str, list[Sample]] = defaultdict(list)
+        # By deployment, and by which candidate of it.
+        windows: dict[tuple[str, int], dict[tuple[Any, ...], Window]] = defaultdict(dict)
+        samples: dict[tuple[str, int], list[Sample]] = defaultdict(list)
         units: list[Assignment] = []
         for batch in batches:
             for given in batch.windows:
                 if given.deployment in counted and given.start > now - STALE_SECONDS:
-                    _collect(windows[given.deployment], self._window(given, now))
+                    _collect(windows[snapshot.arm(given)], self._window(given, now))
             for s in batch.samples:
                 if s.deployment in running:
-                    samples[s.deployment].append(_sample(s))
+                    samples[snapshot.arm(s)].append(_sample(s))
             units += [self._unit(tenant_id, u) for u in batch.units if u.deployment in assigned]
-        for deployment in {*windows, *samples}:
-            taken = list(windows[deployment].values())
-            await tx.evidence.merge(tenant_id, deployment, taken, samples[deployment])
+        for deployment, arm in {*windows, *samples}:
+            taken = list(windows[deployment, arm].values())
+            await tx.evidence.merge(tenant_id, deployment, taken, samples[deployment, arm], arm)
         if units:
             await tx.assignments.add(units)
 
@@ -218,15 +223,15 @@ class Ingest:
         )
 
     async def _breakers(
-        self, tx: Transaction, tenant_id: str, batches: list[Batch], running: Mapping[str, str]
+        self, tx: Transaction, tenant_id: str, batches: list[Batch], snapshot: Snapshot
     ) -> bool:
         """Remember which processes' breakers are open, and have their services looked at at once."""
-        opened = False
+        opened, running = False, snapshot.running
         for batch in batches:
             for news in batch.breakers:
                 if news.deployment not in running:
                     continue
-                key = f"breaker:{news.deployment}"
+                key = breaker_key(*snapshot.arm(news))
                 states = {**(await tx.sources.cursor(key) or {}), f"process {batch.source[:8]}": news.state}
                 await tx.sources.set_cursor(key, states)
                 service = await tx.services.get(tenant_id, running[news.deployment])

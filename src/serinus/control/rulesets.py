@@ -10,6 +10,7 @@ from typing import Any
 from serinus.control.commands import StartGuard
 from serinus.control.context import Caller, Context, new_id, stamp
 from serinus.control.unit import Answer, Call, execute
+from serinus.core.contest import arms
 from serinus.core.errors import Conflict, InvalidInput, NotFound
 from serinus.core.model import Deployment, Role, Service, ServiceKind
 from serinus.core.rules import Case, RuleSettings, RuleVersion, canonical, differences, digest_of
@@ -275,12 +276,19 @@ class Rulesets:
             if d is None:
                 return nothing
             _, total = await tx.rulesets.page(d.tenant_id, d.service_id, Page(size=1))
-            rules = await tx.rulesets.get(d.tenant_id, d.service_id, d.version)
+            about = arms(d)
+            stored = [await tx.rulesets.get(a.tenant_id, a.service_id, a.version) for a in about]
         if not total:
             return nothing  # its rules are run by somebody else
-        if rules is None:
-            return StartGuard(refusal=_not_stored(d))
-        return _guarded(d, await self._run_cases(rules))
+        notes = []
+        for seen, rules in zip(about, stored, strict=True):
+            if rules is None:
+                return StartGuard(refusal=_not_stored(seen))
+            found = _guarded(seen, await self._run_cases(rules))
+            if found.refusal:
+                return found
+            notes.append(found.note)
+        return StartGuard(note=" ".join(filter(None, notes)))
 
     async def _version(self, caller: Caller, ruleset: str, version: str) -> tuple[Service, RuleVersion]:
         async with self._context.store.begin(write=False) as tx:

@@ -7,10 +7,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from serinus.control.context import Context
-from serinus.core.breaker import FAILURES, OPEN_SECONDS
+from serinus.core import candidates
+from serinus.core.breaker import FAILURES, OPEN, OPEN_SECONDS
 from serinus.core.lifecycle.moves import under_watch
 from serinus.core.model import Deployment, Service, ServiceKind, Status, Stickiness
 from serinus.core.rules import RuleSettings, RuleVersion
@@ -32,6 +33,20 @@ class LoadedRuleset:
     versions: Mapping[str, RuleVersion]
 
 
+class _Reported(Protocol):
+    """Something that an SDK reports of a deployment."""
+
+    @property
+    def deployment(self) -> str:
+        """The deployment's id."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Which version it is about; may be empty with one canary."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
     """A tenant's routing, as sent. ``revision`` is a digest of the content, equal on all replicas."""
@@ -46,6 +61,17 @@ class Snapshot:
     elsewhere: frozenset[str] = frozenset()
     #: rulesets by name and by id
     rulesets: Mapping[str, LoadedRuleset] = field(default_factory=dict)
+    #: deployments with several candidates → the candidates, in their order
+    candidates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def arm(self, reported: _Reported) -> tuple[str, int]:
+        """Return whose evidence a report is: the deployment's, and which candidate's of it.
+
+        Stable's is the same for all candidates, and what names none of them is the first one's.
+        """
+        versions = self.candidates.get(reported.deployment, ())
+        known = reported.version in versions
+        return reported.deployment, versions.index(reported.version) if known else 0
 
 
 class Snapshots:
@@ -106,6 +132,7 @@ async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf) -> Snapshot
     running: dict[str, str] = {}
     watched: set[str] = set()
     elsewhere: set[str] = set()
+    several: dict[str, tuple[str, ...]] = {}
     for service in await tx.services.all(tenant_id):
         current = await tx.deployments.current(tenant_id, service.id)
         canary = next((d for d in current if d.status is Status.CANARY), None)
@@ -113,7 +140,7 @@ async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf) -> Snapshot
         services[service.name] = await _entry(tx, service, canary or watched_here)
         if service.kind is ServiceKind.RULESET:
             served = canary or watched_here
-            named = {services[service.name]["stable"], served.version if served else ""}
+            named = {services[service.name]["stable"], *(_served(served) if served else ())}
             loaded = await shelf.load(tx, service, named)
             rulesets[service.name] = rulesets[service.id] = loaded
             if loaded.versions:
@@ -121,6 +148,8 @@ async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf) -> Snapshot
         for d in (canary, watched_here):
             if d:
                 running[d.id] = service.name
+                if d.candidates:
+                    several[d.id] = tuple(c.version for c in d.candidates)
                 if d.policy.requests:
                     elsewhere.add(d.id)
         if watched_here:
@@ -137,6 +166,7 @@ async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf) -> Snapshot
         watched=frozenset(watched),
         elsewhere=frozenset(elsewhere),
         rulesets=rulesets,
+        candidates=several,
     )
 
 
@@ -146,6 +176,11 @@ def _sent(loaded: LoadedRuleset) -> dict[str, Any]:
         version: {"engine": rules.engine, "digest": rules.digest, "source": rules.source}
         for version, rules in loaded.versions.items()
     }
+
+
+def _served(d: Deployment) -> list[str]:
+    """Return the versions of a deployment that may answer."""
+    return [c.version for c in d.candidates if c.live] if d.contested else [d.version]
 
 
 def _watched(d: Deployment, service: Service) -> bool:
@@ -159,16 +194,20 @@ async def _entry(tx: Transaction, service: Service, d: Deployment | None) -> dic
     # Units do not stay on a canary that is going back, or its share could not shrink.
     stickiness = Stickiness.HASH if d.going_back else d.strategy.stickiness
     if stickiness is Stickiness.PERSISTENT and d.weight_bp < d.peak_bp and not d.filter_only:
-        sticky = sorted(await tx.assignments.hashes_from(d.id, d.weight_bp))
+        # Several candidates have their buckets all over: a router asks only about those that no share has.
+        sticky = sorted(await tx.assignments.hashes_from(d.id, 0 if d.contested else d.weight_bp))
     # After promotion the version before stays the fallback for as long as the new one is watched.
     stable = d.stable_version if d.status is Status.ACTIVE else service.stable_version
+    seats = _seats(d) if d.contested else []
     return {
         "stable": stable,
         "deployment": {
             "id": d.id,
             "version": d.version,
             "salt": d.salt,
-            "weight_bp": d.weight_bp,
+            # A router that knows nothing of several candidates serves the first one.
+            "weight_bp": seats[0]["end"] if seats else d.weight_bp,
+            **({"candidates": seats} if seats else {}),
             "stickiness": stickiness.value,
             "sticky": sticky,
             "user_ids": list(d.target_filter.user_ids),
@@ -180,3 +219,17 @@ async def _entry(tx: Transaction, service: Service, d: Deployment | None) -> dic
             },
         },
     }
+
+
+def _seats(d: Deployment) -> list[dict[str, Any]]:
+    """Return whose the buckets are; units may stay in a candidate's slot unless it is out."""
+    found = zip(candidates.seats(d.candidates, d.weight_bp), d.candidates, strict=True)
+    return [
+        {
+            "version": seat.version,
+            "begin": seat.begin,
+            "end": seat.end,
+            "limit": seat.limit if c.live and c.breaker.state != OPEN else seat.begin,
+        }
+        for seat, c in found
+    ]

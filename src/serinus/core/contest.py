@@ -31,6 +31,7 @@ from serinus.core.values import changed
 __all__ = [
     "Measure",
     "all_healths",
+    "arms",
     "chosen",
     "drop",
     "drop_harmful",
@@ -67,6 +68,11 @@ def seen_as(d: Deployment, at: int) -> Deployment:
         blind_seconds=c.blind_seconds,
         canary_down=c.down,
     )
+
+
+def arms(d: Deployment) -> list[Deployment]:
+    """Return the deployment once for each candidate, as :func:`seen_as` does; one canary's as it is."""
+    return [seen_as(d, at) for at in range(len(d.candidates))] if d.contested else [d]
 
 
 def _taken_from(c: Candidate, seen: Deployment) -> Candidate:

@@ -37,9 +37,7 @@ __all__ = ["MAX_GAP_SECONDS", "decide", "plan_of"]
 MAX_GAP_SECONDS = 30.0
 
 
-def decide(
-    d: Deployment, evidence: Evidence, now: datetime, others: Sequence[Evidence] = ()
-) -> Decision:
+def decide(d: Deployment, evidence: Evidence, now: datetime, others: Sequence[Evidence] = ()) -> Decision:
     """Return what follows for a deployment from what was measured. ``now`` must be aware.
 
     ``others`` is what was measured of each further candidate and stable, while there are several.

@@ -20,6 +20,10 @@ from serinus.core.candidates import Candidate, listed
 __all__ = ["Standing", "standing"]
 
 
+#: A ratio's upper bound from which on it is no news.
+WIDE = 100.0
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
     """How the candidates stand to one another."""
@@ -78,7 +82,7 @@ def _why(one: Candidate, other: Candidate, plan: Plan | None) -> str:
 def _numbers(candidates: Sequence[Candidate]) -> str:
     """Return the intervals on the checks that all have, side by side."""
     answers = [_answers(c) for c in candidates]
-    shared = [check for check in answers[0] if all(check in a for a in answers)]
+    shared = [check for check in answers[0] if all(check in a and _is_bounded(a[check]) for a in answers)]
     return "; ".join(f"{check} {' and '.join(_text(a[check]) for a in answers)}" for check in shared)
 
 
@@ -86,6 +90,11 @@ def _answers(c: Candidate) -> Mapping[str, CheckAnswer]:
     # Nobody is alone at 100 % during a test, so that check says nothing here.
     checks = c.answer.checks if c.answer else ()
     return {a.check: a for a in checks if a.interval is not None and a.check != "alone"}
+
+
+def _is_bounded(a: CheckAnswer) -> bool:
+    """Tell whether the interval says anything: without any error on one side it reaches to the sky."""
+    return a.interval is not None and a.interval.high < WIDE
 
 
 def _intervals(c: Candidate) -> dict[str, Interval]:

@@ -11,7 +11,7 @@ from serinus.core.bucketing import BUCKETS
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
 from serinus.core.errors import Conflict, GateRefused, InvalidInput
 from serinus.core.hooks import Phase
-from serinus.core.lifecycle.guards import may_pass, may_raise, not_going_back
+from serinus.core.lifecycle.guards import leaves_stable, may_pass, may_raise, not_going_back
 from serinus.core.lifecycle.hooked import pass_hooks, post_hooks
 from serinus.core.lifecycle.transitions import Action, follow
 from serinus.core.model import (
@@ -66,6 +66,7 @@ def start(
         begun = replace(enter_step(begun, 0, now), filter_only=False)
     else:
         share = round(d.config.initial_traffic_percentage * 100) if bp is None else bp
+        leaves_stable(d, share)
         begun = replace(begun, traffic_bp=share, peak_bp=share, filter_only=bool(target))
     who = f"{percent(share)} of units"
     if begun.filter_only:
