@@ -117,7 +117,13 @@ class Addressee:
 
 
 #: Follow-ups go where their cause went, whatever kinds a route names.
-_CAUSE = {"resolved": "rollback", "carried": "rollback", "not_carried": "rollback", "summary": "warning"}
+_CAUSE = {
+    "resolved": "rollback",
+    "carried": "rollback",
+    "not_carried": "rollback",
+    "dropped": "rollback",
+    "summary": "warning",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

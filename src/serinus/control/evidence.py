@@ -14,7 +14,7 @@ from serinus.core.model import Deployment, Status
 from serinus.ports.store import Transaction
 from serinus.ports.traffic import Counters
 
-__all__ = ["breaker_key", "delta_windows", "every_window", "gather", "remember"]
+__all__ = ["breaker_key", "delta_windows", "every_total", "every_window", "gather", "remember"]
 
 #: How much of stable's history before it lost all traffic is its baseline, in check horizons.
 BASELINE_HORIZONS = 1.0
@@ -66,6 +66,15 @@ async def every_window(tx: Transaction, d: Deployment, since: float, until: floa
     windows, _ = await tx.evidence.read(d.tenant_id, d.id, since, until)
     for arm in range(1, len(d.candidates)):
         more, _ = await tx.evidence.read(d.tenant_id, d.id, since, until, arm)
+        windows += tuple(w for w in more if w.side is Side.CANARY)
+    return windows
+
+
+async def every_total(tx: Transaction, d: Deployment) -> tuple[Window, ...]:
+    """Read the all-time totals of stable and of every candidate."""
+    windows = await tx.evidence.totals(d.tenant_id, d.id)
+    for arm in range(1, len(d.candidates)):
+        more = await tx.evidence.totals(d.tenant_id, d.id, arm)
         windows += tuple(w for w in more if w.side is Side.CANARY)
     return windows
 

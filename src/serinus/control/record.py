@@ -11,6 +11,7 @@ from serinus.control.facts import harm_facts, sentence_facts, watch_words
 from serinus.control.hooks import hook_item
 from serinus.control.readback import expect
 from serinus.control.telling import over, tell
+from serinus.core.contest import seen_as
 from serinus.core.decision import Decision, Intent, IntentKind
 from serinus.core.lifecycle.moves import WATCHING, deprecate
 from serinus.core.model import Deployment, Service, Status, Stickiness
@@ -23,10 +24,14 @@ __all__ = ["write_decision", "write_event"]
 IN_PROCESS = "in-process"
 _LEVELS = {
     "rollback": Level.ERROR,
+    "dropped": Level.ERROR,
     "warning": Level.WARNING,
     "waiting": Level.INFO,
     "promoted": Level.INFO,
 }
+
+#: A candidate that is dropped is a rollback of its own, for who wants to be told of those.
+_ASKED_AS = {"dropped": "rollback"}
 
 
 async def write_event(
@@ -134,7 +139,7 @@ async def _tell(
     wait = intent.topic == "rollback" and service.driver != IN_PROCESS
     if wait:
         await expect(tx, service, d)
-    if intent.topic in d.policy.notifications.on:
+    if _ASKED_AS.get(intent.topic, intent.topic) in d.policy.notifications.on:
         level = _LEVELS[intent.topic]
         told = await tell(
             tx,
@@ -157,7 +162,7 @@ async def _tell(
 
 def _plain(context: Context, d: Deployment) -> dict[str, Any]:
     now = context.clock.now()
-    return {"id": d.id, "deployment_id": d.id, "service": d.service, "version": d.version, "at": now}
+    return {"id": d.id, "deployment_id": d.id, "service": d.service, "version": d.tested, "at": now}
 
 
 def _message(d: Deployment, intent: Intent, about: dict[str, Any], exposed: int | None) -> Notification:
@@ -172,6 +177,15 @@ def _message(d: Deployment, intent: Intent, about: dict[str, Any], exposed: int 
             checks=tuple(v.message for v in d.verdicts),
             facts=harm_facts(d, language),
             done=True,
+        )
+    if intent.topic == "dropped":
+        version, rest = str(intent.data["version"]), str(intent.data["rest"])
+        return messages.dropped_alert(
+            **{**about, "version": version},
+            reason=str(intent.data["reason"]),
+            stable=d.stable_version,
+            rest=rest,
+            facts=harm_facts(seen_as(d, [c.version for c in d.candidates].index(version)), language),
         )
     if intent.topic == "promoted":
         return messages.promoted_alert(**about, watched=watch_words(d))

@@ -16,7 +16,7 @@ from serinus.core.analysis.verdict import Verdict
 from serinus.core.breaker import CLOSED_BREAKER, OPEN, Breaker
 from serinus.core.bucketing import BUCKETS
 
-__all__ = ["Candidate", "Seat", "compared_share", "even_parts", "listed", "seats", "share_of"]
+__all__ = ["Candidate", "Seat", "compared_share", "even_parts", "listed", "seats", "share_of", "version_at"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +75,11 @@ def compared_share(candidates: Sequence[Candidate], version: str, total_bp: int)
     taken = {s.version: s.end - s.begin for s in seats(candidates, total_bp)}
     own = taken[version]
     return own / max(1, own + BUCKETS - sum(taken.values()))
+
+
+def version_at(candidates: Sequence[Candidate], bucket: int) -> str:
+    """Return whose slot a bucket lies in."""
+    return next(s.version for s in seats(candidates, 0) if bucket < s.limit)
 
 
 def even_parts(count: int) -> tuple[int, ...]:

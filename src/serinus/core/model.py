@@ -363,7 +363,8 @@ class Deployment:
         """What is under test, for people: the canary, or every candidate that is not out."""
         if not self.contested:
             return self.version
-        return listed([c.version for c in self.candidates if c.live]) or self.version
+        left = [c for c in self.candidates if c.live] or self.candidates
+        return listed([c.version for c in left])
 
     @property
     def weight_bp(self) -> int:
