@@ -17,7 +17,7 @@ from serinus.core.policy.parse import policy_from, strategy_from
 from stories import NOON, draft
 
 
-def test_of(*versions: str, policy: dict | None = None, **strategy) -> Deployment:
+def contest_of(*versions: str, policy: dict | None = None, **strategy) -> Deployment:
     """Return a draft of an A/B/n test of checkout beside v1: 20 %, then 50 %, ten minutes each."""
     d = draft(version=versions[0])
     given = {

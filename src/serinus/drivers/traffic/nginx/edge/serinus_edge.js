@@ -50,6 +50,10 @@ function chosen(r, hot) {
     }
     let at = hashing.bucket(Buffer.concat([Buffer.from(hot.salt), unit(r)]));
     for (let i = 0; i < hot.among.length; i++) {
+        at -= hot.among[i].gap;
+        if (at < 0) {
+            return hot.stable;
+        }
         at -= hot.among[i].bp;
         if (at < 0) {
             return hot.among[i];

@@ -143,7 +143,7 @@ local function chosen(split, ctx)
   local at = tonumber(hash(split.salt .. unit(var, ctx)) % 10000ULL)
   if at >= split.total then return split.stable end
   for _, side in ipairs(split.candidates) do
-    if at < side.below then return side end
+    if at < side.below then return at >= side.above and side or split.stable end
   end
   return split.stable
 end

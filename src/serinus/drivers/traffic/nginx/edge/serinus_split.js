@@ -33,7 +33,15 @@ function add(split, words) {
     case 'canary':
     case 'other':
         split.hot.among.push(share(words));
-        split.hot.total += split.hot.among[split.hot.among.length - 1].bp;
+        split.hot.among[split.hot.among.length - 1].gap = split.gap;
+        split.hot.total += split.gap + split.hot.among[split.hot.among.length - 1].bp;
+        split.gap = 0;
+        break;
+    case 'gap':  // buckets before the next candidate that are left to stable
+        split.gap = Number(words[1]);
+        if (!(split.gap >= 0 && split.gap % 1 === 0)) {
+            throw new Error(`no gap: ${words[1]}`);
+        }
         break;
     case 'mirror': split.hot.mirror = share(words); break;
     case 'user': split.units.push(`u|${plain[0]}`); break;
@@ -47,7 +55,7 @@ function add(split, words) {
 }
 
 function parse(text) {
-    const split = { units: [], hot: { salt: ':', total: 0, among: [], matches: [] } };
+    const split = { units: [], gap: 0, hot: { salt: ':', total: 0, among: [], matches: [] } };
     text.split('\n').filter(line => line).forEach(line => add(split, line.split(' ')));
     if (!split.format || !split.hot.stable) {
         throw new Error(split.format ? 'it has no stable version' : 'it has no format');
