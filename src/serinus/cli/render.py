@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from serinus.cli.contest import candidate_lines, is_contested
 from serinus.cli.judged import judge_lines, watch_line
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "deployment_row",
     "event_line",
     "fixed_checks",
+    "name_of",
     "numbers",
     "problem_lines",
     "status_lines",
@@ -39,6 +41,11 @@ STATES = {
 }
 
 
+def name_of(view: dict[str, Any]) -> str:
+    """Return what is under test: the version, or every candidate that is not out."""
+    return str(view.get("tested") or view["version"])
+
+
 def problem_lines(problem: dict[str, Any]) -> list[str]:
     """Return a refusal: what, where, what to do next."""
     lines = [f"[red]✘[/] {escape(str(problem.get('detail', 'It was refused.')))}"]
@@ -57,7 +64,7 @@ def traffic_line(view: dict[str, Any], percentage: float | None = None) -> str:
     canary = view["traffic_percentage"] if percentage is None else percentage
     filled = round(canary / 5)
     bar = f"[green]{'─' * (20 - filled)}[/][yellow]{'━' * filled}[/]"
-    stable, version = escape(view["stable_version"]), escape(view["version"])
+    stable, version = escape(view["stable_version"]), escape(name_of(view))
     return f"{stable} [bold]{100 - canary:g} %[/] {bar} {version} [bold]{canary:g} %[/]"
 
 
@@ -98,16 +105,19 @@ def deployment_row(view: dict[str, Any]) -> tuple[str, ...]:
         f"[{colour}]{sign} {view['status'].replace('_', ' ')}[/]",
         view["deployment_id"],
         escape(view["service"]),
-        escape(view["version"]),
+        escape(name_of(view)),
         f"{view['traffic_percentage']:g} %",
         escape(view["sentence"]),
     )
 
 
 def numbers(metrics: dict[str, Any], view: dict[str, Any]) -> list[str]:
-    """Return both versions' numbers side by side."""
-    rows = [f"  {'':<22}{'stable ' + view['stable_version']:>18}{'canary ' + view['version']:>18}"]
-    stable, canary = metrics.get("v1_metrics"), metrics.get("v2_metrics")
+    """Return both versions' numbers side by side, and with several candidates each one's."""
+    several = metrics.get("candidates") or {}
+    tested = several or {f"canary {view['version']}": metrics.get("v2_metrics")}
+    named = [f"stable {view['stable_version']}", *tested]
+    arms = [metrics.get("v1_metrics"), *tested.values()]
+    rows = ["  " + " " * 22 + "".join(f"{name:>18}" for name in named)]
     for name, key, unit in (
         ("requests", "total_requests", ""),
         ("errors", "error_count", ""),
@@ -116,7 +126,7 @@ def numbers(metrics: dict[str, Any], view: dict[str, Any]) -> list[str]:
         ("p95 latency", "p95_latency_ms", "ms"),
         ("p99 latency", "p99_latency_ms", "ms"),
     ):
-        rows.append(f"  {name:<22}{_cell(stable, key, unit):>18}{_cell(canary, key, unit):>18}")
+        rows.append(f"  {name:<22}" + "".join(f"{_cell(arm, key, unit):>18}" for arm in arms))
     return [escape(row) for row in rows]
 
 
@@ -132,7 +142,7 @@ def status_lines(page: dict[str, Any], events: int = 6) -> list[str]:
     """Return the whole truth about a deployment: the same content as its page."""
     view = page["deployment"]
     sign, colour = STATES[view["status"]]
-    head = f"[bold]{escape(view['service'])} {escape(view['version'])}[/]  [dim]{view['deployment_id']}[/]"
+    head = f"[bold]{escape(view['service'])} {escape(name_of(view))}[/]  [dim]{view['deployment_id']}[/]"
     lines = [head, f"[{colour}]{sign} {view['status'].replace('_', ' ')}[/]  {escape(view['sentence'])}", ""]
     if view["status"] == "canary":
         lines += [traffic_line(view), f"[dim]{_split_words(view)}[/]"]
@@ -145,9 +155,11 @@ def status_lines(page: dict[str, Any], events: int = 6) -> list[str]:
     if view.get("watch"):
         lines += [watch_line(view["watch"]), ""]
     lines += [*numbers(page["metrics"], view), ""]
-    if view.get("judge") and view["status"] != "draft":
+    if several := view.get("candidates"):
+        lines += [*candidate_lines(view), ""]
+    if view.get("judge") and view["status"] != "draft" and not (several and not view["winner"]):
         lines += [*judge_lines(view["judge"], view), ""]
-    if fixed := fixed_checks(view):
+    if (fixed := fixed_checks(view)) and not is_contested(view):
         lines += ["checks", *tree(fixed), ""]
     lines.append(f"breaker {view['circuit_breaker_state']}   health {page['health']['health_status']}")
     lines += [f"[yellow]! {escape(w)}[/]" for w in page["health"]["warnings"]]

@@ -12,6 +12,7 @@ import typer
 from serinus.cli import judged, render
 from serinus.cli.client import Api
 from serinus.cli.common import JsonFlag, ServiceOption, api, err, handled, lines, out, print_json
+from serinus.cli.contest import contest_of
 from serinus.cli.planning import STAGES, analysis_of, hooks_of, plan_of
 from serinus.cli.strategy_files import moment_of, strategy_of
 from serinus.cli.walk import EARLY
@@ -219,10 +220,15 @@ def _summary(console: Any, summary: dict[str, Any], view: dict[str, Any]) -> Non
 @app.command()
 def start(
     service: Annotated[str, typer.Argument(help="Which service.")],
-    version: Annotated[str, typer.Argument(help="Which version.")],
+    version: Annotated[str, typer.Argument(help="Which version.")] = "",
+    candidate: Annotated[
+        list[str] | None,
+        typer.Option("--candidate", help="A/B/n: a version under test; once for each, the canary first."),
+    ] = None,
     percentage: Annotated[float | None, typer.Option("--percentage", help="Share to start with.")] = None,
     address: Annotated[
-        list[str] | None, typer.Option("--address", help="host:port; may be repeated.")
+        list[str] | None,
+        typer.Option("--address", help="host:port; may be repeated. With candidates: VERSION=host:port."),
     ] = None,
     user: Annotated[
         list[str] | None, typer.Option("--user", help="Start with this user only; may be repeated.")
@@ -230,7 +236,9 @@ def start(
     workflow: Annotated[
         list[str] | None, typer.Option("--workflow", help="Start with this workflow only.")
     ] = None,
-    policy: Annotated[str, typer.Option("--policy", help="Policy file, or a preset.")] = "rulesets",
+    policy: Annotated[
+        str, typer.Option("--policy", help="Policy file, or a preset: rulesets, for candidates sequential.")
+    ] = "",
     stickiness: Annotated[str, typer.Option("--stickiness", help="persistent or hash.")] = "persistent",
     strategy: Annotated[
         Path | None, typer.Option("--strategy", help="Strategy file (YAML or JSON), instead of by hand.")
@@ -238,15 +246,19 @@ def start(
     at: Annotated[str, typer.Option("--at", help="Start by itself at this time: 2026-01-31T06:00.")] = "",
     as_json: JsonFlag = False,
 ) -> None:
-    """Start a canary that is moved by hand, or as a strategy file says."""
+    """Start a canary that is moved by hand, or as a strategy file says; or several candidates (A/B/n)."""
     with handled():
+        if bool(version) == bool(candidate) or (candidate and strategy):
+            raise typer.BadParameter("Give a VERSION (and maybe --strategy), or --candidate once for each.")
         control = api()
         moves = strategy_of(strategy) if strategy else {"mode": "manual", "stickiness": stickiness}
+        if candidate:
+            moves = {**contest_of(candidate, address or [], percentage), "stickiness": stickiness}
         body = {
             "service_id": service,
-            "version": version,
-            "addresses": address or [],
-            "analysis": analysis_of(policy)[0],
+            "version": version or (candidate or [""])[0],
+            "addresses": [] if candidate else address or [],
+            "analysis": analysis_of(policy or ("sequential" if candidate else "rulesets"))[0],
             "strategy": moves,
         }
         later = {"start_at": moment_of(at)} if at else {}
@@ -358,10 +370,13 @@ def override_freeze(
 def promote(
     deployment: Named,
     force: Annotated[bool, typer.Option("--force", help="Promote past a gate that is not met.")] = False,
+    version: Annotated[
+        str, typer.Option("--version", help="A/B/n: which candidate; by default the best, if there is one.")
+    ] = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Give everyone the new version."""
-    _act(deployment, "promote", {"force": force}, as_json)
+    _act(deployment, "promote", {"force": force, **({"version": version} if version else {})}, as_json)
 
 
 @app.command()
@@ -372,10 +387,15 @@ def rollback(
     force: Annotated[
         bool, typer.Option("--force", help="At once, and to a stable side that does not answer as well.")
     ] = False,
+    version: Annotated[
+        str, typer.Option("--version", help="A/B/n: only this candidate; the others go on.")
+    ] = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Put everyone on stable: at once, unless its strategy goes back gradually."""
-    body = {"reason": reason, "apply_compensation": compensation, "force": force}
+    body: dict[str, Any] = {"reason": reason, "apply_compensation": compensation, "force": force}
+    if version:
+        body["version"] = version
     _act(deployment, "rollback", body, as_json)
 
 
