@@ -25,6 +25,7 @@ from serinus.core.errors import Forbidden, SerinusError, Unauthenticated
 from serinus.core.model import Role, Status
 from serinus.ports.store import Page
 from serinus.web.charts import charts, sparkline
+from serinus.web.contest import contest_panel
 from serinus.web.verdict import panel, watch_text
 from serinus.web.words import choose, translator
 
@@ -298,6 +299,7 @@ class _Pages:
             "may": page["may"]["act"],
             "buttons": _buttons(view),
             "verdict": panel(view, language),
+            "contest": contest_panel(view, language),
             "watched": watch_text(view["watch"], view, language),
             "fixed": [c for c in view["checks"] if c["check"] not in judged],
             "live": f"/deployments/{view['deployment_id']}/live",
@@ -318,7 +320,10 @@ class _Pages:
         if action == "promote":
             comparison = await self._plane.queries.comparison(values["caller"], values["d"]["deployment_id"])
             gate, advice = comparison["gate"], comparison["comparison"]
-        words = consequence.format(version=values["d"]["version"], stable=values["d"]["stable_version"])
+        contested = values["contest"] and values["contest"]["running"]
+        name = "the chosen candidate" if contested and action == "promote" else values["d"].get("tested")
+        name = name or values["d"]["version"]
+        words = consequence.format(version=name, stable=values["d"]["stable_version"])
         return _render(
             request,
             "confirm.html",
@@ -344,9 +349,11 @@ class _Pages:
         match action:
             case "rollback":
                 at_once = form.get("force") == "yes"
-                await commands.roll_back(call, identity, form.get("reason", ""), force=at_once)
+                which, reason = form.get("version", ""), form.get("reason", "")
+                await commands.roll_back(call, identity, reason, force=at_once, version=which)
             case "promote":
-                await commands.promote(call, identity, force=form.get("force") == "yes")
+                which, force = form.get("version", ""), form.get("force") == "yes"
+                await commands.promote(call, identity, force=force, version=which)
             case "pause":
                 await commands.pause(call, identity)
             case "resume":
