@@ -61,11 +61,16 @@ def problem_lines(problem: dict[str, Any]) -> list[str]:
 
 def traffic_line(view: dict[str, Any], percentage: float | None = None) -> str:
     """Return who gets how much: ``v1 95 % ─ v2 5 %``."""
-    canary = view["traffic_percentage"] if percentage is None else percentage
+    canary = _share(view) if percentage is None else percentage
     filled = round(canary / 5)
     bar = f"[green]{'─' * (20 - filled)}[/][yellow]{'━' * filled}[/]"
     stable, version = escape(view["stable_version"]), escape(name_of(view))
     return f"{stable} [bold]{100 - canary:g} %[/] {bar} {version} [bold]{canary:g} %[/]"
+
+
+def _share(view: dict[str, Any]) -> float:
+    """Return what is under test, in percent: of several candidates those that are not out."""
+    return float(view.get("tested_percentage", view["traffic_percentage"]))
 
 
 def check_line(check: dict[str, Any]) -> str:
@@ -172,11 +177,13 @@ def _split_words(view: dict[str, Any]) -> str:
     observed, proxy = view.get("observed_traffic_percentage"), view.get("proxy") or {}
     seen = "nothing observed yet" if observed is None else f"observed {observed:g} %"
     if not proxy.get("instances"):
-        return f"wanted {view['traffic_percentage']:g} %, carried in process, {seen}"
+        return f"wanted {_share(view):g} %, carried in process, {seen}"
     carried = proxy.get("carried_bp")
     followed = "every proxy follows" if proxy["acknowledged"] else "NOT every proxy follows"
     share = "?" if carried is None else f"{carried / 100:g} %"
-    return f"wanted {view['traffic_percentage']:g} %, carried {share} ({followed}), {seen}"
+    if is_contested(view):
+        share = "as wanted" if proxy["acknowledged"] else "?"  # a proxy reads one candidate's share back
+    return f"wanted {_share(view):g} %, carried {share} ({followed}), {seen}"
 
 
 def _preview(view: dict[str, Any]) -> list[str]:

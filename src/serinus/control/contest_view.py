@@ -29,6 +29,8 @@ def candidates_view(d: Deployment) -> dict[str, Any]:
     shares = {s.version: s.end - s.begin for s in seats(d.candidates, d.weight_bp)} if d.contested else {}
     return {
         "tested": d.tested,
+        # Less than the walk's share once a candidate is out: its part is stable's.
+        "tested_percentage": sum(shares.values()) / 100 if d.contested else d.traffic_bp / 100,
         "winner": d.winner or None,
         "candidates": [_candidate(d, at, shares) for at in range(len(d.candidates))],
         "standing": to_json(_standing(d)),
