@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import httpx
+import uvicorn
+from playwright.async_api import Page, async_playwright
+
+from needs import program
 
 FLAGS = [
     "--no-sandbox",
@@ -26,3 +34,28 @@ async def browser_for(world, token: str | None = None) -> httpx.AsyncClient:
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert "httponly" in answer.headers["set-cookie"].lower()
     return client
+
+
+@asynccontextmanager
+async def in_chromium(world, **context) -> AsyncIterator[tuple[Page, list[str]]]:
+    """Serve the world on a port and sign in; give a page at its address and what the browser complains of."""
+    config = uvicorn.Config(world.app, host="127.0.0.1", port=0, log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    async with world.client() as api:
+        path = (await api.post("/login-code")).json()["path"]
+    async with async_playwright() as p:
+        chromium = program("chromium", "apt-get install chromium")
+        browser = await p.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = await browser.new_page(base_url=url, **context)
+        said: list[str] = []
+        page.on("console", lambda m: said.append(m.text))
+        page.on("pageerror", lambda e: said.append(str(e)))
+        await page.goto(path)
+        yield page, said
+        await browser.close()
+    server.should_exit = True
+    await serving

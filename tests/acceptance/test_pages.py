@@ -148,6 +148,7 @@ async def test_every_text_colour_has_enough_contrast(world, scheme):
         for ground in ("bg", "card")
     ]
     pairs += [("warn", "warnbg"), ("good", "goodbg"), ("bad", "badbg")]
+    pairs += [(text, ground) for text in ("ink", "soft") for ground in ("goodbg", "badbg")]
     for text, ground in pairs:
         light, dark = sorted((luminance(palette[text]), luminance(palette[ground])), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 4.5, (text, ground)

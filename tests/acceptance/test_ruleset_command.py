@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
-from rulebook import CASES, GENEROUS, PRICING, table
+from rulebook import BROKEN, CASES, GENEROUS, PRICING, table
 
 
 async def test_from_two_files_to_a_canary_that_answers(tools):
@@ -27,7 +28,7 @@ async def test_from_two_files_to_a_canary_that_answers(tools):
     assert "✔ v2 in " in await tools.run("ruleset", "test", "prices", *given)
 
     changed = await tools.run("ruleset", "diff", "prices", "v1", "v2", code=1)
-    assert '-    return {"discount": 0.1 if input["amount"] > 100 else 0}' in changed
+    assert '-     return {"discount": 0.1 if input["amount"] > 100 else 0}' in changed
     assert await tools.run("ruleset", "diff", "prices", "v1", "v1") == "The rules are the same.\n"
 
     refused = await tools.run("rollout", "start", "prices", "v2", "--percentage", "100", code=4)
@@ -37,6 +38,28 @@ async def test_from_two_files_to_a_canary_that_answers(tools):
     await tools.run("rollout", "start", "prices", "v3", "--percentage", "100")
     answer = await tools.data("ruleset", "execute", "prices", "--input", '{"amount": 200}', "--user", "ada")
     assert (answer["output"], answer["version"], answer["is_canary"]) == ({"discount": 0.2}, "v3", True)
+
+
+async def test_what_failed_is_read_in_a_terminal(tools):
+    """Health names the command; it shows input, error and version of each."""
+    for name, text in (("v1.star", PRICING), ("v2.star", BROKEN)):
+        (tools.folder / name).write_text(text)
+    await tools.run("ruleset", "create", "fees", "v1", "v1.star")
+    await tools.run("ruleset", "create", "fees", "v2", "v2.star")
+    started = await tools.data("rollout", "start", "fees", "v2", "--percentage", "100")
+    for n in range(6):
+        given = ("--input", '{"amount": 200, "email": "ada@example.com"}', "--user", f"user-{n}")
+        await tools.run("ruleset", "execute", "fees", *given)
+    failed = ("--failed", "--canary", "--deployment", started["deployment_id"])
+    for _ in range(100):
+        listed = await tools.run("ruleset", "executions", "fees", *failed)
+        if "5 of 5" in listed:
+            break
+        await asyncio.sleep(0.1)
+    assert listed.count("v2 (canary)") == 5
+    assert "→ error: fail: no price for ada@example.com (line 2)" in listed
+    watched = await tools.run("rollout", "status", started["deployment_id"])
+    assert f"serinus ruleset executions fees {' '.join(failed)}" in watched.replace("\n", " ")
 
 
 async def test_a_decision_table_comes_from_a_json_file(tools):

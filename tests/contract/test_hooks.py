@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from fixtures_hooks import SECRET, webhook
 from fixtures_prometheus import http
@@ -152,6 +153,23 @@ def test_what_an_exit_code_means(code, said, words):
     """0 is yes, 75 is later, a crash is no answer, any other is no."""
     reply = run(code)
     assert (reply.said, reply.words) == (said, words)
+
+
+def test_a_command_that_has_ended_before_it_was_told_anything_has_answered_all_the_same(monkeypatch):
+    """On the loop that the server runs on, which says it in its own way: the exit code counts."""
+    spawn = asyncio.create_subprocess_exec
+
+    async def late(*arguments, **options):
+        process = await spawn(*arguments, **options)
+        await process.wait()
+        await asyncio.sleep(0.05)
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", late)
+    command = Command(python("print('done')"), seconds=20, environment=os.environ)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        reply = runner.run(command.call(call()))
+    assert (reply.said, reply.words) == (Said.YES, "done")
 
 
 def test_a_command_gets_the_message_and_none_of_our_secrets():

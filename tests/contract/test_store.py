@@ -25,6 +25,7 @@ from serinus.ports.store import (
     Event,
     Execution,
     Job,
+    NewestVersion,
     OutboxItem,
     OutboxState,
     Page,
@@ -299,6 +300,10 @@ async def test_samples_count_up_or_keep_the_newest(store):
             ]
             await tx.evidence.merge("ten_1", "dep_1", [], samples)
         _, found = await tx.evidence.read("ten_1", "dep_1", 0, 9e9)
+        names = [k.value for k in SampleKind]
+        assert await tx.evidence.counted("ten_1", "dep_1", [*names, "other"]) == {"counter": 3.5}
+        assert await tx.evidence.counted("ten_1", "dep_1", ["other"]) == {}
+        assert await tx.evidence.counted("ten_2", "dep_1", names) == {}
     assert {s.name: s.value for s in found} == {"counter": 3.5, "gauge": 2.5}
 
 
@@ -690,6 +695,9 @@ async def test_versions_of_rulesets_are_added_and_never_changed(store):
         assert await tx.rulesets.get("ten_2", service.id, "v1") is None
         page, total = await tx.rulesets.page("ten_1", service.id, Page(size=1))
         assert ([v.version for v in page], total) == (["v2"], 2)
+        newest = NewestVersion(version="v2", author="", created_at=later, total=2)
+        assert await tx.rulesets.newest("ten_1") == {service.id: newest}
+        assert await tx.rulesets.newest("ten_2") == {}
 
 
 async def test_the_execution_log_is_found_by_what_went_wrong_and_stays_bounded(store):
@@ -704,7 +712,7 @@ async def test_the_execution_log_is_found_by_what_went_wrong_and_stays_bounded(s
             at=NOON + timedelta(seconds=n),
             kind="shadow" if n == 3 else "execute",
             version="v2",
-            is_canary=True,
+            is_canary=n != 4,
             ok=n != 2,
             latency_ms=0.5,
             differs=n == 3,
@@ -724,7 +732,8 @@ async def test_the_execution_log_is_found_by_what_went_wrong_and_stays_bounded(s
         await tx.executions.add(entries)
         await tx.executions.add(entries[:2])
     assert await found() == ["exe_4", "exe_3", "exe_2", "exe_1", "exe_0"]
-    assert await found(failed=True) == ["exe_2"]
+    assert await found(failed=True) == await found(failed=True, canary=True) == ["exe_2"]
+    assert await found(canary=True) == ["exe_3", "exe_2", "exe_1", "exe_0"]
     assert await found(differs=True) == await found(kind="shadow") == ["exe_3"]
     assert await found(deployment_id="dep_2") == []
     async with store.begin(write=False) as tx:

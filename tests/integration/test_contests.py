@@ -202,6 +202,7 @@ async def test_a_version_is_asked_for_only_where_there_are_several(world):
         ),
         ("v2", {"candidates": [{"version": "v2", "share": 100}, {"version": "v3"}]}, "strategy.candidates"),
         ("v2", {"steps": [{"traffic_percentage": 100, "hold_seconds": 1}]}, "strategy.steps"),
+        ("v2", {"steps": [{"traffic_percentage": 9, "irreversible": True}]}, "strategy.steps"),
         ("v2", {"preview": {"header": {"name": "x", "value": "y"}}}, "strategy.preview"),
         ("v2", {"mirror": {"percent": 5, "seconds": 60}}, "strategy.mirror"),
         ("v2", {"warm_seconds": 5}, "strategy.warm_seconds"),

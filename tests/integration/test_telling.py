@@ -465,5 +465,62 @@ def test_states_are_the_ones_that_the_page_has_signs_for():
 
     import serinus.web
 
-    page = (Path(serinus.web.__file__).parent / "templates" / "_deployment.html").read_text()
+    page = (Path(serinus.web.__file__).parent / "templates" / "_notifications.html").read_text()
     assert [s for s in OutboxState if f'"{s.value}": "' not in page] == []
+
+
+# Compensation
+
+
+UNDO = {"url": "https://undo.example", "secret_env": "SERINUS_HOOK_SECRET"}
+
+
+async def undoing(world, gate) -> str:
+    """Return a rolled-back deployment whose compensation fails."""
+    gate.answers = [(500, "no database")]
+    plan = {"mode": "manual", "compensate": {**UNDO, "url": gate.url}}
+    identity = await world.canary(compensation_strategy="notify_and_rollback", strategy=plan)
+    await world.tick()
+    return identity
+
+
+async def test_nothing_is_undone_while_a_proxy_may_still_send_requests_to_the_canary(world, gate):
+    """It waits until the rollback has been read back from every proxy; waiting is no try."""
+    identity = await undoing(world, gate)
+    world.edge.takes = None
+    await world.roll_back(identity)
+    for _ in range(3):
+        await world.tick(5)
+        await world.running.sagas.tick()
+        await world.running.sagas.settled()
+    assert gate.calls == []
+    async with world.client() as c:
+        (item,) = (await c.get(f"/deployments/{identity}/compensation")).json()["items"]
+    assert (item["state"], item["attempts"]) == ("pending", 0)
+    assert item["error"] == "waits until every proxy sends everyone to stable"
+    world.edge.takes = 0.0
+    await world.tick(5)
+    await world.running.sagas.tick()
+    await world.running.sagas.settled()
+    assert len(gate.calls) == 1
+
+
+async def test_the_rollback_is_told_at_once_and_its_incident_is_not_over_before_everything_is_undone(
+    world, gate
+):
+    """Ten minutes after the read-back it would be; what is left undone keeps it open."""
+    identity = await undoing(world, gate)
+    world.edge.takes = None
+    await world.roll_back(identity)
+    await world.tick(0)
+    assert [n.kind for n in world.channels["slack"].messages] == ["rollback"]
+    world.edge.takes = 0.0
+    for _ in range(4):
+        await world.tick(610)
+    assert "resolved" not in [n.kind for n in world.channels["pagerduty"].messages]
+    gate.answers = [(200, "undone")]
+    await world.running.sagas.tick()
+    await world.running.sagas.settled()
+    for _ in range(2):
+        await world.tick(610)
+    assert [n.kind for n in world.channels["pagerduty"].messages][-1] == "resolved"

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
-from serinus.api import admin, deployments, fleet, problems, rulesets, streams, tools
+from serinus.api import admin, compensations, deployments, fleet, problems, rulesets, streams, tools
 from serinus.api.deps import CallerDep, PlaneDep
 from serinus.api.fast import FastExecute
 from serinus.api.middleware import Envelope
@@ -60,6 +60,7 @@ def create_app(plane: Plane, *, lifespan: Lifespan | None = None) -> FastAPI:
     for part in (
         tools.router,
         deployments.router,
+        compensations.router,
         rulesets.router,
         admin.router,
         fleet.router,

@@ -28,7 +28,7 @@ from serinus.control.unit import Answer as Done
 from serinus.core.errors import InvalidInput
 from serinus.core.model import CompensationStrategy, Role, Status, TargetFilter
 
-__all__ = ["answer", "router"]
+__all__ = ["Id", "answer", "router"]
 
 router = APIRouter(prefix="/deployments", tags=["deployments"])
 
@@ -208,7 +208,7 @@ async def approve(
     deployment_id: Id,
     body: ApproveBody | None = None,
 ) -> Response:
-    """Pass the gate that it waits at. Approver, or the role that the gate asks for."""
+    """Pass the gate that it waits at, or go on where a rollback is blocked. Approver, or the gate's role."""
     call = await make_call(request, caller, "deployment.approve", deployment_id, Role.APPROVER, key)
     return answer(await plane.commands.approve(call, deployment_id, body.reason if body else ""))
 
@@ -247,6 +247,7 @@ async def roll_back(
         compensate=body.apply_compensation,
         force=body.force,
         version=body.version or "",
+        across=body.across_irreversible,
     )
     return answer(done)
 

@@ -163,7 +163,7 @@ class ExecuteAnswer(Answer):
 
 @router.get("", response_model=Answer, operation_id="listRulesets")
 async def list_rulesets(plane: PlaneDep, caller: CallerDep) -> Any:
-    """Rulesets by name. Viewer."""
+    """Rulesets by name: which version serves, which is the newest, what rolls out. Viewer."""
     return await plane.rulesets.all(caller)
 
 
@@ -229,9 +229,9 @@ async def test(plane: PlaneDep, caller: CallerDep, ruleset_id: Id, body: TestBod
     """Run a version on an input and compare; changes nothing, counts nowhere. Viewer."""
     named = body.version or ""
     if "input" not in body.model_fields_set:
-        return await plane.rulesets.test_cases(caller, ruleset_id, named)
+        return await plane.rule_tests.test_cases(caller, ruleset_id, named)
     compare = "expected_output" in body.model_fields_set
-    return await plane.rulesets.test(
+    return await plane.rule_tests.test(
         caller, ruleset_id, named, body.input, body.expected_output, compare=compare
     )
 
@@ -258,11 +258,12 @@ async def executions(
     ruleset_id: Id,
     deployment_id: Annotated[str, Query(max_length=120)] = "",
     failed: Annotated[bool, Query(description="Only those that failed.")] = False,
+    canary: Annotated[bool, Query(description="Only those of the version under test.")] = False,
     differs: Annotated[bool, Query(description="Only shadows whose output differs.")] = False,
 ) -> Any:
     """The execution log, newest first, redacted. Viewer."""
     return await plane.rulesets.executions(
-        caller, ruleset_id, page, deployment_id, failed=failed, differs=differs
+        caller, ruleset_id, page, deployment_id, failed=failed, canary=canary, differs=differs
     )
 
 

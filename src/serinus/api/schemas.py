@@ -11,6 +11,7 @@ __all__ = [
     "Answer",
     "Approval",
     "ApproveBody",
+    "CompleteBody",
     "DeploymentList",
     "DeploymentView",
     "Judgement",
@@ -203,12 +204,21 @@ class RollbackBody(Body):
     version: Name | None = Field(
         default=None, description="A/B/n: only this candidate; its units go to stable, the others go on."
     )
+    across_irreversible: bool = Field(
+        default=False, description="Also across an irreversible step that was completed."
+    )
 
 
 class ApproveBody(Body):
     """Why a gate is passed; it goes onto the timeline and into the audit log."""
 
     reason: Text = Field(default="", max_length=2000, examples=["The dashboards look well."])
+
+
+class CompleteBody(Body):
+    """What was done by hand; it goes onto the timeline and into the audit log."""
+
+    note: Text = Field(min_length=1, max_length=2000, examples=["Refunded 12 orders, ticket 4711."])
 
 
 class OverrideBody(Body):

@@ -25,6 +25,7 @@ from serinus.control.outbox import Relay
 from serinus.control.plane import Plane
 from serinus.control.polling import Poller, SourcePool
 from serinus.control.reconcile import Reconciler
+from serinus.control.saga import SagaRelay
 from serinus.control.traffic import DriverFactory, TrafficPool
 from serinus.core.analysis.queries import Source
 from serinus.core.errors import InvalidInput
@@ -68,6 +69,7 @@ class Running:
     loops: tuple[Loop, ...]
     poller: Poller
     hooks: HookRelay
+    sagas: SagaRelay
     relay: Relay
     #: The first admin token, when this start has made it; shown once.
     first_token: str | None = None
@@ -90,6 +92,7 @@ class Running:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.relay.close()
         await self.poller.close()
+        await self.sagas.close()
         await self.hooks.close()
         await self.plane.executor.close()
         await self.plane.traffic.close()
@@ -126,12 +129,15 @@ def build(
     journal = FileJournal(settings.data_dir.expanduser(), context.replica)
     relay = Relay(context, channels, journal)
     calls = HookRelay(context, hooks, longest_seconds=settings.hook_seconds)
-    loops = _loops(settings, plane, relay, poller, calls)
-    return Running(settings=settings, plane=plane, loops=loops, poller=poller, hooks=calls, relay=relay)
+    sagas = SagaRelay(context, hooks, longest_seconds=settings.hook_seconds)
+    loops = _loops(settings, plane, relay, poller, calls, sagas)
+    return Running(
+        settings=settings, plane=plane, loops=loops, poller=poller, hooks=calls, sagas=sagas, relay=relay
+    )
 
 
 def _loops(
-    settings: Settings, plane: Plane, relay: Relay, poller: Poller, hooks: HookRelay
+    settings: Settings, plane: Plane, relay: Relay, poller: Poller, hooks: HookRelay, sagas: SagaRelay
 ) -> tuple[Loop, ...]:
     context = plane.context
     reconciler = Reconciler(context, plane.traffic, tick=settings.tick_seconds, poller=poller)
@@ -157,6 +163,7 @@ def _loops(
         Loop(context=context, name="notification_outbox", interval=1.0, work=relay.tick, early=context.post),
         Loop(context=context, name="evidence_roll_up", interval=60.0, work=tidy),
         Loop(context=context, name="hook_outbox", interval=1.0, work=hooks.tick, early=context.call),
+        Loop(context=context, name="compensation", interval=1.0, work=sagas.tick),
         Loop(
             context=context,
             name="rule_executions",

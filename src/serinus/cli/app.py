@@ -6,6 +6,7 @@ import typer
 
 from serinus.cli import (
     backtest,
+    compensation,
     drill,
     drivers,
     fleet,
@@ -53,6 +54,7 @@ for name, command in (
 ):
     app.command(name)(command)
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(compensation.compensation, name="compensation")
 app.add_typer(guard.guard, name="guard")
 app.add_typer(slo.slo, name="slo")
 app.add_typer(release.release, name="release")

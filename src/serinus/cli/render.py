@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from serinus.cli.compensated import compensation_lines
 from serinus.cli.contest import candidate_lines, is_contested
 from serinus.cli.judged import judge_lines, watch_line
 
@@ -168,6 +169,10 @@ def status_lines(page: dict[str, Any], events: int = 6) -> list[str]:
         lines += ["checks", *tree(fixed), ""]
     lines.append(f"breaker {view['circuit_breaker_state']}   health {page['health']['health_status']}")
     lines += [f"[yellow]! {escape(w)}[/]" for w in page["health"]["warnings"]]
+    if failing := page["health"].get("failing_executions"):
+        lines.append(f"  [dim]next[/]  {escape(failing['command'])}")
+    if view.get("compensation"):
+        lines += ["", *compensation_lines(view["compensation"])]
     if page["events"]:
         lines += ["", *(event_line(e) for e in page["events"][:events])]
     return lines
@@ -199,6 +204,7 @@ def step_words(step: dict[str, Any]) -> str:
     gate = step["gate"]
     extra = [f"gate: {gate['role']}" if isinstance(gate, dict) else "gate"] if gate else []
     extra += ["by hand"] if step.get("manual") else []
+    extra += ["irreversible"] if step.get("irreversible") else []
     return f"{share} ({', '.join(extra)})" if extra else share
 
 

@@ -16,12 +16,17 @@ from serinus.cli.contest import contest_of
 from serinus.cli.planning import STAGES, analysis_of, hooks_of, plan_of
 from serinus.cli.strategy_files import moment_of, strategy_of
 from serinus.cli.walk import EARLY
+from serinus.core.model import CompensationStrategy as Undoing
 from serinus.core.policy.presets import PRESETS
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Release a version: walk it, move it, roll it back.")
 
+CompensationOption = Annotated[
+    Undoing,
+    typer.Option("--compensation", help="What a rollback does beside moving traffic."),
+]
 Named = Annotated[str, typer.Argument(help="Deployment id, or a service: its running deployment.")]
 
 
@@ -74,6 +79,7 @@ def run(
     hooks: Annotated[
         Path | None, typer.Option("--hooks", help="YAML or JSON file with the hooks to ask and to tell.")
     ] = None,
+    compensation: CompensationOption = Undoing.ROLLBACK_ONLY,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Everything but the traffic change.")] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Promote without asking once every stage passed.")
@@ -98,6 +104,7 @@ def run(
             "version": version,
             "changelog": changelog,
             "addresses": address or [],
+            "compensation_strategy": compensation.value,
             **plan,
         }
         if hooks:
@@ -127,6 +134,8 @@ def _dry_run(control: Api, body: dict[str, Any], as_json: bool) -> None:
         held_to += [f"{c['name']} over {c['window_seconds']:g} s" for c in draft["analysis"]["checks"]]
         for at, words in enumerate(held_to, 1):
             console.print(f"  {'└' if at == len(held_to) else '├'}─ {words}", markup=False)
+    if draft["if_blocked"]:
+        console.print(f"\n{draft['if_blocked']}", markup=False)
     console.print("\nNothing was changed. Without --dry-run this walk begins.")
 
 
@@ -243,6 +252,7 @@ def start(
     strategy: Annotated[
         Path | None, typer.Option("--strategy", help="Strategy file (YAML or JSON), instead of by hand.")
     ] = None,
+    compensation: CompensationOption = Undoing.ROLLBACK_ONLY,
     at: Annotated[str, typer.Option("--at", help="Start by itself at this time: 2026-01-31T06:00.")] = "",
     as_json: JsonFlag = False,
 ) -> None:
@@ -258,6 +268,7 @@ def start(
             "service_id": service,
             "version": version or (candidate or [""])[0],
             "addresses": [] if candidate else address or [],
+            "compensation_strategy": compensation.value,
             "analysis": analysis_of(policy or ("sequential" if candidate else "rulesets"))[0],
             "strategy": moves,
         }
@@ -346,7 +357,7 @@ def approve(
     reason: Annotated[str, typer.Option("--reason", help="Why; it is written down with your name.")] = "",
     as_json: JsonFlag = False,
 ) -> None:
-    """Pass the gate that it waits at."""
+    """Pass the gate that it waits at, or go on where a rollback is blocked."""
     _act(deployment, "approve", {"reason": reason}, as_json)
 
 
@@ -387,15 +398,23 @@ def rollback(
     force: Annotated[
         bool, typer.Option("--force", help="At once, and to a stable side that does not answer as well.")
     ] = False,
+    across: Annotated[
+        bool,
+        typer.Option("--across-irreversible", help="Also across an irreversible step that was completed."),
+    ] = False,
     version: Annotated[
         str, typer.Option("--version", help="A/B/n: only this candidate; the others go on.")
     ] = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Put everyone on stable: at once, unless its strategy goes back gradually."""
-    body: dict[str, Any] = {"reason": reason, "apply_compensation": compensation, "force": force}
-    if version:
-        body["version"] = version
+    body: dict[str, Any] = {
+        "reason": reason,
+        "apply_compensation": compensation,
+        "force": force,
+        "across_irreversible": across,
+        **({"version": version} if version else {}),
+    }
     _act(deployment, "rollback", body, as_json)
 
 

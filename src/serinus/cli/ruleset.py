@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 
 from serinus.cli.common import JsonFlag, api, handled, out, print_json
+from serinus.core.ruletext import Line, rule_changes
 
 __all__ = ["rulesets"]
+
+CHANGE_SIGNS = {"gone": "-", "new": "+", "same": " ", "left_out": " "}
 
 rulesets = typer.Typer(no_args_is_help=True, help="Versioned business rules that Serinus executes.")
 
@@ -178,6 +181,45 @@ def execute(
         out().print(f"{done['version']} ({side}), {done['latency_ms']} ms, {done['execution_id']}")
 
 
+@rulesets.command("executions")
+def executions(
+    name: Ruleset,
+    failed: Annotated[bool, typer.Option("--failed", help="Only those that failed.")] = False,
+    canary: Annotated[bool, typer.Option("--canary", help="Only the version under test.")] = False,
+    differs: Annotated[bool, typer.Option("--differs", help="Only shadows with another output.")] = False,
+    deployment: Annotated[str, typer.Option("--deployment", help="Only of this deployment.")] = "",
+    most: Annotated[int, typer.Option("--most", min=1, max=200, help="So many, the newest first.")] = 20,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show logged executions: input (redacted), output or error, version, time taken."""
+    with handled():
+        asked = {"failed": failed, "canary": canary, "differs": differs}
+        query = {name: "true" for name, wanted in asked.items() if wanted}
+        query |= {"page_size": str(most), "deployment_id": deployment}
+        found = api().get(f"/rulesets/{name}/executions?{urlencode(query)}")
+        if as_json:
+            print_json(found)
+            return
+        for e in found["executions"]:
+            _show_execution(e)
+        out().print(
+            f"{len(found['executions'])} of {found['total']}" if found["total"] else "None is logged."
+        )
+
+
+def _show_execution(e: dict[str, Any]) -> None:
+    side = "shadow" if e["kind"] == "shadow" else "canary" if e["is_canary"] else "stable"
+    out().print("[green]✔[/]" if e["ok"] else "[red]✘[/]", end=" ", markup=True)
+    out().print(
+        f"{e['at'][:19]}  {e['version']} ({side})  {e['latency_ms']} ms  {e['execution_id']}", markup=False
+    )
+    came = json.dumps(e["output"], ensure_ascii=False) if e["ok"] else f"{e['error_kind']}: {e['error']}"
+    out().print(f"    {json.dumps(e['input'], ensure_ascii=False)}", markup=False)
+    out().print(f"    → {came}", markup=False)
+    for line in e["differences"]:
+        out().print(f"    ≠ {line}", markup=False)
+
+
 @rulesets.command("diff")
 def diff(
     name: Ruleset,
@@ -188,14 +230,18 @@ def diff(
     """Compare the rules of two versions. 1 if they differ."""
     with handled():
         both = [api().get(f"/rulesets/{name}/versions/{v}") for v in (before, after)]
-        first, second = (_text(v).splitlines() for v in both)
-        changed = list(difflib.unified_diff(first, second, before, after, lineterm=""))
+        lines, _ = rule_changes(*((v["engine"], v["content"]) for v in both))
+        changed = [f"{CHANGE_SIGNS[line.kind]} {_said(line)}".rstrip() for line in lines]
         if as_json:
             print_json({"same": both[0]["digest"] == both[1]["digest"], "lines": changed})
         else:
             out().print("\n".join(changed) if changed else "The rules are the same.", markup=False)
         if both[0]["digest"] != both[1]["digest"]:
             raise typer.Exit(1)
+
+
+def _said(line: Line) -> str:
+    return f"… {line.text} lines are the same" if line.kind == "left_out" else line.text
 
 
 def _text(version: dict[str, Any]) -> str:

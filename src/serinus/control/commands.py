@@ -12,6 +12,7 @@ from serinus.control.contest import dropped, gather_all, knock_all, promoted, wi
 from serinus.control.context import Context, new_id
 from serinus.control.hooks import check_hooks
 from serinus.control.record import write_decision, write_event
+from serinus.control.saga import check_compensations
 from serinus.control.starts import ensure_may_start
 from serinus.control.traffic import TrafficPool
 from serinus.control.unit import Answer, Call, execute
@@ -22,6 +23,7 @@ from serinus.core.errors import Conflict, InvalidInput, NotFound, SerinusError, 
 from serinus.core.health import Knocked
 from serinus.core.lifecycle import moves, scheduled
 from serinus.core.lifecycle.back import go_back
+from serinus.core.lifecycle.irreversible import foretold
 from serinus.core.lifecycle.transitions import Action, follow
 from serinus.core.model import (
     CanaryConfig,
@@ -155,7 +157,7 @@ class Commands:
                 await tx.services.save(service)
             draft = self.draft(call, service, new)
             await tx.deployments.add(draft)
-            message = f"Draft of {service.name} {draft.tested} made."
+            message = f"Draft of {service.name} {draft.tested} made. {foretold(draft)}".strip()
             await write_event(tx, self._context, draft, "created", message, call.caller.name)
             return 201, views.deployment_view(draft)
 
@@ -184,6 +186,7 @@ class Commands:
                 stable_version=service.stable_version,
                 changelog=new.changelog,
                 compensation_strategy=new.compensation_strategy,
+                keeps_units=self._traffic.can(service, Capability.PERSISTENT),
                 salt=salt_from(new.strategy, identity),
                 created_at=self._context.clock.now(),
                 created_by=call.caller.name,
@@ -193,6 +196,7 @@ class Commands:
             new.analysis,
         )
         check_hooks(self._context, draft.strategy.hooks)
+        check_compensations(self._context, draft)
         self._traffic.ensure_strategy(service, draft)
         return draft
 
@@ -241,6 +245,7 @@ class Commands:
                 d = replace(d, salt=salt_from(given["strategy"], d.salt))
                 check_hooks(self._context, d.strategy.hooks)
                 self._traffic.ensure_strategy(await find_service(tx, call, d.service_id), d)
+            check_compensations(self._context, d)
             saved = await tx.deployments.save(d)
             await write_event(tx, self._context, saved, "updated", "Draft changed.", call.caller.name)
             return 200, views.deployment_view(saved)
@@ -395,14 +400,17 @@ class Commands:
         compensate: bool = True,
         force: bool = False,
         version: str = "",
+        across: bool = False,
     ) -> Answer:
         """Put everyone on stable. The monitor's own writes never make it fail.
 
         ``version``: only this one of several candidates; the others go on.
 
         While stable cannot be sent traffic it is held and goes on by itself; ``force`` does it anyway.
+        ``across`` also goes back across an irreversible step that was completed.
         """
         call = _because(call, reason)
+        call = replace(call, data={**call.data, "across_irreversible": True}) if across else call
         knocked = () if force else await self._knock(call, deployment_id)
 
         async def decide(tx: Transaction, _: Service, d: Deployment) -> Decision:
@@ -413,7 +421,7 @@ class Commands:
                 return dropped(d, version, reason, now)
             current = await tx.deployments.current(d.tenant_id, d.service_id)
             alone = all(o.id == d.id or o.status is not Status.CANARY for o in current)
-            return go_back(d, now, reason, compensate=compensate, force=force, gradual=alone)
+            return go_back(d, now, reason, compensate=compensate, force=force, across=across, gradual=alone)
 
         for _ in range(ROLLBACK_TRIES - 1):
             try:

@@ -62,7 +62,7 @@ class Route:
     name: str = told("For people.", "")
     tenants: tuple[str, ...] = told("Tenants by name; * stands for anything.", ())
     services: tuple[str, ...] = told("Services by name; * stands for anything.", ())
-    kinds: tuple[str, ...] = told("rollback, warning, waiting, promoted.", ())
+    kinds: tuple[str, ...] = told("rollback, warning, waiting, promoted, decision, compensation.", ())
     levels: tuple[Level, ...] = told("info, warning, error, critical.", ())
     critical: tuple[str, ...] = told("Kinds that are critical here, like rollback.", ())
     quiet: Quiet | None = told("Quiet hours; critical passes.")
@@ -117,13 +117,9 @@ class Addressee:
 
 
 #: Follow-ups go where their cause went, whatever kinds a route names.
-_CAUSE = {
-    "resolved": "rollback",
-    "carried": "rollback",
-    "not_carried": "rollback",
-    "dropped": "rollback",
-    "summary": "warning",
-}
+_CAUSE = {"resolved": "rollback", "carried": "rollback", "not_carried": "rollback", "summary": "warning"}
+#: And these go where rollbacks go, at their own level.
+_LIKE = {"decision": "rollback", "compensation": "rollback", "dropped": "rollback"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,7 +159,7 @@ class Desk:
         return min(r.quiet.over_at(now) for r in routes if r.quiet)
 
     def _matching(self, about: Subject, channel: str) -> Iterator[Route]:
-        kinds = {about.kind, _CAUSE.get(about.kind, about.kind)}
+        kinds = {about.kind, (_CAUSE | _LIKE).get(about.kind, about.kind)}
         for route in self.plan.routes:
             raised = about.kind in route.critical
             level = Level.CRITICAL if raised else about.level

@@ -16,7 +16,8 @@ from typing import Any
 
 from serinus.control.context import Caller, Context, new_id
 from serinus.control.ingest import Ingest
-from serinus.control.rulesets import SHADOW, encoded
+from serinus.control.rule_views import encoded
+from serinus.control.rulesets import SHADOW
 from serinus.control.snapshot import LoadedRuleset, Snapshot, Snapshots
 from serinus.core.errors import NotFound, RuleFailed, Unavailable
 from serinus.core.model import Role

@@ -9,6 +9,9 @@ FIELDS = {
     "Service": "서비스",
     "Version": "버전",
     "Reason": "사유",
+    "To do": "할 일",
+    "Go back": "되돌리기",
+    "Go on": "계속하기",
     "Metric": "지표",
     "Both sides": "양쪽 수치",
     "Canary to stable": "카나리 대 안정 버전",
@@ -53,6 +56,12 @@ _SAY = {
         "promoted.title": "[Serinus] Promoted: {service} {version}",
         "promoted.text": "{version} of {service} is promoted: everyone is on it.",
         "waiting.title": "[Serinus] Waiting for you: {service} {version}",
+        "compensation.title": "[Serinus] Compensation FAILED: {service}",
+        "compensation.text": (
+            "{version} of {service} was rolled back, but {what} could not be compensated: what it has "
+            "done is still there. Somebody has to retry it, or to put it right by hand."
+        ),
+        "decision.title": "[Serinus] Decide: roll back or go on: {service} {version}",
         "carried.title": "[Serinus] Rollback carried: {service}",
         "carried.text": "Every proxy sends everyone to {stable} now, {seconds} after the decision.",
         "not_carried.title": "[Serinus] Rollback NOT carried: {service}",
@@ -99,6 +108,12 @@ _SAY = {
         "promoted.title": "[Serinus] 승격됨: {service} {version}",
         "promoted.text": "{service}의 {version}이(가) 승격되었습니다: 모두 사용 중입니다.",
         "waiting.title": "[Serinus] 확인을 기다립니다: {service} {version}",
+        "compensation.title": "[Serinus] 보상 실패: {service}",
+        "compensation.text": (
+            "{service}의 {version}은(는) 롤백되었지만 {what}의 보상이 실패했습니다: 그 결과가 아직 남아 "
+            "있습니다. 다시 시도하거나 직접 바로잡아야 합니다."
+        ),
+        "decision.title": "[Serinus] 결정 필요, 롤백 또는 계속: {service} {version}",
         "carried.title": "[Serinus] 롤백 적용됨: {service}",
         "carried.text": "결정 후 {seconds} 만에 모든 프록시가 모두를 {stable}(으)로 보냅니다.",
         "not_carried.title": "[Serinus] 롤백이 적용되지 않음: {service}",

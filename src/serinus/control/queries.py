@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from serinus.control import views
+from serinus.control.compensations import compensation_view, left_undone
 from serinus.control.contest_view import assigned_version, comparisons, front
 from serinus.control.context import Caller, Context, stamp
 from serinus.control.evidence import every_total, every_window, gather
+from serinus.control.failures import events_of, failing_executions
 from serinus.control.judgement import judge_view, watch_view
 from serinus.control.monitor import MONITOR
 from serinus.core.analysis.evidence import Side, Window
@@ -89,6 +91,7 @@ class Queries:
             "observed_traffic_percentage": observed,
             "watch": watch_view(d, moment),
             "proxy": await tx.sources.cursor(f"carried:{d.service_id}"),
+            "compensation": compensation_view(await tx.compensations.of(d.tenant_id, d.id)),
         }
 
     async def metrics(self, caller: Caller, deployment_id: str) -> dict[str, Any]:
@@ -127,8 +130,12 @@ class Queries:
             now = self._context.clock.now().timestamp()
             recent = await every_window(tx, d, now - d.policy.horizon_seconds, now + 60)
             proxy = await tx.sources.cursor(f"carried:{d.service_id}")
+            failing = await failing_executions(tx, self._context, d)
+            undone = left_undone(await tx.compensations.of(d.tenant_id, d.id))
         canary = views.totals(recent, Side.CANARY)
         warnings = [v.message for v in d.verdicts if v.outcome is Outcome.FAIL]
+        if failing and d.breaker.state != CLOSED:
+            warnings.append(failing["sentence"])
         bad = bool(warnings) or d.breaker.state != CLOSED or d.status is Status.ROLLED_BACK
         if proxy and not proxy["acknowledged"]:
             warnings += [f"{i['name']}: {i['problem']}" for i in proxy["instances"] if not i["ok"]]
@@ -142,6 +149,7 @@ class Queries:
         if d.contested:
             out = (c for c in d.candidates if not c.live)
             warnings += [f"{c.version} was dropped: {c.drop_reason}" for c in out]
+        warnings += undone
         if not await self._monitor_runs():
             warnings.append("The monitor is not running: nothing is rolled back automatically.")
         return {
@@ -152,6 +160,7 @@ class Queries:
             "current_success_rate": canary.success_rate,
             "last_check_at": stamp(d.last_tick_at),
             "warnings": warnings,
+            "failing_executions": failing,
         }
 
     async def assignments(
@@ -171,7 +180,8 @@ class Queries:
         async with self._context.store.begin(write=False) as tx:
             d = await self._find(tx, caller, deployment_id)
             found = await tx.timeline.read(d.tenant_id, d.id, after=after, limit=limit)
-        return {"events": [views.event_view(e) for e in found], "deployment_id": d.id}
+            failing = await failing_executions(tx, self._context, d)
+        return {"events": events_of(found, failing), "deployment_id": d.id}
 
     async def notifications(self, caller: Caller, deployment_id: str) -> dict[str, Any]:
         """Return every notification of a deployment with its delivery."""
@@ -206,14 +216,17 @@ class Queries:
         async with self._context.store.begin(write=False) as tx:
             newest = await tx.timeline.latest(caller.tenant_id, deployment_id, 100)
             items = await tx.outbox.of(caller.tenant_id, deployment_id)
+            service = await tx.services.get(caller.tenant_id, deployment["service_id"])
             now = self._context.clock.now().timestamp()
             d = await self._find(tx, caller, deployment_id)
             windows = await every_window(tx, d, now - SPARK_SECONDS, now + 60)
+        health = await self.health(caller, deployment_id)
         return {
             "deployment": deployment,
+            "kind": service.kind.value if service else None,
             "metrics": numbers,
-            "health": await self.health(caller, deployment_id),
-            "events": [views.event_view(e) for e in newest],
+            "health": health,
+            "events": events_of(newest, health["failing_executions"]),
             "notifications": [views.notification_view(i) for i in items if i.kind == "notify"],
             "series": _series(windows),
             "may": {"act": caller.role.reaches(Role.APPROVER), "role": caller.role.value},

@@ -18,7 +18,7 @@ from serinus.ports.notify import Level
 from serinus.ports.store import Transaction
 from serinus.ports.traffic import Carried
 
-__all__ = ["OVERDUE_SECONDS", "expect", "settle"]
+__all__ = ["OVERDUE_SECONDS", "awaited", "expect", "settle"]
 
 #: After so long without a read-back, users may still be on a bad version: that is critical.
 OVERDUE_SECONDS = 15.0
@@ -31,6 +31,12 @@ def _key(service_id: str) -> str:
 async def expect(tx: Transaction, service: Service, d: Deployment) -> None:
     """Note that a rollback has been decided and has to be read back."""
     await tx.sources.set_cursor(_key(service.id), {"deployment_id": d.id, "warned": False})
+
+
+async def awaited(tx: Transaction, d: Deployment) -> bool:
+    """Tell whether a rollback has not been read back from every proxy yet."""
+    noted = await tx.sources.cursor(_key(d.service_id)) or {}
+    return noted.get("deployment_id") == d.id
 
 
 async def settle(

@@ -31,7 +31,15 @@ from serinus.core.health import Knocked
 from serinus.core.lifecycle.moves import looked_after
 from serinus.core.model import Deployment, Service, Status
 from serinus.ports.store import Transaction
-from serinus.ports.traffic import Carried, Counters, DesiredSplit, InstanceState, TrafficDriver, TrafficError
+from serinus.ports.traffic import (
+    Capability,
+    Carried,
+    Counters,
+    DesiredSplit,
+    InstanceState,
+    TrafficDriver,
+    TrafficError,
+)
 
 __all__ = ["Reconciler"]
 
@@ -163,7 +171,9 @@ class Reconciler:
             await write_event(tx, self._context, d, "drift", look.drift, "monitor")
         # What an earlier deployment's rollback waits for; this one's own is read back after its commit.
         await settle(tx, self._context, service, look.carried, look.asked_at)
-        known = with_sides(await heard(tx, d), (first, *others), look.knocked, now)
+        keeps = self._traffic.can(service, Capability.PERSISTENT)
+        asked = replace(await heard(tx, d), keeps_units=keeps)
+        known = with_sides(asked, (first, *others), look.knocked, now)
         decision = decide(known, first, now, others)
         changed = bool(decision.reasons)
         saved = await write_decision(tx, self._context, service, decision, "monitor", bump=changed)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from serinus.control import messages
+from serinus.control import messages, saga_messages
 from serinus.control.context import Context
 from serinus.control.facts import harm_facts, sentence_facts, watch_words
 from serinus.control.hooks import hook_item
 from serinus.control.readback import expect
+from serinus.control.saga import open_saga
 from serinus.control.telling import over, tell
 from serinus.core.contest import seen_as
-from serinus.core.decision import Decision, Intent, IntentKind
+from serinus.core.decision import Decision, Intent, IntentKind, Reason
 from serinus.core.lifecycle.moves import WATCHING, deprecate
-from serinus.core.model import Deployment, Service, Status, Stickiness
+from serinus.core.model import CompensationStrategy, Deployment, Service, Status, Stickiness
 from serinus.ports.notify import Level, Notification
-from serinus.ports.store import Event, Page, Transaction
+from serinus.ports.store import AuditEntry, Event, Page, Transaction
 
 __all__ = ["write_decision", "write_event"]
 
@@ -28,6 +29,7 @@ _LEVELS = {
     "warning": Level.WARNING,
     "waiting": Level.INFO,
     "promoted": Level.INFO,
+    "decision": Level.ERROR,
 }
 
 #: A candidate that is dropped is a rollback of its own, for who wants to be told of those.
@@ -61,6 +63,8 @@ async def write_decision(
     saved = await tx.deployments.save(decision.next_state, bump=bump)
     for reason in decision.reasons:
         await write_event(tx, context, saved, reason.kind, reason.message, actor, dict(reason.data))
+        if reason.kind == "blocked":
+            await _audit_blocked(tx, context, saved, reason, actor)
     exposed = await _exposed(tx, saved) if _tells_of_rollback(decision) else None
     for at, intent in enumerate(decision.intents):
         cause = f"{saved.id}.{saved.revision}.{at}"
@@ -68,6 +72,23 @@ async def write_decision(
     if any(reason.kind == "going_on" for reason in decision.reasons):
         await over(tx, context, saved, "going_on")
     return saved
+
+
+async def _audit_blocked(
+    tx: Transaction, context: Context, d: Deployment, reason: Reason, actor: str
+) -> None:
+    """Put into the audit log that a rollback was not made; what people decide then is there by itself."""
+    await tx.audit.append(
+        AuditEntry(
+            tenant_id=d.tenant_id,
+            at=context.clock.now(),
+            actor=actor,
+            token_id="",
+            action="deployment.blocked",
+            target=d.id,
+            data={"reason": d.blocked.reason if d.blocked else "", "step": reason.data["irreversible"]},
+        )
+    )
 
 
 def _tells_of_rollback(decision: Decision) -> bool:
@@ -103,7 +124,7 @@ async def _intend(
         case IntentKind.HOOK:
             await tx.outbox.add(hook_item(context, d, intent, cause))
         case IntentKind.COMPENSATE:
-            await _compensate(tx, context, d, str(intent.data["strategy"]))
+            await open_saga(tx, context, service, d)
 
 
 async def _take_over(
@@ -119,13 +140,6 @@ async def _take_over(
             await write_event(tx, context, saved, "deprecated", message, "serinus")
 
 
-async def _compensate(tx: Transaction, context: Context, d: Deployment, strategy: str) -> None:
-    """Put the open compensation task on the timeline, where somebody has to see it."""
-    if strategy == "manual":
-        message = "Compensation task opened: check what the canary wrote, and put it right by hand."
-        await write_event(tx, context, d, "compensation", message, "serinus", {"state": "open"})
-
-
 async def _tell(
     tx: Transaction,
     context: Context,
@@ -139,7 +153,10 @@ async def _tell(
     wait = intent.topic == "rollback" and service.driver != IN_PROCESS
     if wait:
         await expect(tx, service, d)
-    if _ASKED_AS.get(intent.topic, intent.topic) in d.policy.notifications.on:
+    # ``notify_and_rollback`` tells at once, whatever the policy keeps; so does what needs a decision.
+    at_once = d.compensation_strategy is CompensationStrategy.NOTIFY_AND_ROLLBACK
+    must = intent.topic == "decision" or (intent.topic == "rollback" and at_once)
+    if must or _ASKED_AS.get(intent.topic, intent.topic) in d.policy.notifications.on:
         level = _LEVELS[intent.topic]
         told = await tell(
             tx,
@@ -149,7 +166,7 @@ async def _tell(
             level,
             cause,
             lambda about: _message(d, intent, about, exposed),
-            wait=wait,
+            wait=wait and not at_once,
         )
         if not told:
             title = _message(d, intent, _plain(context, d), exposed).title
@@ -189,6 +206,8 @@ def _message(d: Deployment, intent: Intent, about: dict[str, Any], exposed: int 
         )
     if intent.topic == "promoted":
         return messages.promoted_alert(**about, watched=watch_words(d))
+    if intent.topic == "decision":
+        return saga_messages.decision_alert(**about, sentence=d.sentence, reason=str(intent.data["reason"]))
     if intent.topic == "waiting":
         return messages.waiting_alert(**about, what=d.sentence, facts=sentence_facts(d))
     warnings = tuple(intent.data.get("warnings", ()))

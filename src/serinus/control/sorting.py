@@ -34,6 +34,11 @@ async def sorted_out(tx: Transaction, context: Context, item: OutboxItem) -> Out
         return await _grouped(tx, context, item, others)
     if kind == "summary":
         return await _summed_up(tx, context, item, others)
+    undoing = await tx.compensations.of(item.tenant_id, item.deployment_id)
+    if any(one.is_open and not one.by_hand for one in undoing):
+        # What is left undone is not over.
+        later = context.clock.now() + timedelta(seconds=context.desk.plan.resolve_seconds)
+        return replace(item, next_attempt_at=later)
     return _needed(context, item, others)
 
 

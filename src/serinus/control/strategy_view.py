@@ -7,6 +7,9 @@ from typing import Any
 from serinus.control.contest_view import strategy_part
 from serinus.control.context import stamp
 from serinus.core.codec import to_json
+from serinus.core.hooks import Hook
+from serinus.core.lifecycle.guards import irreversible_behind
+from serinus.core.lifecycle.irreversible import foretold
 from serinus.core.model import Deployment, Role, Step, Strategy
 from serinus.core.strategy import StrategyType
 
@@ -24,6 +27,7 @@ def strategy_view(d: Deployment) -> dict[str, Any]:
         "salt": d.salt,
         "steps": [_step(step) for step in s.steps],
         **({"hooks": [to_json(hook) for hook in s.hooks]} if s.hooks else {}),
+        **({"compensate": _compensate(s.compensate)} if s.compensate else {}),
         **({"keep_warm_seconds": s.keep_warm_seconds} if s.type is StrategyType.BLUE_GREEN else {}),
         **({"start_at": stamp(s.start_at)} if s.start_at else {}),
         **({"preview": _preview(s)} if s.preview else {}),
@@ -42,7 +46,14 @@ def _step(step: Step) -> dict[str, Any]:
         **({"manual": True} if step.manual else {}),
         **({"min_seconds": step.min_seconds} if step.min_seconds else {}),
         **({"mirror_percentage": step.mirror_bp / 100} if step.mirror_bp else {}),
+        **({"irreversible": True} if step.irreversible else {}),
+        **({"compensate": _compensate(step.compensate)} if step.compensate else {}),
     }
+
+
+def _compensate(hook: Hook) -> dict[str, Any]:
+    ways = ("url", "url_env", "command", "secret_env")
+    return {way: getattr(hook, way) for way in ways if getattr(hook, way)}
 
 
 def _preview(s: Strategy) -> dict[str, Any]:
@@ -81,6 +92,9 @@ def standing_view(d: Deployment) -> dict[str, Any]:
         "going_back": {"reason": back.reason, "held": bool(d.stable_down), "automatic": back.automatic}
         if back
         else None,
+        "irreversible": irreversible_behind(d) or None,
+        "if_blocked": foretold(d),
+        "blocked": {"reason": d.blocked.reason, "at": stamp(d.blocked.at)} if d.blocked else None,
         "warm_until": stamp(d.warm_until),
         "sides": {"stable_down": d.stable_down, "canary_down": d.canary_down},
         "freeze_override": d.freeze_override or None,

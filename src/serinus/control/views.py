@@ -13,7 +13,7 @@ from serinus.core.analysis.evidence import Arm, Side, Window
 from serinus.core.analysis.sequential.plan import Finding
 from serinus.core.analysis.verdict import Outcome, Verdict
 from serinus.core.codec import to_json
-from serinus.core.lifecycle.transitions import allowed
+from serinus.core.lifecycle.transitions import Action, allowed
 from serinus.core.model import Deployment, Mode, Service, Status
 from serinus.ports.store import Assignment, Event, OutboxItem
 
@@ -92,7 +92,7 @@ def deployment_view(d: Deployment) -> dict[str, Any]:
         "judge": judge_view(d),
         "watch": watch_view(d),
         **candidates_view(d),
-        "allowed": [a.value for a in allowed(d.status)],
+        "allowed": [a.value for a in _allowed(d)],
         "revision": d.revision,
         "created_at": stamp(d.created_at),
         "created_by": d.created_by,
@@ -100,6 +100,11 @@ def deployment_view(d: Deployment) -> dict[str, Any]:
         "ended_at": stamp(d.ended_at),
         "end_reason": d.end_reason,
     }
+
+
+def _allowed(d: Deployment) -> tuple[Action, ...]:
+    """Return what may be asked of it now: what its status allows, or a decision that it waits for."""
+    return (Action.ROLLBACK, Action.APPROVE) if d.blocked else allowed(d.status)
 
 
 def verdict_view(v: Verdict) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from serinus.core.candidates import compared_share
 from serinus.core.codec import to_json
 from serinus.core.contest import measure_all, settled
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
-from serinus.core.lifecycle.back import carry_on, go_back
+from serinus.core.lifecycle.back import carry_on, go_back_by_itself
 from serinus.core.lifecycle.moves import SET_TRAFFIC, under_watch
 from serinus.core.model import Deployment, Status
 from serinus.core.policy.among import among, called
@@ -145,6 +145,8 @@ def _promoted(d: Deployment, evidence: Evidence, now: datetime) -> Decision:
     """After promotion: go back if that was decided, watch, and let the old side go at its time."""
     if d.going_back is not None:
         return carry_on(d, now)
+    if d.blocked is not None:
+        return Decision(next_state=d)  # the old side stays warm, too, until somebody has decided
     decision = _watch(d, evidence, now) if under_watch(d) else Decision(next_state=d)
     after = decision.next_state
     if after.status is not Status.ACTIVE or after.warm_until is None or now < after.warm_until:
@@ -167,15 +169,14 @@ def _watch(d: Deployment, evidence: Evidence, now: datetime) -> Decision:
     after = changed(
         d, verdicts=judged.verdicts, judge=judged.state, judged_until=judged.until, answer=judged.answer
     )
-    bad = [v.message for v in failed(judged.verdicts, "rollback")]
+    bad = {v.check: v.message for v in failed(judged.verdicts, "rollback")}
     if d.policy.breaker and evidence.open_breakers:
-        bad.append(f"the circuit breaker opened ({', '.join(evidence.open_breakers)})")
+        bad["breaker"] = f"the circuit breaker opened ({', '.join(evidence.open_breakers)})"
     if not bad:
         return _watched(after, now)
-    reason = "after promotion: " + "; ".join(bad)
-    return go_back(
-        after, now, reason, automatic=True, data={"rule": "watch", "verdicts": to_json(after.verdicts)}
-    )
+    reason, data = "after promotion: " + "; ".join(bad.values()), {"rule": "watch"}
+    shown = {**data, "verdicts": to_json(after.verdicts)}
+    return go_back_by_itself(after, now, reason, causes=tuple(bad), data=shown) or _watched(after, now)
 
 
 def _watched(d: Deployment, now: datetime) -> Decision:

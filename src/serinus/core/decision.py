@@ -18,7 +18,7 @@ class IntentKind(StrEnum):
     SET_TRAFFIC = "set_traffic"  #: carry the deployment's wanted split
     TELL = "tell"  #: notify people
     CLEAR_ASSIGNMENTS = "clear_assignments"  #: forget who was on the canary
-    COMPENSATE = "compensate"  #: run the compensation strategy
+    COMPENSATE = "compensate"  #: undo what was completed, as the compensation strategy says
     HOOK = "hook"  #: call a hook; ``topic`` is its phase
     TAKE_OVER = "take_over"  #: the version becomes stable, older deployments deprecated
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from serinus.core.errors import InvalidInput
 
-__all__ = ["Ask", "Hook", "OnNo", "OnTimeout", "Phase", "Said", "checked"]
+__all__ = ["Ask", "Hook", "OnNo", "OnTimeout", "Phase", "Said", "checked", "checked_one"]
 
 MOST_HOOKS = 20
 #: A week: somebody may have to come back from holiday.
@@ -27,6 +27,7 @@ class Phase(StrEnum):
     CONFIRM_PROMOTION = "confirm-promotion"  #: before everyone gets the new version
     POST_PROMOTION = "post-promotion"
     POST_ROLLBACK = "post-rollback"
+    COMPENSATE = "compensate"  #: undoes a completed step, or the deployment; declared there, not as a hook
 
     @property
     def blocks(self) -> bool:
@@ -108,11 +109,27 @@ def checked(hooks: Sequence[Hook], where: str = "strategy.hooks") -> tuple[Hook,
     names: set[str] = set()
     for at, hook in enumerate(hooks):
         problem = _problem(hook, names)
+        if hook.phase is Phase.COMPENSATE:
+            help_ = "Put `compensate` on the step that it undoes, or on the strategy."
+            problem = ("phase", f"Hook {hook.name!r} is of the phase compensate.", help_)
         if problem:
             field, detail, help_ = problem
             raise InvalidInput(detail, field=f"{where}[{at}].{field}", next_step=help_)
         names.add(hook.name)
     return tuple(hooks)
+
+
+def checked_one(hook: Hook, where: str) -> Hook:
+    """Return a hook that stands alone, at ``where``, if it is whole.
+
+    Raises:
+        InvalidInput: A way to call it, or its secret, is missing, double or wrong.
+    """
+    problem = _problem(hook, set())
+    if problem:
+        field, detail, help_ = problem
+        raise InvalidInput(detail, field=f"{where}.{field}", next_step=help_)
+    return hook
 
 
 def _problem(hook: Hook, taken: set[str]) -> tuple[str, str, str] | None:

@@ -17,6 +17,7 @@ from serinus.core.errors import InvalidInput
 from serinus.core.hooks import Ask, Hook, Phase
 from serinus.core.rules import RuleSettings
 from serinus.core.strategy import (
+    Blocked,
     Entrant,
     FreezeCalendar,
     GoingBack,
@@ -185,6 +186,10 @@ class Step:
     min_seconds: float = 0.0
     #: Copies of so many requests go to the canary, and nobody sees its answers.
     mirror_bp: int = 0
+    #: Once it was completed, nothing goes back across it by itself.
+    irreversible: bool = False
+    #: Undoes it, when it was completed and the deployment is rolled back.
+    compensate: Hook | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -222,6 +227,8 @@ class Strategy:
     auto_promote: bool = False
     #: Other people's programs, called at their phases.
     hooks: tuple[Hook, ...] = ()
+    #: Undoes the deployment as a whole, after its steps.
+    compensate: Hook | None = None
     type: StrategyType = StrategyType.CANARY
     preview: Preview | None = None
     #: Blue-green: how long after the switch the old side is kept, for an instant switch back.
@@ -296,6 +303,8 @@ class Deployment:
     #: Only the named units, nobody by hash (until the percentage is changed).
     filter_only: bool = False
     step_index: int = 0
+    #: So many steps were completed: the rollout has once gone past them, by itself or by hand.
+    passed: int = 0
     #: Seconds of this step during which the monitor looked and the proxy carried the split.
     observed_seconds: float = 0.0
     #: Seconds of this step without a usable measurement.
@@ -313,6 +322,11 @@ class Deployment:
     breaker: Breaker = CLOSED_BREAKER
     scheduled: Scheduled | None = None
     going_back: GoingBack | None = None
+    blocked: Blocked | None = None
+    #: Causes in spite of which a person has decided to go on.
+    accepted: tuple[str, ...] = ()
+    #: The data plane can hold units that are on the canary while its share shrinks.
+    keeps_units: bool = True
     #: Why a side cannot be sent traffic, in words; empty: it can, or nobody knows.
     stable_down: str = ""
     canary_down: str = ""
@@ -377,8 +391,11 @@ class Deployment:
 
     @property
     def tripped(self) -> bool:
-        """Tell whether an open breaker keeps everyone on stable; a rollback under way takes its own way."""
-        return self.breaker.state == OPEN and self.going_back is None
+        """Tell whether an open breaker keeps everyone on stable.
+
+        A rollback under way takes its own way, and one that is blocked leaves units where they are.
+        """
+        return self.breaker.state == OPEN and self.going_back is None and self.blocked is None
 
     @property
     def step(self) -> Step | None:

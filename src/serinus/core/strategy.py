@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 __all__ = [
+    "Blocked",
     "DuringFreeze",
     "Entrant",
     "FreezeCalendar",
@@ -76,6 +77,20 @@ class GoingBack:
     compensate: bool = True
     #: When the present rung was taken; ``None`` while no step back was possible yet.
     moved_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blocked:
+    """A rollback that Serinus would have made, and may not: an irreversible step was completed."""
+
+    reason: str
+    at: datetime
+    #: The share when it was asked, in basis points: what it goes on with.
+    from_bp: int
+    #: What asked for it: names of checks, ``breaker``, ``no_data``, ``hook NAME``.
+    causes: tuple[str, ...] = ()
+    #: The phase that it had.
+    phase: str = ""
 
 
 class DuringFreeze(StrEnum):

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from serinus.core.analysis.evidence import Sample, Window
 from serinus.core.model import Deployment, Role, Service, Status
 from serinus.core.rules import RuleVersion
+from serinus.ports.compensation import Compensations
 from serinus.ports.fleet import Instance, Order
 from serinus.ports.traffic import Finding
 
@@ -34,6 +35,7 @@ __all__ = [
     "Job",
     "Jobs",
     "Leases",
+    "NewestVersion",
     "Outbox",
     "OutboxItem",
     "OutboxState",
@@ -219,6 +221,16 @@ class Execution:
     input: Any = None
     output: Any = None
     differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewestVersion:
+    """A ruleset's newest version, and how many it has."""
+
+    version: str
+    author: str
+    created_at: datetime
+    total: int
 
 
 class Tenants(Protocol):
@@ -447,6 +459,10 @@ class EvidenceLog(Protocol):
         """Return one all-time window per side, endpoint and label (``seconds`` 0)."""
         ...
 
+    async def counted(self, tenant_id: str, deployment_id: str, names: Sequence[str]) -> Mapping[str, float]:
+        """Return what counters of these names add up to; those that never counted are left out."""
+        ...
+
     async def roll_up(self, *, older_than: float, into_seconds: int, delete_before: float) -> int:
         """Merge old windows into wider ones and delete the oldest; return how many rows went."""
         ...
@@ -509,6 +525,10 @@ class Rulesets(Protocol):
         """Return a page, newest first, and the total."""
         ...
 
+    async def newest(self, tenant_id: str) -> Mapping[str, NewestVersion]:
+        """Return of each ruleset how many versions it has and which is the newest, without their rules."""
+        ...
+
 
 class Executions(Protocol):
     """The execution log (``canary_execution_logs``)."""
@@ -526,9 +546,10 @@ class Executions(Protocol):
         deployment_id: str = "",
         kind: str = "",
         failed: bool = False,
+        canary: bool = False,
         differs: bool = False,
     ) -> tuple[Sequence[Execution], int]:
-        """Return a page, newest first, and the total."""
+        """Return a page, newest first, and the total; ``canary``: only those of the version under test."""
         ...
 
     async def prune(self, *, before: datetime, most: int) -> int:
@@ -641,6 +662,11 @@ class Transaction(Protocol):
     @property
     def outbox(self) -> Outbox:
         """Outbox in this transaction."""
+        ...
+
+    @property
+    def compensations(self) -> Compensations:
+        """Compensations in this transaction."""
         ...
 
     @property

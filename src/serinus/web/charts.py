@@ -83,7 +83,8 @@ def _path(values: Sequence[float | None], top: float) -> str:
         if value is None:
             pen_up = True
             continue
-        parts.append(f"{'M' if pen_up else 'L'}{at * step:.1f} {BASE - value / top * (BASE - 6):.1f}")
+        place = f"{at * step:.1f} {BASE - value / top * (BASE - 6):.1f}"
+        parts.append(f"M{place}h0" if pen_up else f"L{place}")  # a point that stands alone is a dot
         pen_up = False
     return " ".join(parts)
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["LANGUAGES", "choose", "translator"]
+from serinus.control.wording import lasted
+from serinus.web.words_parts import PARTS
+from serinus.web.words_rules import RULES
+
+__all__ = ["LANGUAGES", "choose", "lasting", "translator"]
 
 LANGUAGES = ("en", "ko")
 
@@ -72,6 +76,21 @@ _KOREAN = {
     "scheduled": "예약됨",
     "Cancel the start": "시작 취소",
     "Override the freeze": "동결 무시",
+    "Go on": "계속 진행",
+    "Compensation": "보상",
+    "Retry the compensation": "보상 다시 시도",
+    "Done by hand": "직접 처리함",
+    "Which": "대상",
+    "What was done": "처리 내용",
+    "Across the irreversible step too (this is written down):": "되돌릴 수 없는 단계도 넘어서 롤백 (기록됨):",
+    "a compensation task is open": "보상 작업이 열려 있습니다",
+    "compensation failed": "보상 실패",
+    "task": "작업",
+    "tries": "회 시도",
+    "irreversible": "되돌릴 수 없음",
+    "compensation": "보상",
+    "done": "완료",
+    "waiting": "사람을 기다림",
     "mirror": "미러",
     "by hand": "수동",
     "preview": "미리보기",
@@ -148,6 +167,7 @@ _KOREAN = {
     ),
     "Candidates": "후보",
     "Candidate": "후보",
+    "the chosen candidate": "선택한 후보",
     "All versions": "모든 버전",
     "all of them": "전체",
     "Choose": "선택",
@@ -160,6 +180,8 @@ _KOREAN = {
     "Show": "보기",
     "service": "서비스",
     "status": "상태",
+    **PARTS,
+    **RULES,
 }
 
 
@@ -176,3 +198,16 @@ def translator(language: str) -> Callable[[str], str]:
     if language == "ko":
         return lambda text: _KOREAN.get(text, text)
     return lambda text: text
+
+
+def lasting(seconds: float, language: str) -> str:
+    """Return a duration in its two largest units, in the reader's language.
+
+    >>> lasting(5400, "en"), lasting(5400, "ko"), lasting(0, "en")
+    ('1 h 30 min', '1시간 30분', '0 s')
+    """
+    said = lasted(seconds) if seconds >= 1 else "0 s"
+    if language == "ko":
+        for english, korean in ((" min", "분"), (" s", "초"), (" h", "시간"), (" d", "일")):
+            said = said.replace(english, korean)
+    return said

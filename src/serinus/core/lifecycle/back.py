@@ -9,13 +9,15 @@ from typing import Any
 from serinus.core.bucketing import BUCKETS
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
 from serinus.core.errors import InvalidInput
+from serinus.core.lifecycle.guards import irreversible_behind, not_across
+from serinus.core.lifecycle.irreversible import block
 from serinus.core.lifecycle.moves import SET_TRAFFIC, roll_back
 from serinus.core.lifecycle.scheduled import call_off
 from serinus.core.lifecycle.transitions import Action, follow
 from serinus.core.model import Deployment, Status, Waiting, percent
 from serinus.core.strategy import GoingBack
 
-__all__ = ["carry_on", "go_back"]
+__all__ = ["carry_on", "go_back", "go_back_by_itself"]
 
 #: The phases of a rollback that is on its way, and of one that cannot begin or go on.
 GOING, HELD = "going-back", "holding:stable-down"
@@ -30,6 +32,7 @@ def go_back(
     automatic: bool = False,
     data: dict[str, Any] | None = None,
     force: bool = False,
+    across: bool = False,
     gradual: bool = True,
 ) -> Decision:
     """Decide a rollback. It ends at stable, or is held where it is while stable cannot be sent traffic.
@@ -42,17 +45,23 @@ def go_back(
         automatic: No person asked for it.
         data: What goes onto the timeline beside it.
         force: At once, and to a stable side that is down as well.
+        across: Across an irreversible step that was completed, too.
         gradual: Take the strategy's rungs; not while another version is under test already.
 
     Raises:
         TransitionRefused: There is nothing to go back from.
         InvalidInput: No reason is given.
+        Conflict: An irreversible step was completed, and ``across`` is not given.
     """
     follow(d.status, Action.ROLLBACK)
     if not reason.strip():
         raise InvalidInput("A rollback needs a reason.", field="reason", next_step="Say why in one sentence.")
     if d.status is Status.SCHEDULED:
         return call_off(d, now, reason)
+    if not automatic and d.going_back is None:
+        not_across(d, across)
+    if d.blocked is not None:
+        d = replace(d, traffic_bp=d.blocked.from_bp, blocked=None)
     rungs = _rungs(d) if gradual else ()
     if force or not (d.stable_down or rungs):
         return roll_back(d, now, reason, compensate=compensate, automatic=automatic, data=data)
@@ -61,6 +70,20 @@ def go_back(
     wanted = GoingBack(reason=reason, automatic=automatic, compensate=compensate)
     fixed = replace(d, going_back=wanted, paused=False, waiting=Waiting.NOTHING)
     return _held(fixed) if d.stable_down else _step_down(fixed, now, rungs, data)
+
+
+def go_back_by_itself(
+    d: Deployment, now: datetime, reason: str, *, causes: tuple[str, ...], data: dict[str, Any] | None = None
+) -> Decision | None:
+    """Decide a rollback that no person asked for; across an irreversible step, ask one instead.
+
+    ``causes`` names what is wrong; ``None``: a person has decided to go on in spite of all of it.
+    """
+    if not irreversible_behind(d):
+        return go_back(d, now, reason, automatic=True, data=data)
+    if set(causes) <= set(d.accepted):
+        return None
+    return block(d, now, reason, causes=causes, data=data)
 
 
 def carry_on(d: Deployment, now: datetime) -> Decision:

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from serinus.core.bucketing import BUCKETS
 from serinus.core.errors import Conflict, Forbidden, InvalidInput
-from serinus.core.model import Deployment, Mode, Role, Step, percent
+from serinus.core.model import Deployment, Mode, Role, Step, Stickiness, percent
 from serinus.core.strategy import StrategyType
 
-__all__ = ["leaves_stable", "may_pass", "may_raise", "not_going_back", "seconds_missing"]
+__all__ = [
+    "irreversible_behind",
+    "leaves_stable",
+    "may_pass",
+    "may_raise",
+    "may_shrink",
+    "not_across",
+    "not_going_back",
+    "seconds_missing",
+]
 
 
 def not_going_back(d: Deployment) -> None:
     """Refuse any other move while a rollback is under way: it wins.
 
     Raises:
-        Conflict: It is going back, or waits to.
+        Conflict: It is going back, or waits to, or somebody has to decide whether it does.
     """
+    if d.blocked is not None:
+        raise Conflict(
+            f"Somebody has to decide first. {d.sentence}",
+            next_step="Roll back with `across_irreversible`, or approve with a reason to go on.",
+        )
     if d.going_back is not None:
         raise Conflict(
             f"A rollback is under way. {d.sentence}",
@@ -104,3 +118,44 @@ def seconds_missing(d: Deployment) -> float:
     """Return the observed seconds that the present step lacks of its minimum."""
     step = d.step
     return max(0.0, step.min_seconds - d.observed_seconds) if step else 0.0
+
+
+def irreversible_behind(d: Deployment) -> str:
+    """Name the last irreversible step that was completed, ``step 2 (25 %)``; empty without one."""
+    done = list(enumerate(d.strategy.steps[: d.passed], 1))
+    marked = [f"step {number} ({percent(step.traffic_bp)})" for number, step in done if step.irreversible]
+    return marked[-1] if marked else ""
+
+
+def not_across(d: Deployment, across: bool) -> None:
+    """Refuse a rollback by hand across an irreversible step, unless it is said that it is meant.
+
+    Raises:
+        Conflict: With the step.
+    """
+    step = irreversible_behind(d)
+    if step and not across:
+        raise Conflict(
+            f"{step.capitalize()} is irreversible and was completed: {d.stable_version} may not be able to "
+            f"work with what {d.version} has done since.",
+            next_step="If it shall go back all the same, repeat the call with `across_irreversible` "
+            "(`--across-irreversible`).",
+            extra={"irreversible": step},
+        )
+
+
+def may_shrink(d: Deployment, bp: int, keeps_units: bool) -> None:
+    """Refuse a smaller share by hand that would move units back across an irreversible step.
+
+    Raises:
+        Conflict: The hash decides alone, or the data plane cannot hold units that are on the canary.
+    """
+    stays = keeps_units and d.strategy.stickiness is Stickiness.PERSISTENT
+    step = irreversible_behind(d)
+    if step and not stays and bp < d.traffic_bp:
+        raise Conflict(
+            f"{step.capitalize()} is irreversible and was completed, and {percent(bp)} would move units "
+            f"back to {d.stable_version}.",
+            next_step="Roll back with `across_irreversible`, or leave the share as it is.",
+            extra={"irreversible": step},
+        )

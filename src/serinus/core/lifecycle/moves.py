@@ -11,8 +11,16 @@ from serinus.core.bucketing import BUCKETS
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
 from serinus.core.errors import Conflict, GateRefused, InvalidInput
 from serinus.core.hooks import Phase
-from serinus.core.lifecycle.guards import leaves_stable, may_pass, may_raise, not_going_back
+from serinus.core.lifecycle.guards import (
+    irreversible_behind,
+    leaves_stable,
+    may_pass,
+    may_raise,
+    may_shrink,
+    not_going_back,
+)
 from serinus.core.lifecycle.hooked import pass_hooks, post_hooks
+from serinus.core.lifecycle.irreversible import go_on
 from serinus.core.lifecycle.transitions import Action, follow
 from serinus.core.model import (
     CompensationStrategy,
@@ -68,6 +76,7 @@ def start(
         share = round(d.config.initial_traffic_percentage * 100) if bp is None else bp
         leaves_stable(d, share)
         begun = replace(begun, traffic_bp=share, peak_bp=share, filter_only=bool(target))
+        begun = replace(begun, passed=0 if begun.filter_only else _step_at(d, share))
     who = f"{percent(share)} of units"
     if begun.filter_only:
         named = begun.target_filter
@@ -96,6 +105,7 @@ def enter_step(d: Deployment, index: int, now: datetime) -> Deployment:
     return replace(
         _switched(d, share, now),
         step_index=index,
+        passed=max(d.passed, index),
         traffic_bp=share,
         peak_bp=max(d.peak_bp, share),
         observed_seconds=0.0,
@@ -136,6 +146,7 @@ def shift(
     follow(d.status, Action.TRAFFIC)
     not_going_back(d)
     may_raise(d, bp, role, force=force)
+    may_shrink(d, bp, keeps_units)
     stays = 0 < bp < d.traffic_bp and d.strategy.stickiness is Stickiness.PERSISTENT
     if stays and not keeps_units:
         raise Conflict(
@@ -150,6 +161,7 @@ def shift(
     moved = replace(
         _switched(d, bp, now),
         traffic_bp=bp,
+        passed=max(d.passed, _step_at(d, bp)),
         peak_bp=max(d.peak_bp, bp),
         filter_only=False,
         observed_seconds=0.0,
@@ -195,7 +207,7 @@ def resume(d: Deployment, now: datetime) -> Decision:  # noqa: ARG001
 
 def approve(
     d: Deployment,
-    now: datetime,  # noqa: ARG001
+    now: datetime,
     *,
     role: Role = Role.ADMIN,
     by: str = "",
@@ -206,7 +218,10 @@ def approve(
     Raises:
         Forbidden: The gate asks for a higher role.
         Conflict: It waits at no gate.
+        InvalidInput: No reason is given for going on although it should have gone back.
     """
+    if d.blocked is not None:
+        return go_on(d, now, by, reason)  # of a promoted one as well
     follow(d.status, Action.APPROVE)
     not_going_back(d)
     if d.waiting is Waiting.PROMOTION:
@@ -255,6 +270,7 @@ def promote(
         _switched(d, BUCKETS, now),
         status=status,
         traffic_bp=BUCKETS,
+        passed=len(d.strategy.steps),
         peak_bp=BUCKETS,
         filter_only=False,
         paused=False,
@@ -308,6 +324,8 @@ def roll_back(
         raise InvalidInput("A rollback needs a reason.", field="reason", next_step="Say why in one sentence.")
     how = "Switched back at once" if d.warm_until else "Rolled back"
     how += " automatically" if automatic else ""
+    crossed = irreversible_behind(d)
+    how += f", across the irreversible {crossed}," if crossed else ""
     message = f"{how} from {percent(d.traffic_bp)} to {d.stable_version}: {reason}"
     done = replace(
         d,
@@ -318,6 +336,7 @@ def roll_back(
         waiting=Waiting.NOTHING,
         intended=None,
         going_back=None,
+        blocked=None,
         warm_until=None,
         ended_at=now,
         end_reason=reason,
@@ -326,24 +345,24 @@ def roll_back(
     intents = [SET_TRAFFIC, Intent(kind=IntentKind.CLEAR_ASSIGNMENTS)]
     if d.status is Status.ACTIVE:
         intents.append(Intent(kind=IntentKind.TAKE_OVER, data={"version": d.stable_version}))
-    if compensate and d.compensation_strategy is not CompensationStrategy.ROLLBACK_ONLY:
-        strategy = d.compensation_strategy.value
-        intents.append(Intent(kind=IntentKind.COMPENSATE, data={"strategy": strategy}))
+    asked = d.compensation_strategy is not CompensationStrategy.ROLLBACK_ONLY and not d.awaits_start
+    if compensate and asked:
+        intents.append(Intent(kind=IntentKind.COMPENSATE))
     intents.append(Intent(kind=IntentKind.TELL, topic="rollback", data={"reason": reason}))
     intents += post_hooks(d, Phase.POST_ROLLBACK)
     shown = {"automatic": automatic, "from_bp": d.traffic_bp, **(data or {})}
-    return Decision(
-        next_state=done,
-        intents=tuple(intents),
-        reasons=(Reason(kind="rolled_back", message=message, data=shown),),
-    )
+    reasons = [Reason(kind="rolled_back", message=message, data={**shown, "across": crossed})]
+    if asked and not compensate:
+        reasons.append(Reason(kind="compensation", message="Nothing is compensated, as was asked for."))
+    return Decision(next_state=done, intents=tuple(intents), reasons=tuple(reasons))
 
 
 def deprecate(d: Deployment, now: datetime) -> Decision:
     """Retire an active deployment: a newer version took over. A rollback that it waits for is over, too."""
     status = follow(d.status, Action.DEPRECATE)
     message = f"{d.version} deprecated."
-    retired = replace(d, status=status, ended_at=now, going_back=None, warm_until=None, sentence=message)
+    over = replace(d, going_back=None, blocked=None, warm_until=None)
+    retired = replace(over, status=status, ended_at=now, sentence=message)
     return _said(retired, "deprecated", message)
 
 

@@ -15,7 +15,7 @@ from serinus.core.decision import Decision, Intent, IntentKind, Reason
 from serinus.core.errors import SerinusError
 from serinus.core.hooks import Ask, Hook, OnNo, OnTimeout, Phase, Said
 from serinus.core.lifecycle import moves
-from serinus.core.lifecycle.back import go_back
+from serinus.core.lifecycle.back import go_back_by_itself
 from serinus.core.lifecycle.hooked import about, hook_names, stuck
 from serinus.core.model import Deployment, Intended, Role, Status, TargetFilter, Waiting, percent
 from serinus.core.policy.freezing import frozen_for
@@ -38,7 +38,12 @@ def started(
     if not _hooks(d, Phase.CONFIRM_ROLLOUT):
         return decision
     still = replace(
-        decision.next_state, traffic_bp=0, peak_bp=0, target_filter=TargetFilter(), filter_only=False
+        decision.next_state,
+        traffic_bp=0,
+        peak_bp=0,
+        passed=0,
+        target_filter=TargetFilter(),
+        filter_only=False,
     )
     wanted = Intended(phase=Phase.CONFIRM_ROLLOUT, at=now, bp=bp, target=target or TargetFilter())
     return _intend(still, wanted, now)
@@ -209,7 +214,9 @@ def _stopped(
     asks = _noted(d, ask, said)
     if back:
         data = {"rule": "hook", "hook": ask.hook}
-        return go_back(replace(d, asks=asks, intended=None), now, why, automatic=True, data=data)
+        stopped = replace(d, asks=asks, intended=None)
+        cause = (f"hook {ask.hook}",)
+        return go_back_by_itself(stopped, now, why, causes=cause, data=data) or _went_on(d, ask, why)
     message = f"Holding at {percent(d.traffic_bp)}: {why}. Approve to go on without it, or roll back."
     return Decision(
         next_state=replace(

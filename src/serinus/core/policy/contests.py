@@ -82,9 +82,16 @@ def checked_steps(steps: Iterable[Step]) -> tuple[Step, ...]:
     """Return the steps of an A/B/n test.
 
     Raises:
-        InvalidInput: Stable would have nobody left to compare the candidates with.
+        InvalidInput: Stable would have nobody left to compare the candidates with, or a step cannot be
+            gone back from.
     """
     listed = tuple(steps)
+    if any(step.irreversible for step in listed):
+        raise _wrong(
+            "An irreversible step ties people to one version, and an A/B/n test has several.",
+            "steps",
+            "Leave `irreversible` out; release the winner by a canary of its own, with that step.",
+        )
     if any(step.traffic_bp >= BUCKETS for step in listed):
         raise _wrong(
             "At 100 % there is no stable left to compare the candidates with.",

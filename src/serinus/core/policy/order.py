@@ -18,7 +18,7 @@ from serinus.core.breaker import OPEN
 from serinus.core.bucketing import BUCKETS
 from serinus.core.codec import to_json
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
-from serinus.core.lifecycle.back import carry_on, go_back
+from serinus.core.lifecycle.back import carry_on, go_back_by_itself
 from serinus.core.lifecycle.moves import SET_TRAFFIC, enter_step, promote
 from serinus.core.model import Deployment, Mode, Role, Step, Waiting, percent
 from serinus.core.policy.confirm import confirm_move, confirm_step
@@ -38,13 +38,19 @@ def on_the_way_back(d: Deployment, evidence: Evidence, now: datetime) -> Decisio
     return carry_on(d, now) if d.going_back is not None else None
 
 
+def somebody_decides(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
+    """Stay while somebody has to decide whether it goes back across an irreversible step."""
+    return Decision(next_state=d) if d.blocked is not None else None
+
+
 def breaker_open(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:
     """Roll back at once when the breaker is open."""
     if not d.policy.breaker or d.breaker.state != OPEN:
         return None
     where = f" ({', '.join(evidence.open_breakers)})" if evidence.open_breakers else ""
     reason = f"the circuit breaker opened after {max(d.breaker.consecutive, 1)} failures in a row{where}"
-    return go_back(d, now, reason, automatic=True, data={"rule": "breaker", "verdicts": to_json(d.verdicts)})
+    data = {"rule": "breaker", "verdicts": to_json(d.verdicts)}
+    return go_back_by_itself(d, now, reason, causes=("breaker",), data=data)
 
 
 def check_failed(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
@@ -53,7 +59,8 @@ def check_failed(d: Deployment, evidence: Evidence, now: datetime) -> Decision |
     if not bad:
         return None
     reason = "; ".join(v.message for v in bad)
-    return go_back(d, now, reason, automatic=True, data={"rule": "check", "verdicts": to_json(d.verdicts)})
+    data = {"rule": "check", "verdicts": to_json(d.verdicts)}
+    return go_back_by_itself(d, now, reason, causes=tuple(v.check for v in bad), data=data)
 
 
 def blind_too_long(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
@@ -63,7 +70,7 @@ def blind_too_long(d: Deployment, evidence: Evidence, now: datetime) -> Decision
         return None
     missing = "; ".join(v.message for v in blocking(d.verdicts))
     reason = f"no usable measurement for {d.blind_seconds:.0f} s ({missing})"
-    return go_back(d, now, reason, automatic=True, data={"rule": "no_data"})
+    return go_back_by_itself(d, now, reason, causes=("no_data",), data={"rule": "no_data"})
 
 
 def not_carried(d: Deployment, evidence: Evidence, now: datetime) -> Decision | None:  # noqa: ARG001
@@ -191,6 +198,7 @@ def step_passed(d: Deployment, evidence: Evidence, now: datetime) -> Decision | 
 #: Asked from the first to the last; the first answer decides.
 ORDER: tuple[Rule, ...] = (
     on_the_way_back,
+    somebody_decides,
     breaker_open,
     check_failed,
     blind_too_long,
@@ -226,7 +234,13 @@ def _advance(d: Deployment, index: int, now: datetime) -> Decision:
 def _wait(d: Deployment, waiting: Waiting, what: str) -> Decision:
     message = f"{_passed(d)}: {_tally(d)}. {d.version} {what}."
     return Decision(
-        next_state=changed(d, waiting=waiting, sentence=message, phase=f"waiting:{waiting.value}"),
+        next_state=changed(
+            d,
+            waiting=waiting,
+            passed=len(d.strategy.steps) if waiting is Waiting.PROMOTION else d.passed,
+            sentence=message,
+            phase=f"waiting:{waiting.value}",
+        ),
         intents=(Intent(kind=IntentKind.TELL, topic="waiting", data={"what": waiting.value}),),
         reasons=(Reason(kind="step_passed", message=message, data={"verdicts": to_json(d.verdicts)}),),
     )

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from serinus.core.bucketing import BUCKETS
 from serinus.core.codec import from_json, read, refuse, told
 from serinus.core.errors import InvalidInput
-from serinus.core.hooks import Hook, checked
+from serinus.core.hooks import Hook, Phase, checked, checked_one
 from serinus.core.model import CanaryConfig, Mode, Role, Step, Stickiness, Strategy, parse_percentage
 from serinus.core.policy.contests import CandidateInput, checked_steps, default_steps, entrants
 from serinus.core.policy.forms import Exactly, Seconds, WrittenForm
@@ -58,12 +58,38 @@ _Gate = Annotated[Role | None, _GateForm()]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class _CompensateInput:
+    """Exactly one of the three ways, as for a hook."""
+
+    url: str = ""
+    url_env: str = ""
+    command: str = ""
+    secret_env: str = ""
+
+    def hook(self, name: str, where: str) -> Hook:
+        """Return it as the hook ``name``."""
+        return checked_one(
+            Hook(
+                name=name,
+                phase=Phase.COMPENSATE,
+                url=self.url,
+                url_env=self.url_env,
+                command=self.command,
+                secret_env=self.secret_env,
+            ),
+            where,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _StepInput:
     traffic_percentage: float
     hold_seconds: float | None = None
     gate: _Gate = None
     manual: bool = False
     min_seconds: Seconds = 0.0
+    irreversible: bool = False
+    compensate: _CompensateInput | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +149,7 @@ class _StrategyInput:
     candidates: tuple[CandidateInput, ...] = ()
     on_tie: OnTie | None = None
     hooks: tuple[Hook, ...] = ()
+    compensate: _CompensateInput | None = None
 
 
 def strategy_from(data: Mapping[str, Any] | None, config: CanaryConfig) -> Strategy:
@@ -136,7 +163,9 @@ def strategy_from(data: Mapping[str, Any] | None, config: CanaryConfig) -> Strat
     blue_green = given.type is StrategyType.BLUE_GREEN
     several = _several(given)
     mode = given.mode or (Mode.AUTO if blue_green or given.mirror or several else Mode.MANUAL)
-    steps = _switch(given, mode, hold) if blue_green else _steps(given, hold)
+    # A mirror is a step of its own, before those that are written.
+    first = 2 if given.mirror else 1
+    steps = _switch(given, mode, hold) if blue_green else _steps(given, hold, first)
     if mode is Mode.AUTO and not steps:
         steps = default_steps(config, len(several)) if several else config.steps()
     if given.mirror:
@@ -155,6 +184,7 @@ def strategy_from(data: Mapping[str, Any] | None, config: CanaryConfig) -> Strat
         candidates=several,
         on_tie=given.on_tie or OnTie.ASK,
         hooks=checked(given.hooks),
+        compensate=given.compensate.hook("deployment", "strategy.compensate") if given.compensate else None,
     )
 
 
@@ -185,7 +215,7 @@ def _several(given: _StrategyInput) -> tuple[Entrant, ...]:
     return ()
 
 
-def _steps(given: _StrategyInput, hold: float) -> tuple[Step, ...]:
+def _steps(given: _StrategyInput, hold: float, first: int) -> tuple[Step, ...]:
     for name in ("warm_seconds", "hold_seconds", "keep_warm_seconds", "gate"):
         if getattr(given, name) is not None:
             raise InvalidInput(
@@ -203,6 +233,10 @@ def _steps(given: _StrategyInput, hold: float) -> tuple[Step, ...]:
             gate_role=s.gate or Role.APPROVER,
             manual=s.manual,
             min_seconds=s.min_seconds,
+            irreversible=s.irreversible,
+            compensate=s.compensate.hook(f"step-{at + first}", f"strategy.steps[{at}].compensate")
+            if s.compensate
+            else None,
         )
         for at, s in enumerate(given.steps)
     )

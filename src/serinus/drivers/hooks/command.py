@@ -78,6 +78,7 @@ def _variables(call: HookCall) -> dict[str, str]:
     data = call.body["data"]
     shown = {name: data[name] for name in ("hook", "phase", "deployment_id", "service", "version")}
     shown |= {name: data[name] for name in ("stable_version", "traffic_percentage", "to_percentage")}
+    shown |= {name: data[name] for name in ("step", "step_percentage", "reason") if name in data}
     named = {f"SERINUS_{name.upper()}": "" if value is None else str(value) for name, value in shown.items()}
     return {**named, "SERINUS_WEBHOOK_ID": call.id}
 
@@ -86,7 +87,8 @@ async def _talk(process: asyncio.subprocess.Process, message: bytes) -> bytes:
     """Give it the message and take the beginning of what it says; the rest is thrown away."""
     if process.stdin is None or process.stdout is None:
         return b""
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it need not read the message
+    # It need not read the message. When it has ended already, uvloop says so by a RuntimeError.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
         process.stdin.write(message)
         await process.stdin.drain()
     process.stdin.close()

@@ -157,6 +157,19 @@ def test_two_windows_with_a_retried_failure_each_are_no_pattern():
     assert fed(18).finding is Finding.HARM
 
 
+def test_failures_that_came_together_are_little_evidence_before_it_is_known_how_clustered_errors_are():
+    """Three failures in one of the first three windows may be one, retried; one in each of them are three."""
+
+    def fed(*failed):
+        judge = Judge(ERRORS_ONLY)
+        for at, errors in enumerate(failed):
+            pair = Pair(stable=Counts(1980, 6), canary=Counts(20, errors))
+            answer = judge.feed(Moment(start=at * 10, seconds=10, strata={"": pair}))
+        return answer.evidence
+
+    assert fed(3, 0, 0) < fed(1, 1, 1) / 6
+
+
 def test_errors_reported_a_minute_late_are_no_harm():
     """Both sides' errors arrive six windows after their requests, in windows with other traffic."""
 

@@ -8,6 +8,7 @@ do not look like clusters, and each pair's part is bounded, so that their edges 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 __all__ = ["Dispersion"]
 
@@ -19,6 +20,8 @@ CLIP = 5.0
 NOISE = 1.5
 #: Doubt before anything was seen; it fades as windows come in.
 UNKNOWN = 20.0
+#: What is likely at most: so many standard errors above the estimate.
+ABOVE = 2.0
 #: Mean of ``min(chi-square with one degree of freedom, CLIP)``: what clipping takes away.
 CLIPPED_MEAN = 0.93
 
@@ -36,12 +39,17 @@ class Dispersion:
     def factor(self) -> float:
         """What a log likelihood ratio is divided by: 1 when errors come one by one."""
         found = self.total / self.weight
-        return found if found > 1.0 + NOISE * (2.0 / self.weight) ** 0.5 else 1.0
+        return found if found > 1.0 + NOISE * sqrt(2.0 / self.weight) else 1.0
 
     @property
     def worst(self) -> float:
         """What it may be while little is known: how many failures may be one event."""
         return max(self.factor, 1.0 + UNKNOWN / (self.weight + 1.0))
+
+    @property
+    def likely(self) -> float:
+        """What it likely is at most, by what was seen: nearer to the truth than ``worst``."""
+        return max(self.factor, self.total / self.weight * (1.0 + ABOVE * sqrt(2.0 / self.weight)))
 
     def observe(self, requests: int, errors: int) -> None:
         """Take stable's next window in."""

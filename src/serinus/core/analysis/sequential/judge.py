@@ -12,7 +12,7 @@ same, bit for bit. There is no clock and no chance in it. ``docs/judge.md`` deri
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import sqrt
+from math import log, sqrt
 
 from serinus.core.analysis.sequential import errors, state
 from serinus.core.analysis.sequential.answer import Answer
@@ -113,17 +113,17 @@ class Judge:
         parts: dict[str, Gains] = {}
         # Beyond the smallest bet the split does not tell tolerated from harmful: see ``blame``.
         limit = min(self.book.tolerated_ratio(self.plan), self.bets.ratios[0])
-        temper = book.dispersion.factor
-        slow = _Slowness()
-        strata = self._strata(moment)
-        for name, pair in strata.items():
-            gains = self._gains(name, pair, limit, temper, slow)
-            whole.add(gains)
-            parts[name] = gains
         stable, canary = (
             _sum(p.stable for p in moment.strata.values()),
             _sum(p.canary for p in moment.strata.values()),
         )
+        one_event = 1.0 if _out(canary) else book.dispersion.likely
+        slow = _Slowness()
+        strata = self._strata(moment)
+        for name, pair in strata.items():
+            gains = self._gains(name, pair, limit, one_event, slow)
+            whole.add(gains)
+            parts[name] = gains
         release = self._release(moment.seconds, canary.requests, stable.requests)
         cap = self._error_cap(canary)
         if canary.errors:
@@ -154,16 +154,19 @@ class Judge:
         kept[OTHERS] = _merged(pair for name, pair in moment.strata.items() if name in rest)
         return dict(sorted(kept.items()))
 
-    def _gains(self, name: str, pair: Pair, limit: float, temper: float, slow: _Slowness) -> Gains:
+    def _gains(self, name: str, pair: Pair, limit: float, one_event: float, slow: _Slowness) -> Gains:
         stable, canary = pair.stable, pair.canary
-        bets = self.bets
-        found = errors.log_ratios(
+        bets, temper = self.bets, self.book.dispersion.factor
+        *found, tolerated = errors.log_ratios(
             canary.requests, canary.errors, stable.requests, stable.errors, [*bets.ratios, limit]
         )
         extra = temper - 1.0
-        gains = Gains(
-            [g / (1.0 + extra * t) for g, t in zip(found, bets.temper, strict=False)], found[-1] / temper
-        )
+        tempered = [g / (1.0 + extra * t) for g, t in zip(found, bets.temper, strict=True)]
+        if canary.errors > 1 and one_event > 1.0:
+            # Until it is known how clustered errors are, those that came together count as few.
+            few = 1.0 + (canary.errors - 1.0) / one_event
+            tempered = [min(g, few * log(r)) for g, r in zip(tempered, bets.ratios, strict=True)]
+        gains = Gains(tempered, tolerated / temper)
         if self.plan.latency:
             self._latency(name, canary, stable, gains, slow)
         return gains
@@ -215,7 +218,7 @@ class Judge:
             bet.observe(worse, canary, stable)
 
     def _error_cap(self, canary: Counts) -> float:
-        if canary.errors >= OUTAGE_ERRORS and canary.errors >= OUTAGE_SHARE * canary.requests:
+        if _out(canary):
             return 300.0
         return ERROR_CAP + PER_EVENT * max(0.0, canary.errors / self.book.dispersion.worst - EVENTS)
 
@@ -246,6 +249,10 @@ class _Slowness:
         self.mean = (self.mean * self.weight + (one - two) * weight) / (self.weight + weight)
         self.weight += weight
         self.pieces.append((name, n, one, m, two, max(spread, 1e-6)))
+
+
+def _out(canary: Counts) -> bool:
+    return canary.errors >= OUTAGE_ERRORS and canary.errors >= OUTAGE_SHARE * canary.requests
 
 
 def _sum(counts: Iterable[Counts]) -> Counts:

@@ -94,8 +94,8 @@ class SqlLeases(Group):
         mine = update(t.services).where(t.services.c.lease_owner == owner)
         await self._run(mine.values(lease_owner=None, lease_until=None))
         # Its name stays on messages: whoever takes one over has to ask whether it was sent.
-        held = update(t.outbox).where(t.outbox.c.lease_owner == owner)
-        await self._run(held.values(lease_until=None))
+        for table in (t.outbox, t.compensations):
+            await self._run(update(table).where(table.c.lease_owner == owner).values(lease_until=None))
 
 
 class SqlDeployments(Group):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Table, and_, delete, select, update
+from sqlalchemy import ColumnElement, Row, Table, and_, delete, func, select, update
 
 from serinus.core.analysis.evidence import Sample, SampleKind, Side, Window
 from serinus.core.histogram import Histogram
@@ -100,6 +100,17 @@ class SqlEvidence(Group):
         mine = mine.where(c.side.in_(sides))
         rows = await self._all(mine.order_by(c.side, c.endpoint, c.label))
         return tuple(_window(row, 0, 0) for row in rows)
+
+    async def counted(self, tenant_id: str, deployment_id: str, names: Sequence[str]) -> Mapping[str, float]:
+        """Return what counters of these names add up to; those that never counted are left out."""
+        c = t.samples.c
+        mine = select(c.name, func.sum(c.value).label("total")).where(
+            c.tenant_id == tenant_id,
+            c.deployment_id == deployment_id,
+            c.name.in_(names),
+            c.kind == SampleKind.COUNTER.value,
+        )
+        return {row.name: row.total for row in await self._all(mine.group_by(c.name))}
 
     async def roll_up(self, *, older_than: float, into_seconds: int, delete_before: float) -> int:
         """Merge old windows into wider ones and delete the oldest; return how many rows went."""

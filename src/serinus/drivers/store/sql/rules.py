@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from serinus.core.errors import Conflict
 from serinus.core.rules import Case, RuleVersion
 from serinus.drivers.store.sql import tables as t
 from serinus.drivers.store.sql.base import Group
-from serinus.ports.store import Execution, Page
+from serinus.ports.store import Execution, NewestVersion, Page
 
 __all__ = ["SqlExecutions", "SqlRulesets"]
 
@@ -48,6 +48,22 @@ class SqlRulesets(Group):
         rows = await self._all(newest.limit(page.size).offset(page.offset))
         return [_version(row) for row in rows], int(total)
 
+    async def newest(self, tenant_id: str) -> Mapping[str, NewestVersion]:
+        """Return of each ruleset how many versions it has and which is the newest, without their rules."""
+        c = t.ruleset_versions.c
+        order = (c.created_at.desc(), c.version.desc())
+        place = func.row_number().over(partition_by=c.service_id, order_by=order)
+        total = func.count().over(partition_by=c.service_id).label("total")
+        ranked = select(c.service_id, c.version, c.author, c.created_at, total, place.label("place"))
+        mine = ranked.where(c.tenant_id == tenant_id).subquery()
+        rows = await self._all(select(mine).where(mine.c.place == 1))
+        return {
+            row.service_id: NewestVersion(
+                version=row.version, author=row.author, created_at=row.created_at, total=row.total
+            )
+            for row in rows
+        }
+
 
 class SqlExecutions(Group):
     """The execution log."""
@@ -69,14 +85,16 @@ class SqlExecutions(Group):
         deployment_id: str = "",
         kind: str = "",
         failed: bool = False,
+        canary: bool = False,
         differs: bool = False,
     ) -> tuple[Sequence[Execution], int]:
-        """Return a page, newest first, and the total."""
+        """Return a page, newest first, and the total; ``canary``: only those of the version under test."""
         c = t.executions.c
         wanted = [c.tenant_id == tenant_id, c.service_id == service_id]
         wanted += [c.deployment_id == deployment_id] if deployment_id else []
         wanted += [c.kind == kind] if kind else []
         wanted += [c.ok.is_(False)] if failed else []
+        wanted += [c.is_canary.is_(True)] if canary else []
         wanted += [c.differs.is_(True)] if differs else []
         total = await self._value(select(func.count()).select_from(t.executions).where(*wanted))
         newest = select(t.executions).where(*wanted).order_by(c.at.desc(), c.id.desc())

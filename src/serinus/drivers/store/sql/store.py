@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from serinus.core.errors import Conflict, InvalidInput, SerinusError
+from serinus.drivers.store.sql.compensation import SqlCompensations
 from serinus.drivers.store.sql.deployments import (
     SqlAssignments,
     SqlDeployments,
@@ -33,7 +34,7 @@ from serinus.ports.traffic import Finding
 __all__ = ["HEAD", "SqlStore", "SqlTransaction"]
 
 #: The newest migration; a test holds it against the folder, so that start-up needs no Alembic.
-HEAD = "0003"
+HEAD = "0005"
 #: Warn in ``doctor`` below this much free disk.
 LOW_DISK_BYTES = 200 * 1024 * 1024
 #: Warn in ``doctor`` when our clock and the database's differ by more.
@@ -55,6 +56,7 @@ class SqlTransaction:
         self.deployments = SqlDeployments(connection)
         self.timeline = SqlTimeline(connection)
         self.outbox = SqlOutbox(connection)
+        self.compensations = SqlCompensations(connection)
         self.evidence = SqlEvidence(connection)
         self.sources = SqlSources(connection)
         self.assignments = SqlAssignments(connection)

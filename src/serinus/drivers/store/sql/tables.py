@@ -177,6 +177,32 @@ outbox = Table(
     Index(None, "deployment_id"),
 )
 
+compensations = Table(
+    "compensations",
+    metadata,
+    Column("id", String(120), primary_key=True),
+    _tenant(),
+    _deployment(),
+    Column("name", String(60), nullable=False),
+    Column("what", String(120), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("by_hand", Boolean, nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", Moment, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("done_at", Moment),
+    Column("done_by", String(200), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("lease_owner", String(200)),
+    Column("lease_until", Moment),
+    Index(None, "state", "next_attempt_at"),
+    Index(None, "deployment_id", "position"),
+    Index(None, "tenant_id", "state"),
+)
+
 windows = Table(
     "evidence_windows",
     metadata,
