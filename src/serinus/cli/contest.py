@@ -1,4 +1,4 @@
-"""A/B/n on the command line: what is asked for, and each candidate's line on the screen."""
+"""A/B/n in the terminal: each candidate's line, and how they stand to one another."""
 
 from __future__ import annotations
 
@@ -6,37 +6,12 @@ from typing import Any
 
 from rich.markup import escape
 
-from serinus.cli.common import failed
 from serinus.cli.judged import budget_line, check_lines
 from serinus.control.judgement import FINDINGS, SIGNS
 
-__all__ = ["candidate_lines", "contest_of", "is_contested"]
+__all__ = ["candidate_lines", "is_contested"]
 
 COLOURS = {"harm": "red", "safe": "green", "not_yet": "yellow", "cannot_tell": "yellow"}
-
-
-def contest_of(candidates: list[str], addresses: list[str], percentage: float | None) -> dict[str, Any]:
-    """Return the strategy of candidates that were named as options: it walks, or is moved by hand.
-
-    Args:
-        candidates: Their versions, the canary first.
-        addresses: ``VERSION=host:port``, for services behind a proxy.
-        percentage: The share to start with; then people move it.
-
-    Raises:
-        typer.Exit: An address does not say whose it is.
-    """
-    given: dict[str, list[str]] = {v: [] for v in candidates}
-    for text in addresses:
-        whose, sign, address = text.partition("=")
-        if not sign or whose not in given:
-            raise failed(
-                f"--address {text}: it does not say which candidate answers there.",
-                f"Write VERSION=host:port, like {candidates[0]}=10.0.0.7:8000.",
-            )
-        given[whose].append(address)
-    listed = [{"version": v, **({"addresses": a} if a else {})} for v, a in given.items()]
-    return {"type": "ab", "candidates": listed, **({} if percentage is None else {"mode": "manual"})}
 
 
 def is_contested(view: dict[str, Any]) -> bool:

@@ -12,9 +12,8 @@ import typer
 from serinus.cli import judged, render
 from serinus.cli.client import Api
 from serinus.cli.common import JsonFlag, ServiceOption, api, err, handled, lines, out, print_json
-from serinus.cli.contest import contest_of
 from serinus.cli.planning import STAGES, analysis_of, hooks_of, plan_of
-from serinus.cli.strategy_files import moment_of, strategy_of
+from serinus.cli.strategy_files import contest_of, moment_of, strategy_of
 from serinus.cli.walk import EARLY
 from serinus.core.model import CompensationStrategy as Undoing
 from serinus.core.policy.presets import PRESETS

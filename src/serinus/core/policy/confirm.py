@@ -175,7 +175,12 @@ def _begun(d: Deployment, phase: Phase, fresh: tuple[Ask, ...]) -> Decision:
     return Decision(
         next_state=replace(d, asks=(d.asks + fresh)[-KEPT:], sentence=message, phase="confirming"),
         intents=tuple(
-            Intent(kind=IntentKind.HOOK, topic=phase.value, data={"hook": a.hook, "id": a.id}) for a in fresh
+            Intent(
+                kind=IntentKind.HOOK,
+                topic=phase.value,
+                data={"hook": a.hook, "id": a.id, "version": d.tested},
+            )
+            for a in fresh
         ),
         reasons=(Reason(kind="hook", message=message, data={"phase": phase.value}),),
     )
