@@ -58,9 +58,10 @@ class Edge:
         """Return a backend as an upstream."""
         return Upstream(version=backend.version, addresses=(f"127.0.0.1:{backend.port}",))
 
-    def split(self, bp: int | None, *, third_bp: int = 0, **more) -> DesiredSplit:
+    def split(self, bp: int | None, *, third_bp: int = 0, gap_bp: int = 0, **more) -> DesiredSplit:
         """Return a desired split; ``None`` means no canary."""
-        others = (Share(upstream=self.upstream(self.third), bp=third_bp),) if third_bp else ()
+        third = Share(upstream=self.upstream(self.third), bp=third_bp, gap_bp=gap_bp)
+        others = (third,) if third_bp else ()
         return DesiredSplit(
             service_id="svc",
             service="checkout",

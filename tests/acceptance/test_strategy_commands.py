@@ -79,3 +79,36 @@ def test_a_freeze_is_overridden_with_a_reason(tools):
     assert "quiet years: frozen until 2099-01-01 00:00 UTC." in said
     said = tools("rollout", "override-freeze", "frozen", "--reason", "a security fix")
     assert "Freezes are overridden for v2: a security fix" in said
+
+
+def test_several_candidates_are_started_dropped_and_one_is_promoted(tools):
+    """Named as options; the screen shows each, and a promotion says which."""
+    (tools.folder / "free.json").write_text(NO_CHECKS)
+    tools("service", "create", "tried", "--stable", "v1")
+    start = ("rollout", "start", "tried")
+    assert "Give a VERSION" in tools(*start, "v2", "--candidate", "v3", code=2)
+    assert "Give a VERSION" in tools(*start, code=2)
+    said = tools(*start, "--candidate", "v2", "--address", "10.0.0.7:80", code=2)
+    assert "Write VERSION=host:port, like v2=10.0.0.7:8000." in said
+    assert "Name 2 to 8; for one version use `type: canary`." in tools(*start, "--candidate", "v2", code=4)
+    named = ("--candidate", "v2", "--candidate", "v3", "--candidate", "v4")
+    said = tools(*start, *named, "--percentage", "30", "--policy", "free.json")
+    assert "v2, v3 and v4 started with 30 % of units; everyone else stays on v1." in said
+    status = tools("rollout", "status", "tried")
+    assert "A/B/n  v2, v3 and v4 against v1" in status
+    assert "├─ v3  under test, 10 %" in status
+    assert "v2, v3 and v4 cannot be told apart" in status
+    assert "one share is not what each of them gets" in tools(
+        "weights", "set", "20", "--service", "tried", "--no-verify", code=2
+    )
+    said = tools("rollout", "rollback", "tried", "--version", "v3", "--reason", "legal says no")
+    assert "v3 dropped: legal says no. Its users are on v1; v2 and v4 go on." in said
+    status = tools("rollout", "status", "tried")
+    assert "├─ v3  ✘ dropped: legal says no" in status
+    assert "v1 80 %" in status
+    said = tools("rollout", "promote", "tried", "--force", code=4)
+    assert "v2 and v4 cannot be told apart" in said
+    assert "Say which one everybody gets: give its `version`." in said
+    assert "v4 promoted: everyone is on it." in tools(
+        "rollout", "promote", "tried", "--version", "v4", "--force"
+    )

@@ -83,3 +83,27 @@ async def test_a_freeze_is_overridden_by_an_admin_with_a_reason(world):
     assert refused.status_code == 403
     page = await press(c, path, "override-freeze", reason="a security fix")
     assert "Freezes are overridden for v2: a security fix" in page
+
+
+async def test_each_candidate_is_on_the_page_and_one_is_chosen(world):
+    """Their numbers side by side; the promotion asks which, in the reader's language."""
+    names = [{"version": "v2"}, {"version": "v3"}]
+    path = await drafted(world, {"type": "ab", "candidates": names, "mode": "manual"}, canary_pct=20)
+    identity = path.rsplit("/", 1)[1]
+    await world.serve(identity, "stable", 80, 1, version="v1")
+    await world.serve(identity, "canary", 20, 0, version="v2")
+    await world.serve(identity, "canary", 30, 3, version="v3")
+    c = await browser_for(world)
+    page = (await c.get(path)).text
+    assert "v2 and v3</h1>" in page
+    assert "v2 and v3 cannot be told apart" in page
+    for version, share in (("v2", "10 %"), ("v3", "10 %")):
+        assert re.search(rf"<h3>{version} .*under test.*{share}", page), version
+    assert re.search(r"requests</th><td>80</td><td>20</td><td>30</td>", page)
+    assert "테스트 중" in (await c.get(f"{path}?lang=ko")).text
+    page = await press(c, path, "rollback", reason="legal says no", version="v2")
+    assert "v2 dropped: legal says no. Its users are on v1; v3 goes on." in page
+    promote = (await c.get(f"{path}/promote?lang=en")).text
+    assert re.search(r'<select id="version" name="version" required><option>v3</option></select>', promote)
+    page = await press(c, path, "promote", version="v3", force="yes")
+    assert "v3 promoted: everyone is on it." in page

@@ -246,6 +246,33 @@ async def test_evidence_adds_up(store):
         assert sum(w.requests for w in await tx.evidence.totals("ten_1", "dep_1")) == 60
 
 
+async def test_several_candidates_have_their_own_evidence_and_stable_is_everybodys(store):
+    """Reads, totals and rolled up windows alike; what names no candidate is the first one's."""
+    await furnish(store)
+    async with store.begin() as tx:
+        await tx.deployments.add(deployment())
+        await tx.evidence.merge("ten_1", "dep_1", [window(), window(side=Side.STABLE)], [])
+        for _ in range(2):
+            samples = [Sample(side=Side.CANARY, name="orders", start=1000, value=1)]
+            await tx.evidence.merge("ten_1", "dep_1", [window(side=Side.CANARY)], samples, 2)
+
+    async def seen(tx, arm: int) -> dict:
+        windows, samples = await tx.evidence.read("ten_1", "dep_1", 0, 9e9, arm)
+        totals = await tx.evidence.totals("ten_1", "dep_1", arm)
+        for found in (windows, totals):
+            assert len({w.side for w in found}) == len(found)
+        return {w.side.value: w.requests for w in windows} | {"orders": sum(s.value for s in samples)}
+
+    async with store.begin() as tx:
+        for _ in range(2):
+            assert await seen(tx, 0) == {"canary": 10, "stable": 10, "orders": 0}
+            assert await seen(tx, 1) == {"stable": 10, "orders": 0}
+            assert await seen(tx, 2) == {"canary": 20, "stable": 10, "orders": 2}
+            await tx.evidence.roll_up(older_than=9000, into_seconds=3000, delete_before=0)
+        windows, _ = await tx.evidence.read("ten_1", "dep_1", 0, 9e9, 2)
+        assert {w.seconds for w in windows} == {3000}
+
+
 async def test_two_writers_of_one_window_lose_nothing(store):
     """Concurrent merges of the same window add up."""
     await furnish(store)

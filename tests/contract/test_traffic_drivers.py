@@ -198,6 +198,21 @@ async def test_three_versions_have_the_ranges_of_buckets_in_their_order(routed):
             assert (user, answer) == (user, expected)
 
 
+async def test_a_gap_between_candidates_is_stables(proxy):
+    """So nobody moves from one candidate to another while both grow, nor when the first one is dropped."""
+    if not await carried(proxy, proxy.split(500, third_bp=500, gap_bp=4500), Capability.VERSIONS):
+        return
+    users = USERS[:2000]
+    for canary_bp, gap_bp, third_bp in ((500, 4500, 500), (2000, 3000, 2000), (0, 5000, 2000)):
+        await proxy.carries(proxy.split(canary_bp, third_bp=third_bp, gap_bp=gap_bp))
+        answers = await ask(proxy.port, users)
+        begin = canary_bp + gap_bp
+        for user, answer in zip(users, answers, strict=True):
+            bucket = bucket_of(proxy.salt, user)
+            expected = "v2" if bucket < canary_bp else "v3" if begin <= bucket < begin + third_bp else "v1"
+            assert (user, answer) == (user, expected)
+
+
 # -- what is told ---------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ ELSEWHERE = {"salt", "stickiness"}
 def test_every_strategy_on_the_page_is_taken(tmp_path):
     """As a file, and as the API takes it."""
     shown = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    assert len(shown) == 6
+    assert len(shown) == 7
     for text in shown:
         (tmp_path / "strategy.yaml").write_text(text)
         strategy_from(strategy_of(tmp_path / "strategy.yaml"), CanaryConfig())

@@ -8,6 +8,7 @@ import pytest
 
 from edges import ask
 from serinus.drivers.probe.tcp import TcpProbe
+from serinus.sdk.routing import Router
 
 pytestmark = pytest.mark.real
 
@@ -201,3 +202,64 @@ async def test_knocking_tells_who_is_there(edge):
     assert (await probe([gone])).startswith(f"{gone}: ")
     assert (await probe(["nowhere"])).startswith("nowhere: ")
     assert await probe([]) == ""
+
+
+async def test_several_candidates_get_their_buckets_and_a_failing_one_is_dropped_alone(world, edge):
+    """The same users as the SDK has; none of the others notices, and the winner gets everybody."""
+    backends = (("v1", edge.stable), ("v2", edge.canary), ("v3", edge.third))
+    upstreams = {v: [f"127.0.0.1:{b.port}"] for v, b in backends[:2]}
+    await world.service(driver="envoy", driver_config=edge.settings(), upstreams=upstreams)
+    users = [f"user-{n}" for n in range(400)]
+    strategy = {
+        "type": "ab",
+        "candidates": [{"version": "v2"}, {"version": "v3", "addresses": [f"127.0.0.1:{edge.third.port}"]}],
+        "steps": [
+            {"traffic_percentage": 20, "hold_seconds": 6},
+            {"traffic_percentage": 40, "hold_seconds": 600},
+        ],
+        "salt": "contest",
+    }
+    check = {"name": "errors", "measure": "error_rate", "at_most": "5 %", "min_requests": 20}
+    body = {"service_id": "checkout", "version": "v2", "strategy": strategy}
+    async with world.client() as c:
+        made = await c.post("/deployments", json={**body, "analysis": {"checks": [check], "only": True}})
+        assert made.status_code == 201, made.text
+        path = f"/deployments/{made.json()['deployment_id']}"
+        assert (await c.post(f"{path}/start-canary")).status_code == 200
+        await world.tick(0)
+        router = Router("checkout")
+
+        async def agreed() -> list[str]:
+            router.adopt((await c.get("/sdk/snapshot")).json()["services"]["checkout"])
+            answers = await ask(edge.port, users)
+            assert answers == [router.decide(user).version for user in users]
+            return answers
+
+        before = await agreed()
+        assert set(before) == {"v1", "v2", "v3"}
+        async with asyncio.timeout(20):
+            while (view := (await c.get(path)).json())["traffic_percentage"] < 40:
+                await ask(edge.port, users)
+                await asyncio.sleep(0.05)
+                await world.tick(2)
+        after = await agreed()
+        moved = {(was, now) for was, now in zip(before, after, strict=True) if was != now}
+        assert moved == {("v1", "v2"), ("v1", "v3")}
+        counted = (await c.get(f"{path}/metrics")).json()["candidates"]
+        assert all(counted[v]["total_requests"] > 0 for v in ("v2", "v3"))
+        edge.third.mode = "500"
+        async with asyncio.timeout(20):
+            while view["candidates"][1]["state"] == "under test":
+                await ask(edge.port, users)
+                await asyncio.sleep(0.05)
+                await world.tick(2)
+                view = (await c.get(path)).json()
+        reason = view["candidates"][1]["drop_reason"]
+        assert "errors: canary" in reason or "failures in a row" in reason
+        assert view["status"] == "canary"
+        left = await agreed()
+        assert left == [("v1" if was == "v3" else was) for was in after]
+        done = await c.post(f"{path}/promote", json={"version": "v2", "force": True})
+        assert done.status_code == 200, done.text
+        await world.tick(2)
+        assert set(await ask(edge.port, users)) == {"v2"}

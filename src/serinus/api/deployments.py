@@ -224,8 +224,9 @@ async def promote(
 ) -> Response:
     """Give everyone the new version, if the gate is met or forced. Approver."""
     call = await make_call(request, caller, "deployment.promote", deployment_id, Role.APPROVER, key)
-    force = body.force if body else False
-    return answer(await plane.commands.promote(call, deployment_id, force=force))
+    body = body or PromoteBody()
+    done = await plane.commands.promote(call, deployment_id, force=body.force, version=body.version or "")
+    return answer(done)
 
 
 @router.post("/{deployment_id}/rollback", response_model=DeploymentView, operation_id="rollBackDeployment")
@@ -245,6 +246,7 @@ async def roll_back(
         body.reason,
         compensate=body.apply_compensation,
         force=body.force,
+        version=body.version or "",
         across=body.across_irreversible,
     )
     return answer(done)

@@ -191,9 +191,12 @@ class TrafficBody(Body):
 
 
 class PromoteBody(Body):
-    """Whether to promote past a gate that is not met."""
+    """Whether to promote past a gate that is not met, and which of several candidates."""
 
     force: bool = False
+    version: Name | None = Field(
+        default=None, description="A/B/n: which candidate; left out, the best if there is one."
+    )
 
 
 class RollbackBody(Body):
@@ -209,6 +212,9 @@ class RollbackBody(Body):
     apply_compensation: bool = True
     force: bool = Field(
         default=False, description="At once, and to a stable side that does not answer as well."
+    )
+    version: Name | None = Field(
+        default=None, description="A/B/n: only this candidate; its units go to stable, the others go on."
     )
     across_irreversible: bool = Field(
         default=False, description="Also across an irreversible step that was completed."

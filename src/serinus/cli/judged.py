@@ -17,7 +17,7 @@ from serinus.control.judgement import (
 )
 from serinus.core.analysis.sequential.words import duration
 
-__all__ = ["brief", "judge_lines", "plan_words", "watch_line"]
+__all__ = ["brief", "budget_line", "check_lines", "judge_lines", "plan_words", "watch_line"]
 
 COLOURS = {"harm": "red", "safe": "green", "not_yet": "yellow", "cannot_tell": "yellow"}
 BAR = 20
@@ -32,8 +32,8 @@ def judge_lines(judge: dict[str, Any], view: dict[str, Any]) -> list[str]:
     finding = judge["finding"]
     lines = [f"judge  [{COLOURS[finding]}]{SIGNS[finding]} {judge['headline']}[/]"]
     for check in judge["checks"]:
-        lines += _check(check, view)
-    lines.append(f"  └─ {_budget(judge)}")
+        lines += check_lines(check, view)
+    lines.append(f"  └─ {budget_line(judge)}")
     if judge["slices"] and finding == "harm":
         lines += [
             "  where it hurts",
@@ -42,7 +42,7 @@ def judge_lines(judge: dict[str, Any], view: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _check(check: dict[str, Any], view: dict[str, Any]) -> list[str]:
+def check_lines(check: dict[str, Any], view: dict[str, Any]) -> list[str]:
     """Return a check: its finding, how much worse the canary is, and both sides' numbers below."""
     sign, word, colour = SIGNS[check["finding"]], FINDINGS[check["finding"]], COLOURS[check["finding"]]
     if check["over"]:
@@ -61,7 +61,7 @@ def _check(check: dict[str, Any], view: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _budget(judge: dict[str, Any]) -> str:
+def budget_line(judge: dict[str, Any]) -> str:
     """Return the budget as a bar and in words; at 100 % it rolls back."""
     used = judge["budget_used"]
     filled = min(BAR, round(used * BAR))

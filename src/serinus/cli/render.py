@@ -8,6 +8,7 @@ from typing import Any
 from rich.markup import escape
 
 from serinus.cli.compensated import compensation_lines
+from serinus.cli.contest import candidate_lines, is_contested
 from serinus.cli.judged import judge_lines, watch_line
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "deployment_row",
     "event_line",
     "fixed_checks",
+    "name_of",
     "numbers",
     "problem_lines",
     "status_lines",
@@ -40,6 +42,11 @@ STATES = {
 }
 
 
+def name_of(view: dict[str, Any]) -> str:
+    """Return what is under test: the version, or every candidate that is not out."""
+    return str(view.get("tested") or view["version"])
+
+
 def problem_lines(problem: dict[str, Any]) -> list[str]:
     """Return a refusal: what, where, what to do next."""
     lines = [f"[red]✘[/] {escape(str(problem.get('detail', 'It was refused.')))}"]
@@ -55,11 +62,16 @@ def problem_lines(problem: dict[str, Any]) -> list[str]:
 
 def traffic_line(view: dict[str, Any], percentage: float | None = None) -> str:
     """Return who gets how much: ``v1 95 % ─ v2 5 %``."""
-    canary = view["traffic_percentage"] if percentage is None else percentage
+    canary = _share(view) if percentage is None else percentage
     filled = round(canary / 5)
     bar = f"[green]{'─' * (20 - filled)}[/][yellow]{'━' * filled}[/]"
-    stable, version = escape(view["stable_version"]), escape(view["version"])
+    stable, version = escape(view["stable_version"]), escape(name_of(view))
     return f"{stable} [bold]{100 - canary:g} %[/] {bar} {version} [bold]{canary:g} %[/]"
+
+
+def _share(view: dict[str, Any]) -> float:
+    """Return what is under test, in percent: of several candidates those that are not out."""
+    return float(view.get("tested_percentage", view["traffic_percentage"]))
 
 
 def check_line(check: dict[str, Any]) -> str:
@@ -99,16 +111,19 @@ def deployment_row(view: dict[str, Any]) -> tuple[str, ...]:
         f"[{colour}]{sign} {view['status'].replace('_', ' ')}[/]",
         view["deployment_id"],
         escape(view["service"]),
-        escape(view["version"]),
+        escape(name_of(view)),
         f"{view['traffic_percentage']:g} %",
         escape(view["sentence"]),
     )
 
 
 def numbers(metrics: dict[str, Any], view: dict[str, Any]) -> list[str]:
-    """Return both versions' numbers side by side."""
-    rows = [f"  {'':<22}{'stable ' + view['stable_version']:>18}{'canary ' + view['version']:>18}"]
-    stable, canary = metrics.get("v1_metrics"), metrics.get("v2_metrics")
+    """Return both versions' numbers side by side, and with several candidates each one's."""
+    several = metrics.get("candidates") or {}
+    tested = several or {f"canary {view['version']}": metrics.get("v2_metrics")}
+    named = [f"stable {view['stable_version']}", *tested]
+    arms = [metrics.get("v1_metrics"), *tested.values()]
+    rows = ["  " + " " * 22 + "".join(f"{name:>18}" for name in named)]
     for name, key, unit in (
         ("requests", "total_requests", ""),
         ("errors", "error_count", ""),
@@ -117,7 +132,7 @@ def numbers(metrics: dict[str, Any], view: dict[str, Any]) -> list[str]:
         ("p95 latency", "p95_latency_ms", "ms"),
         ("p99 latency", "p99_latency_ms", "ms"),
     ):
-        rows.append(f"  {name:<22}{_cell(stable, key, unit):>18}{_cell(canary, key, unit):>18}")
+        rows.append(f"  {name:<22}" + "".join(f"{_cell(arm, key, unit):>18}" for arm in arms))
     return [escape(row) for row in rows]
 
 
@@ -133,7 +148,7 @@ def status_lines(page: dict[str, Any], events: int = 6) -> list[str]:
     """Return the whole truth about a deployment: the same content as its page."""
     view = page["deployment"]
     sign, colour = STATES[view["status"]]
-    head = f"[bold]{escape(view['service'])} {escape(view['version'])}[/]  [dim]{view['deployment_id']}[/]"
+    head = f"[bold]{escape(view['service'])} {escape(name_of(view))}[/]  [dim]{view['deployment_id']}[/]"
     lines = [head, f"[{colour}]{sign} {view['status'].replace('_', ' ')}[/]  {escape(view['sentence'])}", ""]
     if view["status"] == "canary":
         lines += [traffic_line(view), f"[dim]{_split_words(view)}[/]"]
@@ -146,9 +161,11 @@ def status_lines(page: dict[str, Any], events: int = 6) -> list[str]:
     if view.get("watch"):
         lines += [watch_line(view["watch"]), ""]
     lines += [*numbers(page["metrics"], view), ""]
-    if view.get("judge") and view["status"] != "draft":
+    if several := view.get("candidates"):
+        lines += [*candidate_lines(view), ""]
+    if view.get("judge") and view["status"] != "draft" and not (several and not view["winner"]):
         lines += [*judge_lines(view["judge"], view), ""]
-    if fixed := fixed_checks(view):
+    if (fixed := fixed_checks(view)) and not is_contested(view):
         lines += ["checks", *tree(fixed), ""]
     lines.append(f"breaker {view['circuit_breaker_state']}   health {page['health']['health_status']}")
     lines += [f"[yellow]! {escape(w)}[/]" for w in page["health"]["warnings"]]
@@ -165,11 +182,13 @@ def _split_words(view: dict[str, Any]) -> str:
     observed, proxy = view.get("observed_traffic_percentage"), view.get("proxy") or {}
     seen = "nothing observed yet" if observed is None else f"observed {observed:g} %"
     if not proxy.get("instances"):
-        return f"wanted {view['traffic_percentage']:g} %, carried in process, {seen}"
+        return f"wanted {_share(view):g} %, carried in process, {seen}"
     carried = proxy.get("carried_bp")
     followed = "every proxy follows" if proxy["acknowledged"] else "NOT every proxy follows"
     share = "?" if carried is None else f"{carried / 100:g} %"
-    return f"wanted {view['traffic_percentage']:g} %, carried {share} ({followed}), {seen}"
+    if is_contested(view):
+        share = "as wanted" if proxy["acknowledged"] else "?"  # a proxy reads one candidate's share back
+    return f"wanted {_share(view):g} %, carried {share} ({followed}), {seen}"
 
 
 def _preview(view: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from serinus.cli import judged, render
 from serinus.cli.client import Api
 from serinus.cli.common import JsonFlag, ServiceOption, api, err, handled, lines, out, print_json
 from serinus.cli.planning import STAGES, analysis_of, hooks_of, plan_of
-from serinus.cli.strategy_files import moment_of, strategy_of
+from serinus.cli.strategy_files import contest_of, moment_of, strategy_of
 from serinus.cli.walk import EARLY
 from serinus.core.model import CompensationStrategy as Undoing
 from serinus.core.policy.presets import PRESETS
@@ -228,10 +228,15 @@ def _summary(console: Any, summary: dict[str, Any], view: dict[str, Any]) -> Non
 @app.command()
 def start(
     service: Annotated[str, typer.Argument(help="Which service.")],
-    version: Annotated[str, typer.Argument(help="Which version.")],
+    version: Annotated[str, typer.Argument(help="Which version.")] = "",
+    candidate: Annotated[
+        list[str] | None,
+        typer.Option("--candidate", help="A/B/n: a version under test; once for each, the canary first."),
+    ] = None,
     percentage: Annotated[float | None, typer.Option("--percentage", help="Share to start with.")] = None,
     address: Annotated[
-        list[str] | None, typer.Option("--address", help="host:port; may be repeated.")
+        list[str] | None,
+        typer.Option("--address", help="host:port; may be repeated. With candidates: VERSION=host:port."),
     ] = None,
     user: Annotated[
         list[str] | None, typer.Option("--user", help="Start with this user only; may be repeated.")
@@ -239,7 +244,9 @@ def start(
     workflow: Annotated[
         list[str] | None, typer.Option("--workflow", help="Start with this workflow only.")
     ] = None,
-    policy: Annotated[str, typer.Option("--policy", help="Policy file, or a preset.")] = "rulesets",
+    policy: Annotated[
+        str, typer.Option("--policy", help="Policy file, or a preset: rulesets, for candidates sequential.")
+    ] = "",
     stickiness: Annotated[str, typer.Option("--stickiness", help="persistent or hash.")] = "persistent",
     strategy: Annotated[
         Path | None, typer.Option("--strategy", help="Strategy file (YAML or JSON), instead of by hand.")
@@ -248,16 +255,20 @@ def start(
     at: Annotated[str, typer.Option("--at", help="Start by itself at this time: 2026-01-31T06:00.")] = "",
     as_json: JsonFlag = False,
 ) -> None:
-    """Start a canary that is moved by hand, or as a strategy file says."""
+    """Start a canary that is moved by hand, or as a strategy file says; or several candidates (A/B/n)."""
     with handled():
+        if bool(version) == bool(candidate) or (candidate and strategy):
+            raise typer.BadParameter("Give a VERSION (and maybe --strategy), or --candidate once for each.")
         control = api()
         moves = strategy_of(strategy) if strategy else {"mode": "manual", "stickiness": stickiness}
+        if candidate:
+            moves = {**contest_of(candidate, address or [], percentage), "stickiness": stickiness}
         body = {
             "service_id": service,
-            "version": version,
-            "addresses": address or [],
+            "version": version or (candidate or [""])[0],
+            "addresses": [] if candidate else address or [],
             "compensation_strategy": compensation.value,
-            "analysis": analysis_of(policy)[0],
+            "analysis": analysis_of(policy or ("sequential" if candidate else "rulesets"))[0],
             "strategy": moves,
         }
         later = {"start_at": moment_of(at)} if at else {}
@@ -369,10 +380,13 @@ def override_freeze(
 def promote(
     deployment: Named,
     force: Annotated[bool, typer.Option("--force", help="Promote past a gate that is not met.")] = False,
+    version: Annotated[
+        str, typer.Option("--version", help="A/B/n: which candidate; by default the best, if there is one.")
+    ] = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Give everyone the new version."""
-    _act(deployment, "promote", {"force": force}, as_json)
+    _act(deployment, "promote", {"force": force, **({"version": version} if version else {})}, as_json)
 
 
 @app.command()
@@ -387,14 +401,18 @@ def rollback(
         bool,
         typer.Option("--across-irreversible", help="Also across an irreversible step that was completed."),
     ] = False,
+    version: Annotated[
+        str, typer.Option("--version", help="A/B/n: only this candidate; the others go on.")
+    ] = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Put everyone on stable: at once, unless its strategy goes back gradually."""
-    body = {
+    body: dict[str, Any] = {
         "reason": reason,
         "apply_compensation": compensation,
         "force": force,
         "across_irreversible": across,
+        **({"version": version} if version else {}),
     }
     _act(deployment, "rollback", body, as_json)
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import typer
 
-from serinus.cli.common import err
+from serinus.cli.common import err, failed
 from serinus.cli.policy_files import Wrong, read_as
 from serinus.core.codec import to_json
 from serinus.core.errors import InvalidInput
 from serinus.core.model import CanaryConfig
 from serinus.core.policy.strategies import strategy_from
 
-__all__ = ["moment_of", "strategy_of"]
+__all__ = ["contest_of", "moment_of", "strategy_of"]
 
 
 def strategy_of(path: Path) -> dict[str, Any]:
@@ -44,3 +44,27 @@ def moment_of(text: str) -> str:
     except ValueError:
         raise typer.BadParameter(f"{text!r}: write a time like 2026-01-31T06:00.") from None
     return moment.astimezone().isoformat()
+
+
+def contest_of(candidates: list[str], addresses: list[str], percentage: float | None) -> dict[str, Any]:
+    """Return the strategy of candidates that were named as options: it walks, or is moved by hand.
+
+    Args:
+        candidates: Their versions, the canary first.
+        addresses: ``VERSION=host:port``, for services behind a proxy.
+        percentage: The share to start with; then people move it.
+
+    Raises:
+        typer.Exit: An address does not say whose it is.
+    """
+    given: dict[str, list[str]] = {v: [] for v in candidates}
+    for text in addresses:
+        whose, sign, address = text.partition("=")
+        if not sign or whose not in given:
+            raise failed(
+                f"--address {text}: it does not say which candidate answers there.",
+                f"Write VERSION=host:port, like {candidates[0]}=10.0.0.7:8000.",
+            )
+        given[whose].append(address)
+    listed = [{"version": v, **({"addresses": a} if a else {})} for v, a in given.items()]
+    return {"type": "ab", "candidates": listed, **({} if percentage is None else {"mode": "manual"})}

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from serinus.cli.client import Api, Unreachable
 from serinus.cli.judged import brief, judge_lines
-from serinus.cli.render import fixed_checks, traffic_line, tree
+from serinus.cli.render import fixed_checks, name_of, traffic_line, tree
 
 __all__ = ["EARLY", "HELD", "Walk"]
 
@@ -26,8 +26,12 @@ EARLY = 7
 #: Exit code when it held, or took, longer than it may.
 HELD = 6
 #: Events that are printed as they are, without a warning's colour.
+_WARNED = (
+    *("holding", "drift", "warning", "breaker", "not_carried"),
+    *("going_back", "candidate_dropped"),
+)
 _NOTED = (
-    *("carried", "going_on", "approved", "traffic", "released"),
+    *("carried", "going_on", "approved", "traffic", "released", "winner"),
     *("scheduled", "cancelled", "freeze_overridden"),
 )
 
@@ -115,7 +119,7 @@ class Walk:
             self._validated(data.get("verdicts", []), view, view.get("judge"), passed=False)
             self._end_progress()
             self.out.print(f"\n[bold red]↩ {escape(event['message'])}[/]")
-        elif kind in ("holding", "drift", "warning", "breaker", "not_carried", "going_back"):
+        elif kind in _WARNED:
             self._end_progress()
             self.out.print(f"  [yellow]! {escape(event['message'])}[/]")
         elif kind in _NOTED:
@@ -231,8 +235,8 @@ def _next(view: dict[str, Any], data: dict[str, Any]) -> str:
             return f"an approval: serinus rollout approve {view['deployment_id']}"
         if view["waiting"] == "move":
             return f"your move: serinus rollout traffic {view['deployment_id']} N"
-        return f"the promotion of {escape(view['version'])}"
+        return f"the promotion of {escape(name_of(view))}"
     steps = view["strategy"]["steps"]
     holds = [s["hold_seconds"] for s in steps if s["traffic_percentage"] == data["to_bp"] / 100]
     watch = f", observed for {holds[0]:g} s" if holds else ""
-    return f"{data['to_bp'] / 100:g} % on {escape(view['version'])}{watch}"
+    return f"{data['to_bp'] / 100:g} % on {escape(name_of(view))}{watch}"

@@ -11,6 +11,7 @@ import typer
 from serinus.cli import render
 from serinus.cli.client import Api, Refused
 from serinus.cli.common import JsonFlag, ServiceOption, api, err, failed, handled, out, print_json
+from serinus.cli.contest import is_contested
 from serinus.cli.edge import edge_url, read_back, verify
 from serinus.cli.steps import Steps
 from serinus.core.errors import InvalidInput
@@ -60,6 +61,11 @@ def set_(
         steps.passed("validate", f"{percentage:g} % is between 0 and 100")
         if running is None:
             _nothing_runs(control, known, bp)
+        elif bp and is_contested(running):
+            raise failed(
+                f"{running['tested']} are under test: one share is not what each of them gets.",
+                f"serinus rollout traffic {running['deployment_id']} {percentage:g}",
+            )
         edge = "" if no_verify else edge_url(known, url)
         if known["driver"] != "in-process" and not edge and not no_verify:
             raise Refused(

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from serinus.control.commands import find_deployment, find_service
+from serinus.control.contest_view import assigned_version
 from serinus.control.context import Caller, Context, stamp
 from serinus.control.record import write_decision
 from serinus.control.traffic import TrafficPool
 from serinus.control.unit import Answer, Call, execute
+from serinus.core.breaker import OPEN
 from serinus.core.bucketing import BUCKETS, unit_hash
+from serinus.core.candidates import share_of, slot_of
 from serinus.core.decision import Decision
 from serinus.core.errors import InvalidInput, NotFound
 from serinus.core.lifecycle.placing import PlacedOn, place, reset
@@ -236,13 +239,13 @@ class Assigning:
 def _view(d: Deployment, one: Assignment | Placement) -> dict[str, Any]:
     """Return an assignment as contract 1 shows it, with the side and why."""
     where = _where(d, one, one.key, one.priority)
-    by_hand = isinstance(one, Placement)
+    by_hand, on_canary = isinstance(one, Placement), where["side"] == PlacedOn.CANARY
     return {
         "assignment_id": f"asg_{d.id.removeprefix('dep_')}_{one.unit_hash}",
         "user_id": one.key if one.priority == "user_id" else None,
         "workflow_id": one.key if one.priority == "workflow_id" else None,
         "session_id": one.key if one.priority == "session_id" else None,
-        "canary_version_id": d.version if where["side"] == PlacedOn.CANARY else None,
+        "canary_version_id": assigned_version(d, one.unit_hash) if on_canary else None,
         "assigned_at": stamp(one.at if isinstance(one, Placement) else one.assigned_at),
         "priority": one.priority,
         "side": where["side"],
@@ -254,10 +257,11 @@ def _view(d: Deployment, one: Assignment | Placement) -> dict[str, Any]:
 def _where(d: Deployment, one: Assignment | Placement | None, key: str, priority: str) -> dict[str, Any]:
     """Return where a unit is right now, why, and its place: it is below the share, or it is not."""
     place_ = unit_hash(d.salt, key) % BUCKETS
+    below, out = _share(d, place_)
     named = {"user_id": d.target_filter.user_ids, "workflow_id": d.target_filter.workflow_ids}
     if isinstance(one, Placement):
         side, why = one.side, "by_hand"
-    elif place_ < d.weight_bp:
+    elif below:
         side, why = PlacedOn.CANARY, "hash"
     elif key in named.get(priority, ()):
         side, why = PlacedOn.CANARY, "named"
@@ -267,4 +271,15 @@ def _where(d: Deployment, one: Assignment | Placement | None, key: str, priority
         side, why = PlacedOn.STABLE, "hash"
     if d.tripped or (d.going_back and why == "by_hand"):
         side, why = PlacedOn.STABLE, "breaker" if d.tripped else "going_back"
+    elif out and side is PlacedOn.CANARY:
+        side, why = PlacedOn.STABLE, out
     return {"side": side.value, "why": why, "place_percentage": place_ / 100}
+
+
+def _share(d: Deployment, place_: int) -> tuple[bool, str]:
+    """Tell whether a place is below the share, and why the candidate that has it is out, if there are several."""
+    if not d.contested:
+        return place_ < d.weight_bp, ""
+    c, within = slot_of(d.candidates, place_)
+    out = "breaker" if c.breaker.state == OPEN else ""
+    return within < share_of(c.part_bp, d.weight_bp), out if c.live else "dropped"

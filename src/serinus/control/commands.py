@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from serinus.control import views
+from serinus.control.contest import knock_all, with_addresses
 from serinus.control.context import Context, new_id
 from serinus.control.deciding import Deciding, StartGuard, freshened
 from serinus.control.hooks import check_hooks
@@ -35,6 +36,7 @@ from serinus.core.model import (
     parse_percentage,
 )
 from serinus.core.policy import confirm
+from serinus.core.policy.contests import contesting
 from serinus.core.policy.freezing import ensure_not_frozen
 from serinus.core.policy.parse import policy_from, salt_from, strategy_from
 from serinus.ports.store import Transaction
@@ -140,12 +142,10 @@ class Commands:
 
         async def work(tx: Transaction) -> tuple[int, Any]:
             service = await find_service(tx, call, new.service)
-            if new.addresses:
-                service = replace(service, upstreams={**service.upstreams, new.version: new.addresses})
-                await tx.services.save(service)
+            service = await with_addresses(tx, service, new.version, new.addresses, new.strategy)
             draft = self.draft(call, service, new)
             await tx.deployments.add(draft)
-            message = f"Draft of {service.name} {new.version} made. {foretold(draft)}".strip()
+            message = f"Draft of {service.name} {draft.tested} made. {foretold(draft)}".strip()
             await write_event(tx, self._context, draft, "created", message, call.caller.name)
             return 201, views.deployment_view(draft)
 
@@ -211,12 +211,13 @@ class Commands:
                 field="canary_config.duration_minutes",
                 next_step="Give the minutes that a step lasts.",
             )
-        return replace(
+        configured = replace(
             d,
             config=settled,
             strategy=strategy_from(strategy, settled),
             policy=policy_from(analysis, settled, tuple(config or ())),
         )
+        return contesting(configured)
 
     async def update(self, call: Call, deployment_id: str, changes: Mapping[str, Any]) -> Answer:
         """Change a draft: changelog, canary_config, strategy, analysis, compensation_strategy."""
@@ -351,12 +352,18 @@ class Commands:
 
         return await self._move(call, deployment_id, decide)
 
-    async def promote(self, call: Call, deployment_id: str, *, force: bool = False) -> Answer:
-        """Make the canary the version for everyone, if its gate is met or ``force`` is given."""
+    async def promote(
+        self, call: Call, deployment_id: str, *, force: bool = False, version: str = ""
+    ) -> Answer:
+        """Make the canary the version for everyone, if its gate is met or ``force`` is given.
+
+        ``version`` says which of several candidates; without it the best one, if there is one.
+        """
 
         async def decide(tx: Transaction, _: Service, d: Deployment) -> Decision:
             not_promoted_by_its_set(d, force=force)
-            return await self._deciding.promotion(tx, d, force=force, role=call.caller.role)
+            role = call.caller.role
+            return await self._deciding.promotion(tx, d, force=force, role=role, version=version)
 
         return await self._move(call, deployment_id, decide)
 
@@ -368,20 +375,23 @@ class Commands:
         *,
         compensate: bool = True,
         force: bool = False,
+        version: str = "",
         across: bool = False,
     ) -> Answer:
         """Put everyone on stable. The monitor's own writes never make it fail.
+
+        ``version``: only this one of several candidates; the others go on.
 
         While stable cannot be sent traffic it is held and goes on by itself; ``force`` does it anyway.
         ``across`` also goes back across an irreversible step that was completed.
         """
         call = _because(call, reason)
         call = replace(call, data={**call.data, "across_irreversible": True}) if across else call
-        knocked = Knocked() if force else await self._knock(call, deployment_id)
+        knocked = () if force else await self._knock(call, deployment_id)
 
         async def decide(tx: Transaction, _: Service, d: Deployment) -> Decision:
             return await self._deciding.rollback(
-                tx, d, reason, knocked, compensate=compensate, force=force, across=across
+                tx, d, reason, knocked, compensate=compensate, force=force, across=across, version=version
             )
 
         for _ in range(ROLLBACK_TRIES - 1):
@@ -391,15 +401,15 @@ class Commands:
                 continue  # the table refuses it if somebody else has rolled back meanwhile
         return await self._move(call, deployment_id, decide)
 
-    async def _knock(self, call: Call, deployment_id: str) -> Knocked:
+    async def _knock(self, call: Call, deployment_id: str) -> tuple[Knocked, ...]:
         """Knock at both sides before the transaction begins; what is not there is refused within it."""
         async with self._context.store.begin(write=False) as tx:
             d = await tx.deployments.get(call.caller.tenant_id, deployment_id)
             service = await tx.services.get(d.tenant_id, d.service_id) if d else None
         allowed = d is not None and call.caller.role.reaches(call.needs) and call.caller.sees(d.service)
         if d is None or service is None or not allowed:
-            return Knocked()
-        return await self._traffic.knock(service, d)
+            return ()
+        return await knock_all(self._traffic, service, d)
 
     async def _move(
         self,

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from serinus.control.contest import dropped, gather_all, promoted, with_sides
 from serinus.control.context import Context
-from serinus.control.evidence import gather
 from serinus.control.record import write_event
 from serinus.control.starts import ensure_may_start
 from serinus.control.traffic import TrafficPool
+from serinus.core.contest import arms
 from serinus.core.decision import Decision
 from serinus.core.errors import SerinusError
-from serinus.core.health import Knocked, with_health
+from serinus.core.health import Knocked
 from serinus.core.lifecycle import scheduled
 from serinus.core.lifecycle.back import go_back
 from serinus.core.lifecycle.transitions import Action, follow
 from serinus.core.model import Deployment, Role, Service, Status, TargetFilter
 from serinus.core.policy import confirm
 from serinus.core.policy.freezing import ensure_not_frozen, start_later, with_freezes
-from serinus.core.policy.gate import promotion_gate
 from serinus.ports.store import Transaction
 
 __all__ = ["Deciding", "StartGuard", "freshened"]
@@ -78,9 +79,17 @@ class Deciding:
         return confirm.started(fresh, now, bp=wanted[0], target=wanted[1])
 
     async def promotion(
-        self, tx: Transaction, d: Deployment, *, force: bool = False, role: Role = Role.ADMIN
+        self,
+        tx: Transaction,
+        d: Deployment,
+        *,
+        force: bool = False,
+        role: Role = Role.ADMIN,
+        version: str = "",
     ) -> Decision:
         """Promote it, if its gate is met or ``force`` is given.
+
+        ``version`` says which of several candidates; without it the best one, if there is one.
 
         Raises:
             SerinusError: What is in the way.
@@ -88,28 +97,34 @@ class Deciding:
         follow(d.status, Action.PROMOTE)
         now = self._context.clock.now()
         ensure_not_frozen(d, now, "The promotion")
-        gate = promotion_gate(d, await gather(tx, d, now), now)
-        return confirm.promoted(d, now, gate, force=force, role=role)
+        return await promoted(tx, d, version, now, force=force, role=role)
 
     async def rollback(
         self,
         tx: Transaction,
         d: Deployment,
         reason: str,
-        knocked: Knocked,
+        knocked: Sequence[Knocked],
         *,
         compensate: bool = True,
         force: bool = False,
         across: bool = False,
+        version: str = "",
     ) -> Decision:
-        """Roll it back, or hold that while stable cannot be sent traffic; ``knocked`` says whether it can.
+        """Roll it back, or hold that while stable cannot be sent traffic.
+
+        ``knocked`` says whether it can, of each candidate; empty: nobody has knocked. ``version``: only this
+        one of several candidates is dropped, and the others go on.
 
         Raises:
             SerinusError: There is nothing to go back from.
         """
         now = self._context.clock.now()
         if d.status in (Status.CANARY, Status.ACTIVE):
-            d = with_health(d, await gather(tx, d, now), knocked, now.timestamp())
+            sides = knocked or (Knocked(),) * len(arms(d))
+            d = with_sides(d, await gather_all(tx, d, now), sides, now)
+        if version and (d.contested or version != d.version):
+            return dropped(d, version, reason, now)
         current = await tx.deployments.current(d.tenant_id, d.service_id)
         alone = all(o.id == d.id or o.status is not Status.CANARY for o in current)
         return go_back(d, now, reason, compensate=compensate, force=force, across=across, gradual=alone)

@@ -119,7 +119,7 @@ class Addressee:
 #: Follow-ups go where their cause went, whatever kinds a route names.
 _CAUSE = {"resolved": "rollback", "carried": "rollback", "not_carried": "rollback", "summary": "warning"}
 #: And these go where rollbacks go, at their own level.
-_LIKE = {"decision": "rollback", "compensation": "rollback"}
+_LIKE = {"decision": "rollback", "compensation": "rollback", "dropped": "rollback"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

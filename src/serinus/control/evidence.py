@@ -14,7 +14,7 @@ from serinus.core.model import Deployment, Status
 from serinus.ports.store import Transaction
 from serinus.ports.traffic import Counters
 
-__all__ = ["delta_windows", "gather", "remember"]
+__all__ = ["breaker_key", "delta_windows", "every_total", "every_window", "gather", "remember"]
 
 #: How much of stable's history before it lost all traffic is its baseline, in check horizons.
 BASELINE_HORIZONS = 1.0
@@ -40,12 +40,13 @@ async def gather(
     if d.policy.judge:
         # Windows that closed while nobody looked are fed late rather than never.
         since = min(since, max(d.judged_until, moment - CATCH_UP_SECONDS))
-    windows, samples = await tx.evidence.read(d.tenant_id, d.id, since, moment + 60)
+    windows, samples = await tx.evidence.read(d.tenant_id, d.id, since, moment + 60, d.arm)
     baseline: tuple[Window, ...] = ()
     compares = bool(d.policy.checks or d.policy.gate)  # the judge keeps stable's history itself
     if compares and d.status is Status.CANARY and d.traffic_bp >= BUCKETS and d.step_started_at:
         lost = d.step_started_at.timestamp()
-        before, _ = await tx.evidence.read(d.tenant_id, d.id, lost - horizon * BASELINE_HORIZONS, lost)
+        since = lost - horizon * BASELINE_HORIZONS
+        before, _ = await tx.evidence.read(d.tenant_id, d.id, since, lost, d.arm)
         baseline = tuple(w for w in before if w.side is Side.STABLE)
     return Evidence(
         windows=windows,
@@ -58,6 +59,29 @@ async def gather(
         notes=notes,
         problems=problems or {},
     )
+
+
+async def every_window(tx: Transaction, d: Deployment, since: float, until: float) -> tuple[Window, ...]:
+    """Read what overlaps a span, of stable and of every candidate."""
+    windows, _ = await tx.evidence.read(d.tenant_id, d.id, since, until)
+    for arm in range(1, len(d.candidates)):
+        more, _ = await tx.evidence.read(d.tenant_id, d.id, since, until, arm)
+        windows += tuple(w for w in more if w.side is Side.CANARY)
+    return windows
+
+
+async def every_total(tx: Transaction, d: Deployment) -> tuple[Window, ...]:
+    """Read the all-time totals of stable and of every candidate."""
+    windows = await tx.evidence.totals(d.tenant_id, d.id)
+    for arm in range(1, len(d.candidates)):
+        more = await tx.evidence.totals(d.tenant_id, d.id, arm)
+        windows += tuple(w for w in more if w.side is Side.CANARY)
+    return windows
+
+
+def breaker_key(deployment_id: str, arm: int) -> str:
+    """Return under which key the breakers are remembered that SDK processes have opened."""
+    return f"breaker:{deployment_id}:{arm}" if arm else f"breaker:{deployment_id}"
 
 
 def delta_windows(

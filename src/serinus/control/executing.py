@@ -203,14 +203,16 @@ class Executor:
         outcome = await self._outcome(run.rules, run.data)
         status = 200 if outcome.ok else 500
         recorder = run.tenant.client.recorder(run.ruleset.name)
-        recorder.record(run.choice.is_canary, ENDPOINT, status, outcome.latency_ms)
+        candidate = run.choice.candidate
+        place = (ENDPOINT, "", candidate) if candidate else ENDPOINT
+        recorder.record(run.choice.is_canary, place, status, outcome.latency_ms)
         if run.choice.is_canary:
             if not outcome.ok:
-                router.failed()
+                router.failed(candidate)
                 if router.breaker_open:
                     self.early.set()
             elif router.needs_success:
-                router.succeeded()
+                router.succeeded(candidate)
         return outcome
 
     async def _fall_back(self, run: _Run, router: Router, failed: Outcome, identity: str) -> Executed:

@@ -57,13 +57,16 @@ def hook_item(context: Context, d: Deployment, intent: Intent, cause: str) -> Ou
     """Return the outbox row of a call."""
     hook = next(h for h in d.strategy.hooks if h.name == intent.data["hook"])
     now, identity = context.clock.now(), str(intent.data.get("id", cause))
+    # Of several candidates it is the one that is to be promoted, or all of them.
+    body = _body(context, d, hook, stamp(now))
+    body["data"]["version"] = str(intent.data.get("version", d.tested))
     return OutboxItem(
         id=identity,
         tenant_id=d.tenant_id,
         deployment_id=d.id,
         kind=HOOK,
         channel=hook.name,
-        payload={"hook": to_json(hook), "body": _body(context, d, hook, stamp(now))},
+        payload={"hook": to_json(hook), "body": body},
         created_at=now,
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from serinus.control.arrivals import Arrival, Arrivals
 from serinus.control.context import Caller, Context
+from serinus.control.evidence import breaker_key
 from serinus.control.snapshot import Snapshot, Snapshots
 from serinus.core.analysis.evidence import Sample, SampleKind, Side, Window
 from serinus.core.bucketing import PRIORITIES
@@ -40,6 +41,8 @@ class _BreakerNews:
     deployment: str
     state: str
     failures: int = 0
+    #: Whose breaker it is, where there are several candidates.
+    version: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +70,7 @@ class _SampleInput:
     value: float
     kind: SampleKind = SampleKind.COUNTER
     label: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,7 +175,7 @@ class Ingest:
             for tenant_id, batches in by_tenant.items():
                 new = [b for b in batches if await self._is_new(tx, tenant_id, b)]
                 await self._merge(tx, tenant_id, new, snapshots[tenant_id])
-                woken |= await self._breakers(tx, tenant_id, new, snapshots[tenant_id].running)
+                woken |= await self._breakers(tx, tenant_id, new, snapshots[tenant_id])
         return woken
 
     async def _is_new(self, tx: Transaction, tenant_id: str, batch: Batch) -> bool:
@@ -183,18 +187,19 @@ class Ingest:
         running = snapshot.running
         counted = running.keys() - snapshot.elsewhere
         now = self._context.clock.now().timestamp()
-        windows: dict[str, dict[tuple[Any, ...], Window]] = defaultdict(dict)
-        samples: dict[str, list[Sample]] = defaultdict(list)
+        # By deployment, and by which candidate of it.
+        windows: dict[tuple[str, int], dict[tuple[Any, ...], Window]] = defaultdict(dict)
+        samples: dict[tuple[str, int], list[Sample]] = defaultdict(list)
         for batch in batches:
             for given in batch.windows:
                 if given.deployment in counted and given.start > now - STALE_SECONDS:
-                    _collect(windows[given.deployment], self._window(given, now))
+                    _collect(windows[snapshot.arm(given)], self._window(given, now))
             for s in batch.samples:
                 if s.deployment in running:
-                    samples[s.deployment].append(_sample(s))
-        for deployment in {*windows, *samples}:
-            taken = list(windows[deployment].values())
-            await tx.evidence.merge(tenant_id, deployment, taken, samples[deployment])
+                    samples[snapshot.arm(s)].append(_sample(s))
+        for deployment, arm in {*windows, *samples}:
+            taken = list(windows[deployment, arm].values())
+            await tx.evidence.merge(tenant_id, deployment, taken, samples[deployment, arm], arm)
 
     def _window(self, given: _WindowInput, now: float) -> Window:
         width = self._context.window_seconds
@@ -219,15 +224,15 @@ class Ingest:
         return endpoint[:200]
 
     async def _breakers(
-        self, tx: Transaction, tenant_id: str, batches: list[Batch], running: Mapping[str, str]
+        self, tx: Transaction, tenant_id: str, batches: list[Batch], snapshot: Snapshot
     ) -> bool:
         """Remember which processes' breakers are open, and have their services looked at at once."""
-        opened = False
+        opened, running = False, snapshot.running
         for batch in batches:
             for news in batch.breakers:
                 if news.deployment not in running:
                     continue
-                key = f"breaker:{news.deployment}"
+                key = breaker_key(*snapshot.arm(news))
                 states = {**(await tx.sources.cursor(key) or {}), f"process {batch.source[:8]}": news.state}
                 await tx.sources.set_cursor(key, states)
                 service = await tx.services.get(tenant_id, running[news.deployment])

@@ -14,6 +14,7 @@ from serinus.ports.notify import Level, Notification
 
 __all__ = [
     "About",
+    "dropped_alert",
     "from_json",
     "promoted_alert",
     "rollback_alert",
@@ -142,6 +143,22 @@ def rollback_alert(
         ("Took", None if took is None else a.say("took", seconds=seconds_text(took))),
         ("Rolled back to", rollback_version),
         ("Last checks", others),
+    )
+
+
+def dropped_alert(
+    *, reason: str, stable: str, rest: str, facts: Sequence[tuple[str, str]] = (), **about: Any
+) -> Notification:
+    """Return the message of a candidate that is out: why, where its units are, and what goes on."""
+    a = About(**about)
+    return a.message(
+        "dropped",
+        Level.ERROR,
+        a.say("dropped.title", service=line(a.service), version=line(a.version)),
+        a.say("dropped.text", version=a.version, service=a.service, stable=stable, rest=rest),
+        ("Version", a.version),
+        ("Reason", reason),
+        *facts,
     )
 
 

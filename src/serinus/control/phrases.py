@@ -45,6 +45,11 @@ _SAY = {
         "units.many": "{n} units",
         "took": "{seconds} from the decision until every proxy was read back",
         "took.not_yet": "not read back yet; it is tried again until every proxy follows",
+        "dropped.title": "[Serinus] Candidate dropped: {service} {version}",
+        "dropped.text": (
+            "{version} of {service} was dropped from the A/B/n test: its users are on {stable}. "
+            "Still under test: {rest}."
+        ),
         "warning.title": "[Serinus] Canary warning: {service}",
         "warning.one": "{n} warning in {service}",
         "warning.many": "{n} warnings in {service}",
@@ -92,6 +97,12 @@ _SAY = {
         "units.many": "{n}개 단위",
         "took": "결정부터 모든 프록시에서 확인될 때까지 {seconds}",
         "took.not_yet": "아직 확인되지 않음; 모든 프록시가 따를 때까지 다시 시도합니다",
+        "dropped.title": "[Serinus] 후보 제외: {service} {version}",
+        "dropped.text": (
+            "{service}의 {version}이(가) A/B/n 테스트에서 제외되었습니다: "
+            "그 사용자는 {stable}을(를) 사용합니다. "
+            "계속 테스트 중: {rest}."
+        ),
         "warning.title": "[Serinus] 카나리 경고: {service}",
         "warning.one": "{service} 경고 {n}건",
         "warning.many": "{service} 경고 {n}건",

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from serinus.control import views
 from serinus.control.compensations import compensation_view, left_undone
+from serinus.control.contest_view import comparisons, front
 from serinus.control.context import Caller, Context, stamp
-from serinus.control.evidence import gather
+from serinus.control.evidence import every_total, every_window, gather
 from serinus.control.failures import events_of, failing_executions
 from serinus.control.judgement import judge_view, watch_view
 from serinus.control.monitor import MONITOR
 from serinus.core.analysis.evidence import Side, Window
-from serinus.core.analysis.verdict import Outcome
+from serinus.core.analysis.verdict import Outcome, Verdict
 from serinus.core.breaker import CLOSED
+from serinus.core.contest import arms
 from serinus.core.errors import NotFound
 from serinus.core.lifecycle.moves import under_watch
 from serinus.core.model import Deployment, Role, Status
@@ -82,7 +84,7 @@ class Queries:
     async def _around(self, tx: Transaction, d: Deployment) -> dict[str, Any]:
         moment = self._context.clock.now()
         now, span = moment.timestamp(), OBSERVED_WINDOWS * self._context.window_seconds
-        windows, _ = await tx.evidence.read(d.tenant_id, d.id, now - span, now + 60)
+        windows = await every_window(tx, d, now - span, now + 60)
         stable = views.totals(windows, Side.STABLE).requests
         canary = views.totals(windows, Side.CANARY).requests
         observed = round(100 * canary / (stable + canary), 2) if stable + canary else None
@@ -97,24 +99,29 @@ class Queries:
         """Return contract 1's numbers of both versions, and the same per endpoint."""
         async with self._context.store.begin(write=False) as tx:
             d = await self._find(tx, caller, deployment_id)
-            windows = await tx.evidence.totals(d.tenant_id, d.id)
+            windows = await tx.evidence.totals(d.tenant_id, d.id, d.arm)
+            each = [await tx.evidence.totals(d.tenant_id, d.id, at) for at in range(len(d.candidates))]
         body = {"deployment_id": d.id, **_both(windows)}
         if body["v2_metrics"] is None:
             body["note"] = "Nobody was served by the canary yet: raise the percentage, or wait for traffic."
         names = sorted({w.endpoint for w in windows if w.endpoint})
         body["endpoints"] = {name: _both(windows, name) for name in names}
         body["judge"] = judge_view(d)
+        if d.candidates:
+            named = zip(d.candidates, each, strict=True)
+            body["candidates"] = {c.version: _both(taken)["v2_metrics"] for c, taken in named}
         return body
 
     async def comparison(self, caller: Caller, deployment_id: str) -> dict[str, Any]:
         """Return contract 1's comparison and recommendation."""
         async with self._context.store.begin(write=False) as tx:
             d = await self._find(tx, caller, deployment_id)
-            windows = await tx.evidence.totals(d.tenant_id, d.id)
             now = self._context.clock.now()
-            gate = promotion_gate(d, await gather(tx, d, now), now)
-        stable, canary = views.totals(windows, Side.STABLE), views.totals(windows, Side.CANARY)
-        view = views.comparison_view(d, stable, canary, gate)
+            found = [await _compared(tx, seen, now) for seen in arms(d)]
+        if d.contested:
+            whole = comparisons(d, [view for view, _ in found], [gate for _, gate in found])
+            return {**whole, "gate": [views.verdict_view(v) for v in found[front(d)][1]]}
+        ((view, gate),) = found
         return {**view, "gate": [views.verdict_view(v) for v in gate]}
 
     async def health(self, caller: Caller, deployment_id: str) -> dict[str, Any]:
@@ -122,7 +129,7 @@ class Queries:
         async with self._context.store.begin(write=False) as tx:
             d = await self._find(tx, caller, deployment_id)
             now = self._context.clock.now().timestamp()
-            recent, _ = await tx.evidence.read(d.tenant_id, d.id, now - d.policy.horizon_seconds, now + 60)
+            recent = await every_window(tx, d, now - d.policy.horizon_seconds, now + 60)
             proxy = await tx.sources.cursor(f"carried:{d.service_id}")
             failing = await failing_executions(tx, self._context, d)
             undone = left_undone(await tx.compensations.of(d.tenant_id, d.id))
@@ -140,6 +147,9 @@ class Queries:
             warnings.append(f"{words}a rollback would be held until it can.")
         if d.answer and (d.status is Status.CANARY or under_watch(d)):
             warnings += [w for w in d.answer.warnings if not any(w in said for said in warnings)]
+        if d.contested:
+            out = (c for c in d.candidates if not c.live)
+            warnings += [f"{c.version} was dropped: {c.drop_reason}" for c in out]
         warnings += undone
         if not await self._monitor_runs():
             warnings.append("The monitor is not running: nothing is rolled back automatically.")
@@ -199,9 +209,8 @@ class Queries:
             items = await tx.outbox.of(caller.tenant_id, deployment_id)
             service = await tx.services.get(caller.tenant_id, deployment["service_id"])
             now = self._context.clock.now().timestamp()
-            windows, _ = await tx.evidence.read(
-                caller.tenant_id, deployment_id, now - SPARK_SECONDS, now + 60
-            )
+            d = await self._find(tx, caller, deployment_id)
+            windows = await every_window(tx, d, now - SPARK_SECONDS, now + 60)
         health = await self.health(caller, deployment_id)
         return {
             "deployment": deployment,
@@ -250,7 +259,7 @@ class Queries:
         async with self._context.store.begin(write=False) as tx:
             among = await self._among(tx, caller)
             found, _ = await tx.deployments.page(caller.tenant_id, Page(size=200), among=among)
-            return [(d, await tx.evidence.totals(d.tenant_id, d.id)) for d in found]
+            return [(d, await every_total(tx, d)) for d in found]
 
     @staticmethod
     async def _among(tx: Transaction, caller: Caller) -> list[str] | None:
@@ -283,6 +292,16 @@ def _no_monitor() -> dict[str, Any]:
         "next_run_at": None,
         "error": "It has never run against this database. Start `serinus up`.",
     }
+
+
+async def _compared(
+    tx: Transaction, d: Deployment, now: datetime
+) -> tuple[dict[str, Any], tuple[Verdict, ...]]:
+    """Return the comparison of one canary with stable, and its promotion gate."""
+    windows = await tx.evidence.totals(d.tenant_id, d.id, d.arm)
+    gate = promotion_gate(d, await gather(tx, d, now), now)
+    stable, canary = views.totals(windows, Side.STABLE), views.totals(windows, Side.CANARY)
+    return views.comparison_view(d, stable, canary, gate), gate
 
 
 def _both(windows: Iterable[Window], endpoint: str = "") -> dict[str, Any]:

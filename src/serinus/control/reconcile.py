@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from serinus.control.contest import knock_all, with_sides
 from serinus.control.context import Context, stamp
-from serinus.control.evidence import delta_windows, gather, remember
+from serinus.control.evidence import breaker_key, delta_windows, gather, remember
 from serinus.control.hooks import heard
 from serinus.control.polling import Polled, Poller
 from serinus.control.readback import settle
@@ -21,10 +23,11 @@ from serinus.control.record import write_decision, write_event
 from serinus.control.starts import Starts
 from serinus.control.traffic import TrafficPool, desired_split
 from serinus.core.analysis.evidence import Evidence, Side, TrafficState, Window
+from serinus.core.contest import arms
 from serinus.core.decide import decide
 from serinus.core.decision import Decision
 from serinus.core.errors import InvalidInput, StaleRevision, Unavailable
-from serinus.core.health import Knocked, with_health
+from serinus.core.health import Knocked
 from serinus.core.lifecycle.moves import looked_after
 from serinus.core.model import Deployment, Service, Status
 from serinus.core.policy.freezing import with_freezes
@@ -55,8 +58,8 @@ class _Look:
     asked_at: datetime
     #: In words, when somebody else had changed the split.
     drift: str = ""
-    #: Whether both sides answer.
-    knocked: Knocked = Knocked()
+    #: Whether both sides answer, for each candidate.
+    knocked: tuple[Knocked, ...] = (Knocked(),)
 
 
 class Reconciler:
@@ -108,7 +111,7 @@ class Reconciler:
             await self._report(service, None, look.carried, look.asked_at)
             return self._idle if look.carried.acknowledged else self._tick
         look, knocked = await asyncio.gather(
-            self._carry(driver, desired), self._traffic.knock(service, running)
+            self._carry(driver, desired), knock_all(self._traffic, service, running)
         )
         look = replace(look, knocked=knocked)
         return await self._decide(service, driver, running, look)
@@ -164,7 +167,7 @@ class Reconciler:
         if d is None or d.revision != before.revision:
             raise StaleRevision
         now = self._context.clock.now()
-        evidence = await self._evidence(tx, d, look, now)
+        first, *others = await self._evidences(tx, d, look, now)
         if look.drift:
             await write_event(tx, self._context, d, "drift", look.drift, "monitor")
         # What an earlier deployment's rollback waits for; this one's own is read back after its commit.
@@ -172,24 +175,37 @@ class Reconciler:
         keeps = self._traffic.can(service, Capability.PERSISTENT)
         held = with_freezes(await heard(tx, d), await tx.freezes.all(d.tenant_id))
         asked = replace(held, keeps_units=keeps)
-        known = with_health(asked, evidence, look.knocked, now.timestamp())
-        decision = decide(known, evidence, now)
+        known = with_sides(asked, (first, *others), look.knocked, now)
+        decision = decide(known, first, now, others)
         changed = bool(decision.reasons)
         saved = await write_decision(tx, self._context, service, decision, "monitor", bump=changed)
         await _store_carried(tx, service, look.carried, now)
         return decision, saved
 
-    async def _evidence(self, tx: Transaction, d: Deployment, look: _Look, now: datetime) -> Evidence:
-        """Take the proxies' counters over and read everything back."""
+    async def _evidences(self, tx: Transaction, d: Deployment, look: _Look, now: datetime) -> list[Evidence]:
+        """Take the proxies' counters over and read everything back, for each candidate."""
         key = f"proxy:{d.id}"
         last = await tx.sources.cursor(key) or {}
-        width = self._context.window_seconds
-        fresh = delta_windows(d, look.counters, last, now.timestamp(), width)
-        if look.counters:
-            if d.policy.requests is None:
-                await tx.evidence.merge(d.tenant_id, d.id, fresh, ())
-            await tx.sources.set_cursor(key, remember(look.counters, last))
         polled = await self._polled(tx, d, now)
+        found = [await self._evidence(tx, seen, look, now, last, polled) for seen in arms(d)]
+        if look.counters:
+            await tx.sources.set_cursor(key, remember(look.counters, last))
+        return found
+
+    async def _evidence(
+        self,
+        tx: Transaction,
+        d: Deployment,
+        look: _Look,
+        now: datetime,
+        last: Mapping[str, Any],
+        polled: Polled | None,
+    ) -> Evidence:
+        """Take one candidate's counters over, with stable's for the first, and read both back."""
+        fresh = delta_windows(d, look.counters, last, now.timestamp(), self._context.window_seconds)
+        if look.counters and d.policy.requests is None:
+            own = [w for w in fresh if w.side is Side.CANARY] if d.contested and d.arm else fresh
+            await tx.evidence.merge(d.tenant_id, d.id, own, (), d.arm)
         traffic = TrafficState(
             acknowledged=look.carried.acknowledged,
             carried_bp=look.carried.carried_bp,
@@ -252,7 +268,9 @@ class Reconciler:
                 await settle(tx, self._context, service, carried, asked_at)
             if d is not None and d.phase != "holding:not-carried":
                 evidence = Evidence(traffic=TrafficState(acknowledged=False, problems=carried.problems))
-                await write_decision(tx, self._context, service, decide(d, evidence, now), "monitor")
+                others = [evidence] * (len(arms(d)) - 1)
+                decision = decide(d, evidence, now, others)
+                await write_decision(tx, self._context, service, decision, "monitor")
 
 
 async def _store_carried(tx: Transaction, service: Service, carried: Carried, now: datetime) -> None:
@@ -276,7 +294,7 @@ async def _store_carried(tx: Transaction, service: Service, carried: Carried, no
 
 async def _open_breakers(tx: Transaction, d: Deployment, counters: tuple[Counters, ...]) -> tuple[str, ...]:
     """Name the breakers that are open: in SDK processes, and at proxies that took the canary out."""
-    reported = await tx.sources.cursor(f"breaker:{d.id}") or {}
+    reported = await tx.sources.cursor(breaker_key(d.id, d.arm)) or {}
     sdk = tuple(sorted(name for name, state in reported.items() if state == "open"))
     proxies = tuple(c.instance for c in counters if c.ejected and c.version == d.version)
     return sdk + proxies

@@ -12,6 +12,7 @@ from serinus.control.hooks import hook_item
 from serinus.control.readback import expect
 from serinus.control.saga import open_saga
 from serinus.control.telling import over, tell
+from serinus.core.contest import seen_as
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
 from serinus.core.errors import Unavailable
 from serinus.core.lifecycle.moves import WATCHING, deprecate
@@ -25,11 +26,15 @@ __all__ = ["write_decision", "write_event"]
 IN_PROCESS = "in-process"
 _LEVELS = {
     "rollback": Level.ERROR,
+    "dropped": Level.ERROR,
     "warning": Level.WARNING,
     "waiting": Level.INFO,
     "promoted": Level.INFO,
     "decision": Level.ERROR,
 }
+
+#: A candidate that is dropped is a rollback of its own, for who wants to be told of those.
+_ASKED_AS = {"dropped": "rollback"}
 
 
 async def write_event(
@@ -156,7 +161,7 @@ async def _tell(
     # ``notify_and_rollback`` tells at once, whatever the policy keeps; so does what needs a decision.
     at_once = d.compensation_strategy is CompensationStrategy.NOTIFY_AND_ROLLBACK
     must = intent.topic == "decision" or (intent.topic == "rollback" and at_once)
-    if must or intent.topic in d.policy.notifications.on:
+    if must or _ASKED_AS.get(intent.topic, intent.topic) in d.policy.notifications.on:
         level = _LEVELS[intent.topic]
         told = await tell(
             tx,
@@ -179,7 +184,7 @@ async def _tell(
 
 def _plain(context: Context, d: Deployment) -> dict[str, Any]:
     now = context.clock.now()
-    return {"id": d.id, "deployment_id": d.id, "service": d.service, "version": d.version, "at": now}
+    return {"id": d.id, "deployment_id": d.id, "service": d.service, "version": d.tested, "at": now}
 
 
 def _message(d: Deployment, intent: Intent, about: dict[str, Any], exposed: int | None) -> Notification:
@@ -194,6 +199,15 @@ def _message(d: Deployment, intent: Intent, about: dict[str, Any], exposed: int 
             checks=tuple(v.message for v in d.verdicts),
             facts=harm_facts(d, language),
             done=True,
+        )
+    if intent.topic == "dropped":
+        version, rest = str(intent.data["version"]), str(intent.data["rest"])
+        return messages.dropped_alert(
+            **{**about, "version": version},
+            reason=str(intent.data["reason"]),
+            stable=d.stable_version,
+            rest=rest,
+            facts=harm_facts(seen_as(d, [c.version for c in d.candidates].index(version)), language),
         )
     if intent.topic == "promoted":
         return messages.promoted_alert(**about, watched=watch_words(d))

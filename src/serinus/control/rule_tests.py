@@ -11,6 +11,7 @@ from serinus.control.commands import StartGuard
 from serinus.control.context import Caller, Context, stamp
 from serinus.control.rule_views import encoded, find_version
 from serinus.control.unit import Call
+from serinus.core.contest import arms
 from serinus.core.errors import Conflict, InvalidInput
 from serinus.core.model import Deployment, Role
 from serinus.core.rules import RuleVersion, differences
@@ -90,12 +91,19 @@ class RuleTests:
             if d is None or not call.caller.sees(d.service):
                 return nothing
             _, total = await tx.rulesets.page(d.tenant_id, d.service_id, Page(size=1))
-            rules = await tx.rulesets.get(d.tenant_id, d.service_id, d.version)
+            about = arms(d)
+            stored = [await tx.rulesets.get(a.tenant_id, a.service_id, a.version) for a in about]
         if not total:
             return nothing  # its rules are run by somebody else
-        if rules is None:
-            return StartGuard(refusal=_not_stored(d))
-        return _guarded(d, await self._run_cases(rules, call.caller.name))
+        notes = []
+        for seen, rules in zip(about, stored, strict=True):
+            if rules is None:
+                return StartGuard(refusal=_not_stored(seen))
+            found = _guarded(seen, await self._run_cases(rules, call.caller.name))
+            if found.refusal:
+                return found
+            notes.append(found.note)
+        return StartGuard(note=" ".join(filter(None, notes)))
 
     async def _version(self, caller: Caller, ruleset: str, version: str) -> RuleVersion:
         async with self._context.store.begin(write=False) as tx:

@@ -10,10 +10,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from serinus.control.context import Context
-from serinus.core.breaker import FAILURES, OPEN_SECONDS
+from serinus.core import candidates
+from serinus.core.breaker import FAILURES, OPEN, OPEN_SECONDS
 from serinus.core.errors import Unavailable
 from serinus.core.lifecycle.moves import under_watch
 from serinus.core.lifecycle.placing import PlacedOn
@@ -40,6 +41,20 @@ class LoadedRuleset:
     name: str
     settings: RuleSettings
     versions: Mapping[str, RuleVersion]
+
+
+class _Reported(Protocol):
+    """Something that an SDK reports of a deployment."""
+
+    @property
+    def deployment(self) -> str:
+        """The deployment's id."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Which version it is about; may be empty with one canary."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +84,17 @@ class Snapshot:
     outdated: Mapping[str, Outdated] = field(default_factory=dict)
     #: rulesets by name and by id
     rulesets: Mapping[str, LoadedRuleset] = field(default_factory=dict)
+    #: deployments with several candidates → the candidates, in their order
+    candidates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def arm(self, reported: _Reported) -> tuple[str, int]:
+        """Return whose evidence a report is: the deployment's, and which candidate's of it.
+
+        Stable's is the same for all candidates, and what names none of them is the first one's.
+        """
+        versions = self.candidates.get(reported.deployment, ())
+        known = reported.version in versions
+        return reported.deployment, versions.index(reported.version) if known else 0
 
     def only(self, names: frozenset[str]) -> Snapshot:
         """Return the part that concerns services of these names."""
@@ -83,6 +109,7 @@ class Snapshot:
             books=self.books,
             outdated=self.outdated,
             rulesets={key: rules for key, rules in self.rulesets.items() if rules.name in names},
+            candidates=self.candidates,
         )
 
     def keeps(self, deployment_id: str, unit_hash: str, epoch: int) -> bool:
@@ -173,7 +200,8 @@ class _UnitShelf:
             log.warning("assignments away: %s", problem, extra={"action": "assignments.away"})
             found = self._last.get(d.book, {})
         self._last[d.book] = found
-        first = d.weight_bp // BUCKETS_PER_SLICE
+        # Several candidates have their buckets all over: a router asks only about those that no share has.
+        first = 0 if d.contested else d.weight_bp // BUCKETS_PER_SLICE
         return {str(n): s.version for n, s in found.items() if n >= first and s.units > 0}
 
     async def placed(self, tx: Transaction, d: Deployment) -> tuple[dict[str, list[str]], Outdated | None]:
@@ -197,6 +225,7 @@ async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf, units: _Uni
     elsewhere: set[str] = set()
     outdated: dict[str, Outdated] = {}
     books: dict[str, str] = {}
+    several: dict[str, tuple[str, ...]] = {}
     for service in await tx.services.all(tenant_id):
         current = await tx.deployments.current(tenant_id, service.id)
         canary = next((d for d in current if d.status is Status.CANARY), None)
@@ -208,7 +237,7 @@ async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf, units: _Uni
             outdated |= {canary.id: old} if old else {}
         if service.kind is ServiceKind.RULESET:
             served = canary or watched_here
-            named = {services[service.name]["stable"], served.version if served else ""}
+            named = {services[service.name]["stable"], *(_served(served) if served else ())}
             loaded = await shelf.load(tx, service, named)
             rulesets[service.name] = rulesets[service.id] = loaded
             if loaded.versions:
@@ -216,6 +245,8 @@ async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf, units: _Uni
         for d in (canary, watched_here):
             if d:
                 running[d.id] = service.name
+                if d.candidates:
+                    several[d.id] = tuple(c.version for c in d.candidates)
                 if d.policy.requests:
                     elsewhere.add(d.id)
         if watched_here:
@@ -230,6 +261,7 @@ async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf, units: _Uni
         books=books,
         outdated=outdated,
         rulesets=rulesets,
+        candidates=several,
     )
 
 
@@ -251,6 +283,11 @@ def _sent(loaded: LoadedRuleset) -> dict[str, Any]:
     }
 
 
+def _served(d: Deployment) -> list[str]:
+    """Return the versions of a deployment that may answer."""
+    return [c.version for c in d.candidates if c.live] if d.contested else [d.version]
+
+
 def _watched(d: Deployment, service: Service) -> bool:
     return d.version == service.stable_version and under_watch(d)
 
@@ -262,13 +299,16 @@ def _entry(service: Service, d: Deployment | None) -> dict[str, Any]:
     stickiness = Stickiness.HASH if d.going_back else d.strategy.stickiness
     # After promotion the version before stays the fallback for as long as the new one is watched.
     stable = d.stable_version if d.status is Status.ACTIVE else service.stable_version
+    seats = _seats(d) if d.contested else []
     return {
         "stable": stable,
         "deployment": {
             "id": d.id,
             "version": d.version,
             "salt": d.salt,
-            "weight_bp": d.weight_bp,
+            # A router that knows nothing of several candidates serves the first one.
+            "weight_bp": seats[0]["end"] if seats else d.weight_bp,
+            **({"candidates": seats} if seats else {}),
             "stickiness": stickiness.value,
             "user_ids": list(d.target_filter.user_ids),
             "workflow_ids": list(d.target_filter.workflow_ids),
@@ -292,3 +332,17 @@ async def _units(tx: Transaction, units: _UnitShelf, d: Deployment, entry: dict[
         placed.pop(PlacedOn.CANARY.value, None)
     entry["placed"] = placed
     return outdated
+
+
+def _seats(d: Deployment) -> list[dict[str, Any]]:
+    """Return whose the buckets are; units may stay in a candidate's slot unless it is out."""
+    found = zip(candidates.seats(d.candidates, d.weight_bp), d.candidates, strict=True)
+    return [
+        {
+            "version": seat.version,
+            "begin": seat.begin,
+            "end": seat.end,
+            "limit": seat.limit if c.live and c.breaker.state != OPEN else seat.begin,
+        }
+        for seat, c in found
+    ]

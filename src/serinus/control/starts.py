@@ -45,9 +45,16 @@ async def ensure_may_start(
             next_step="Set `stable_version` on the service first.",
         )
     running = replace(d, status=Status.CANARY, target_filter=target or TargetFilter())
+    if target and d.candidates:
+        raise InvalidInput(
+            "An A/B/n test takes its units by their hash.",
+            field="canary_target_filter",
+            next_step="Leave the filter out, or start one version as a canary.",
+        )
     traffic.ensure_able(service, desired_split(service, running))
     if service.driver != "in-process":
-        missing = [v for v in (service.stable_version, d.version) if not service.upstreams.get(v)]
+        tested = [c.version for c in d.candidates] or [d.version]
+        missing = [v for v in (service.stable_version, *tested) if not service.upstreams.get(v)]
         if missing:
             raise InvalidInput(
                 f"No address is known for {service.name} {' and '.join(missing)}.",

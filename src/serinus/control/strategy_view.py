@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from serinus.control.contest_view import strategy_part
 from serinus.control.context import stamp
 from serinus.core.codec import to_json
 from serinus.core.hooks import Hook
@@ -32,6 +33,7 @@ def strategy_view(d: Deployment) -> dict[str, Any]:
         **({"preview": _preview(s)} if s.preview else {}),
         **({"rollback": _rollback(s)} if s.rollback else {}),
         **({"freeze": _freeze(s)} if s.freeze else {}),
+        **strategy_part(d),
     }
 
 

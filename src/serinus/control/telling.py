@@ -117,7 +117,7 @@ def _about(context: Context, d: Deployment, to: Addressee, cause: str, tenant: s
         "id": f"{cause}.{to.channel}",
         "deployment_id": d.id,
         "service": d.service,
-        "version": d.version,
+        "version": d.tested,
         "tenant_name": tenant,
         "link": context.link(d.id),
         "at": context.clock.now(),

@@ -13,6 +13,7 @@ from typing import Any
 from serinus.control import views
 from serinus.control.commands import Commands, NewDeployment, find_deployment, find_service
 from serinus.control.context import Caller, Context, stamp
+from serinus.control.evidence import every_window
 from serinus.control.freezes import freezes_on
 from serinus.control.monitor import MONITOR
 from serinus.control.queries import Queries
@@ -110,7 +111,7 @@ class Tools:
             )
             windows: list[Window] = []
             for d in found:
-                windows += (await tx.evidence.read(d.tenant_id, d.id, now - period, now + 60))[0]
+                windows += await every_window(tx, d, now - period, now + 60)
 
         def counter(slo: Slo) -> Callable[[float], Counts]:
             return lambda back: _counted(windows, slo, now - back)
@@ -142,7 +143,7 @@ async def _stable_arm(tx: Transaction, service: Service, current: Sequence[Deplo
         if d.status is not Status.CANARY and not under_watch(d):
             continue
         side = Side.CANARY if d.version == service.stable_version else Side.STABLE
-        windows, _ = await tx.evidence.read(d.tenant_id, d.id, moment - RECENT_SECONDS, moment + 60)
+        windows, _ = await tx.evidence.read(d.tenant_id, d.id, moment - RECENT_SECONDS, moment + 60, d.arm)
         for window in windows:
             if window.side is side:
                 arm.add(window)

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from serinus.core.candidates import seats
 from serinus.core.errors import InvalidInput, Unavailable
 from serinus.core.health import Knocked
 from serinus.core.model import Deployment, Service, Status, TargetFilter, Upstream
 from serinus.ports.fleet import AGENTS
 from serinus.ports.needs import ensure_able
 from serinus.ports.probe import Probe
-from serinus.ports.traffic import Capability, DesiredSplit, Match, TrafficDriver, TrafficError
+from serinus.ports.traffic import Capability, DesiredSplit, Match, Share, TrafficDriver, TrafficError
 
 __all__ = ["DriverFactory", "TrafficPool", "desired_split"]
 
@@ -88,6 +89,7 @@ class TrafficPool:
             stable=_upstream(service, service.stable_version),
             canary=canary,
             matches=_matches(d),
+            others=_others(service, d),
             mirror=canary if mirrored else None,
         )
         self.ensure_able(service, everything)
@@ -149,12 +151,32 @@ def _running(service: Service, d: Deployment, everyone: DesiredSplit) -> Desired
     return replace(
         everyone,
         canary=canary,
-        canary_bp=d.weight_bp,
+        canary_bp=_canary_bp(d),
+        others=_others(service, d),
         salt=d.salt,
         user_ids=pins.user_ids,
         workflow_ids=pins.workflow_ids,
         matches=matches,
     )
+
+
+def _canary_bp(d: Deployment) -> int:
+    """Return the canary's buckets: its own part of the share under test, with several candidates."""
+    return next(seats(d.candidates, d.weight_bp)).end if d.contested else d.weight_bp
+
+
+def _others(service: Service, d: Deployment) -> tuple[Share, ...]:
+    """Return the candidates beside the canary. One that is out leaves a gap, and the others stay."""
+    if not d.contested:
+        return ()
+    first, *rest = zip(seats(d.candidates, d.weight_bp), d.candidates, strict=True)
+    made, edge = [], first[0].end
+    for seat, candidate in rest:
+        if candidate.live:
+            upstream, gap = _upstream(service, seat.version), seat.begin - edge
+            made.append(Share(upstream=upstream, bp=seat.end - seat.begin, gap_bp=gap))
+            edge = seat.end
+    return tuple(made)
 
 
 def _matches(d: Deployment) -> tuple[Match, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from serinus.control.contest_view import candidates_view
 from serinus.control.context import stamp
 from serinus.control.judgement import judge_view, surely_differs, watch_view
 from serinus.control.strategy_view import standing_view, strategy_view
@@ -89,6 +90,7 @@ def deployment_view(d: Deployment) -> dict[str, Any]:
         "checks": [verdict_view(v) for v in d.verdicts],
         "judge": judge_view(d),
         "watch": watch_view(d),
+        **candidates_view(d),
         "allowed": [a.value for a in _allowed(d)],
         "revision": d.revision,
         "created_at": stamp(d.created_at),

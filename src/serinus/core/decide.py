@@ -1,11 +1,13 @@
 """The decision. The monitor, ``--dry-run``, the scenarios and later the simulator are this function.
 
 ``decide(deployment, evidence, now)`` measures first (verdicts, breaker, how long the step has been
-observed), then asks the rules of :mod:`serinus.core.policy.order` one after the other.
+observed), then asks the rules of :mod:`serinus.core.policy.order` one after the other; with several
+candidates (A/B/n) each is measured by itself, and :mod:`serinus.core.policy.among` says what is asked.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
@@ -17,13 +19,16 @@ from serinus.core.analysis.sequential.plan import Plan
 from serinus.core.analysis.verdict import Outcome, blocking, failed
 from serinus.core.breaker import FAILURES, OPEN, Breaker
 from serinus.core.bucketing import BUCKETS
+from serinus.core.candidates import compared_share
 from serinus.core.codec import to_json
+from serinus.core.contest import measure_all, settled
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
 from serinus.core.lifecycle.back import carry_on, go_back_by_itself
 from serinus.core.lifecycle.moves import SET_TRAFFIC, under_watch
 from serinus.core.model import Deployment, Status
+from serinus.core.policy.among import among, called
 from serinus.core.policy.confirm import confirm_move
-from serinus.core.policy.order import ORDER, unseen
+from serinus.core.policy.order import ORDER, Rule, unseen
 from serinus.core.values import changed
 
 __all__ = ["MAX_GAP_SECONDS", "decide", "plan_of"]
@@ -32,8 +37,11 @@ __all__ = ["MAX_GAP_SECONDS", "decide", "plan_of"]
 MAX_GAP_SECONDS = 30.0
 
 
-def decide(d: Deployment, evidence: Evidence, now: datetime) -> Decision:
-    """Return what follows for a deployment from what was measured. ``now`` must be aware."""
+def decide(d: Deployment, evidence: Evidence, now: datetime, others: Sequence[Evidence] = ()) -> Decision:
+    """Return what follows for a deployment from what was measured. ``now`` must be aware.
+
+    ``others`` is what was measured of each further candidate and stable, while there are several.
+    """
     if d.status is Status.ACTIVE:
         return _promoted(d, evidence, now)
     if d.status is not Status.CANARY:
@@ -41,9 +49,31 @@ def decide(d: Deployment, evidence: Evidence, now: datetime) -> Decision:
     if d.awaits_start and d.going_back is None:
         # It has no traffic before its hooks say yes: there is nothing to measure.
         return confirm_move(d, evidence, now) or Decision(next_state=d)
+    if d.contested:
+        return _among(d, (evidence, *others), now)
     measured = _measure(d, evidence, now)
     news = _breaker_news(d, measured) + _warnings(d, measured)
-    for rule in ORDER:
+    return _asked(measured, ORDER, evidence, now, news)
+
+
+def _among(d: Deployment, evidences: Sequence[Evidence], now: datetime) -> Decision:
+    """Decide about several candidates."""
+    measured, pairs = measure_all(d, evidences, now, _measure)
+    news = [n for before, after in pairs for n in _breaker_news(before, after, f"{after.version}: ")]
+    news += _warnings(d, measured)
+    decision = _asked(called(measured), among(evidences), evidences[0], now, tuple(news))
+    return settled(measured, decision)
+
+
+def _asked(
+    measured: Deployment,
+    rules: Sequence[Rule],
+    evidence: Evidence,
+    now: datetime,
+    news: tuple[Intent | Reason, ...],
+) -> Decision:
+    """Ask the rules in their order; what is new goes before what the first that answers decides."""
+    for rule in rules:
         decision = rule(measured, evidence, now)
         if decision is None:
             continue
@@ -92,10 +122,17 @@ def _judge(d: Deployment, evidence: Evidence, now: datetime) -> Judged:
         step=f"{d.step_index}:{d.traffic_bp}",
         step_started=begun.timestamp() if begun else 0.0,
         alone=alone,
-        share=None if alone or _chosen(d) else d.traffic_bp / BUCKETS,
+        share=None if alone or _chosen(d) else _expected(d),
         left=max(0.0, step.hold_seconds - d.observed_seconds) if step else None,
     )
     return judge_evidence(plan_of(d), before, evidence, setting, now.timestamp())
+
+
+def _expected(d: Deployment) -> float:
+    """Return the canary's configured part of the requests to it and to stable."""
+    if d.contested:
+        return compared_share(d.candidates, d.version, d.traffic_bp)
+    return d.traffic_bp / BUCKETS
 
 
 def _chosen(d: Deployment) -> bool:
@@ -181,10 +218,10 @@ def _breaker(d: Deployment, evidence: Evidence, now: float) -> Breaker:
     return breaker
 
 
-def _breaker_news(before: Deployment, after: Deployment) -> tuple[Intent | Reason, ...]:
+def _breaker_news(before: Deployment, after: Deployment, who: str = "") -> tuple[Intent | Reason, ...]:
     if before.breaker.state == after.breaker.state:
         return ()
-    message = f"Circuit breaker {before.breaker.state} → {after.breaker.state}."
+    message = f"{who}Circuit breaker {before.breaker.state} → {after.breaker.state}."
     return (Reason(kind="breaker", message=message, data={"consecutive": after.breaker.consecutive}),)
 
 

@@ -12,14 +12,17 @@ from serinus.core.analysis.sequential.answer import Answer
 from serinus.core.analysis.verdict import Verdict
 from serinus.core.breaker import CLOSED_BREAKER, OPEN, Breaker
 from serinus.core.bucketing import BUCKETS
+from serinus.core.candidates import Candidate, listed
 from serinus.core.errors import InvalidInput
 from serinus.core.hooks import Ask, Hook, Phase
 from serinus.core.rules import RuleSettings
 from serinus.core.strategy import (
     Blocked,
+    Entrant,
     FreezeCalendar,
     GoingBack,
     GradualRollback,
+    OnTie,
     Preview,
     StrategyType,
     TenantFreeze,
@@ -240,6 +243,9 @@ class Strategy:
     #: ``None``: a rollback moves everyone at once.
     rollback: GradualRollback | None = None
     freeze: FreezeCalendar | None = None
+    #: A/B/n: the candidates as they were named, and who chooses among those that are equally good.
+    candidates: tuple[Entrant, ...] = ()
+    on_tie: OnTie = OnTie.ASK
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -263,6 +269,8 @@ class Intended:
     at: datetime
     bp: int | None = None
     target: TargetFilter = TargetFilter()
+    #: A/B/n: which candidate is to be promoted.
+    version: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -346,6 +354,10 @@ class Deployment:
     judge: str = ""
     judged_until: float = 0.0
     answer: Answer | None = None
+    #: A/B/n: every candidate, the canary first; empty with one canary, which is the fields above.
+    candidates: tuple[Candidate, ...] = ()
+    #: The candidate that was promoted; from then on it is the canary, and the others are history.
+    winner: str = ""
     #: What it is at, for telling a change from a repetition: ``observing``, ``holding:no-data``, …
     phase: str = "observing"
     #: One sentence: what it does now and why.
@@ -366,6 +378,25 @@ class Deployment:
     def awaits_start(self) -> bool:
         """Tell whether it has been started and its hooks have not let anything reach it yet."""
         return self.intended is not None and self.intended.phase is Phase.CONFIRM_ROLLOUT
+
+    @property
+    def contested(self) -> bool:
+        """Tell whether several candidates are under test."""
+        return bool(self.candidates) and not self.winner
+
+    @property
+    def arm(self) -> int:
+        """Which candidate's measurements are its canary's: 0 with one canary."""
+        versions = [c.version for c in self.candidates]
+        return versions.index(self.version) if self.version in versions else 0
+
+    @property
+    def tested(self) -> str:
+        """What is under test, for people: the canary, or every candidate that is not out."""
+        if not self.contested:
+            return self.version
+        left = [c for c in self.candidates if c.live] or self.candidates
+        return listed([c.version for c in left])
 
     @property
     def weight_bp(self) -> int:

@@ -9,10 +9,12 @@ from enum import StrEnum
 __all__ = [
     "Blocked",
     "DuringFreeze",
+    "Entrant",
     "FreezeCalendar",
     "FreezeSpan",
     "GoingBack",
     "GradualRollback",
+    "OnTie",
     "Preview",
     "StrategyType",
     "TenantFreeze",
@@ -24,6 +26,22 @@ class StrategyType(StrEnum):
 
     CANARY = "canary"  #: a share at a time
     BLUE_GREEN = "blue_green"  #: nobody, then everybody at once
+    AB = "ab"  #: several candidates against one stable (A/B/n)
+
+
+class OnTie(StrEnum):
+    """What an A/B/n test that promotes by itself does when its best candidates cannot be told apart."""
+
+    ASK = "ask"  #: a person chooses
+    FIRST = "first"  #: the one that was named first
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entrant:
+    """A candidate as the strategy names it, with its part of the traffic under test in basis points."""
+
+    version: str
+    part_bp: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

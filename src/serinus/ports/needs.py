@@ -88,8 +88,9 @@ def _either(names: list[str]) -> str:
 
 
 def _ensure_sound(desired: DesiredSplit) -> None:
-    total = desired.canary_bp + sum(share.bp for share in desired.others)
-    if total > BUCKETS or min([desired.canary_bp, *(share.bp for share in desired.others)]) < 0:
+    widths = [desired.canary_bp, *(w for share in desired.others for w in (share.bp, share.gap_bp))]
+    total = sum(widths)
+    if total > BUCKETS or min(widths) < 0:
         raise CannotCarry(
             f"The shares of {desired.service} add up to {total / 100:g} %.",
             field="others",

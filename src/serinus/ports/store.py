@@ -467,21 +467,26 @@ class Outbox(Protocol):
 
 
 class EvidenceLog(Protocol):
-    """Windows and samples."""
+    """Windows and samples. ``arm`` says whose the canary's are: 0, or with several candidates its place."""
 
     async def merge(
-        self, tenant_id: str, deployment_id: str, windows: Sequence[Window], samples: Sequence[Sample]
+        self,
+        tenant_id: str,
+        deployment_id: str,
+        windows: Sequence[Window],
+        samples: Sequence[Sample],
+        arm: int = 0,
     ) -> None:
         """Add to what is stored: counts and histograms add up, gauges keep the newest."""
         ...
 
     async def read(
-        self, tenant_id: str, deployment_id: str, since: float, until: float
+        self, tenant_id: str, deployment_id: str, since: float, until: float, arm: int = 0
     ) -> tuple[tuple[Window, ...], tuple[Sample, ...]]:
         """Return what overlaps ``since`` to ``until`` (Unix seconds), oldest first."""
         ...
 
-    async def totals(self, tenant_id: str, deployment_id: str) -> tuple[Window, ...]:
+    async def totals(self, tenant_id: str, deployment_id: str, arm: int = 0) -> tuple[Window, ...]:
         """Return one all-time window per side, endpoint and label (``seconds`` 0)."""
         ...
 

@@ -65,6 +65,9 @@ class Share:
 
     upstream: Upstream
     bp: int
+    #: So many buckets between the part before and this one are left to stable: units stay where they are
+    #: while shares grow, and when one between them is dropped.
+    gap_bp: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,12 +89,22 @@ class DesiredSplit:
     #: Requests that are on the canary whatever the share: a preview by header or cookie.
     matches: tuple[Match, ...] = ()
     #: Further candidates. A unit whose bucket is below ``canary_bp`` is on the canary, below
-    #: ``canary_bp + others[0].bp`` on the first of these, and so on; above the sum, on stable.
+    #: ``canary_bp + others[0].bp`` on the first of these, and so on; above the sum, on stable. Gaps
+    #: before them are stable's as well: see ``ranges``.
     others: tuple[Share, ...] = ()
     #: A version that gets a copy of requests, whose answers nobody sees; its share of all requests
     #: in basis points.
     mirror: Upstream | None = None
     mirror_bp: int = 0
+
+    @property
+    def ranges(self) -> tuple[tuple[Upstream, int], ...]:
+        """Return whose the buckets are from 0 on, range by range with its width; the rest is stable's."""
+        found = [(self.canary, self.canary_bp)] if self.canary else []
+        for share in self.others:
+            found += [(self.stable, share.gap_bp)] if share.gap_bp else []
+            found.append((share.upstream, share.bp))
+        return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -106,14 +106,16 @@ class Client:
     ) -> None:
         """Record one answered request. A status of 500 or above, or an exception told as 500, is an error."""
         if self._transport is not None:  # alone, nobody would ever take it
-            key = (endpoint, label) if label else endpoint
+            key: Any = (endpoint, label) if label else endpoint
+            if choice.candidate:
+                key = (endpoint, label, choice.candidate)
             self.recorder(service).record(choice.is_canary, key, status, latency_ms)
         if choice.is_canary:
             router = self.service(service)
             if status >= 500:
-                router.failed()
+                router.failed(choice.candidate)
             elif router.needs_success:
-                router.succeeded()
+                router.succeeded(choice.candidate)
 
     def metric(
         self, service: str, choice: Choice, name: str, value: float, kind: str = "counter", label: str = ""
@@ -136,6 +138,7 @@ class Client:
                 "kind": kind,
                 "start": int(time.time()),
                 "value": float(value),
+                **({"version": choice.candidate} if choice.candidate else {}),
             }
         )
 
@@ -200,8 +203,12 @@ class Client:
                 self._transport = Transport(self, self._token, *self._options)
                 self._transport.start()
 
-    def _on_breaker(self, service: str, deployment: str, state: str, failures: int) -> None:
+    def _on_breaker(
+        self, service: str, deployment: str, state: str, failures: int, candidate: str = ""
+    ) -> None:
         news = {"service": service, "deployment": deployment, "state": state, "failures": failures}
+        if candidate:
+            news["version"] = candidate
         self._breakers.append(news)
         if self._transport is not None:
             self._transport.hurry()
@@ -254,13 +261,13 @@ class Client:
         if router is None or not deployment:
             return []
         start = now // self.window_seconds * self.window_seconds
-        plan = router.plan
+        own = (router.plan.stable_version, router.plan.canary_version)
         return [
             {
                 "service": service,
                 "deployment": deployment,
                 "side": "canary" if is_canary else "stable",
-                "version": plan.canary_version if is_canary else plan.stable_version,
+                "version": candidate[0] if candidate else own[is_canary],
                 "endpoint": endpoint[:200],
                 "label": label[:200],
                 "start": start,
@@ -269,7 +276,7 @@ class Client:
                 "errors": errors,
                 "latency": latency.to_json(),
             }
-            for (is_canary, endpoint, label), (requests, errors, latency) in folded.items()
+            for (is_canary, endpoint, label, *candidate), (requests, errors, latency) in folded.items()
         ]
 
 

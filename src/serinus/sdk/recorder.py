@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Folded", "Recorder", "fold"]
 
-#: (is_canary, endpoint, label) → (requests, errors, latency)
-Folded = dict[tuple[bool, str, str], tuple[int, int, Histogram]]
+#: (is_canary, endpoint, label), and among several candidates the version → (requests, errors, latency)
+Folded = dict[tuple[bool, str, str] | tuple[bool, str, str, str], tuple[int, int, Histogram]]
 
 #: Upper edges of all buckets from a microsecond to five months in milliseconds, and the first one's index.
 _FIRST = -10 * (1 << SCALE) - 1
@@ -78,7 +78,8 @@ class Recorder:
     ) -> Callable[[bool, Hashable, int, float], None]:
         """Return ``record(is_canary, endpoint, status, latency_ms)``.
 
-        ``endpoint`` may be ``(endpoint, label)``. A lookup in a table of bound appends is all it does.
+        ``endpoint`` may be ``(endpoint, label)``, or among several candidates ``(endpoint, label, version)``.
+        A lookup in a table of bound appends is all it does.
         """
         lists = self._lists
 
@@ -113,8 +114,8 @@ class Recorder:
         for (is_canary, bad, endpoint), values in retired.items():
             if not values:
                 continue
-            name, label = endpoint if isinstance(endpoint, tuple) else (endpoint, "")
-            place = (is_canary, str(name), str(label))
+            name, label, *version = endpoint if isinstance(endpoint, tuple) else (endpoint, "")
+            place = (is_canary, str(name), str(label), *version)
             requests, errors, latency = folded.get(place, (0, 0, Histogram()))
             count = len(values)
             fold(values, latency)

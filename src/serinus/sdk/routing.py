@@ -13,6 +13,7 @@ from xxhash import xxh64_intdigest
 
 from serinus.sdk.kept import holds, sliced
 from serinus.sdk.rules import RuleError, compile_rule
+from serinus.sdk.seats import Breaker, Seat
 
 TYPE_CHECKING = False  # typing itself costs milliseconds and a megabyte; checkers know this name
 if TYPE_CHECKING:
@@ -37,15 +38,18 @@ PRIORITIES = ("workflow_id", "session_id", "user_id")
 class Choice:
     """A decision: which version, whether it is the canary, and which key decided. Immutable, reused."""
 
-    __slots__ = ("is_canary", "priority", "version")
+    __slots__ = ("candidate", "is_canary", "priority", "version")
 
     version: str
     is_canary: bool
     priority: str | None
+    #: The version again where it is one of several under test; empty with one canary, and for stable.
+    candidate: str
 
-    def __init__(self, version: str, is_canary: bool, priority: str | None) -> None:
+    def __init__(self, version: str, is_canary: bool, priority: str | None, candidate: str = "") -> None:
         """Make a choice; routers make all of theirs when a snapshot arrives."""
         set_ = object.__setattr__
+        set_(self, "candidate", candidate)
         set_(self, "version", version)
         set_(self, "is_canary", is_canary)
         set_(self, "priority", priority)
@@ -74,6 +78,8 @@ class Plan:
         "placed",
         "prefix",
         "rule",
+        "seated",
+        "seats",
         "special",
         "stable",
         "stable_version",
@@ -108,7 +114,15 @@ class Plan:
         self.canary = {
             p: Choice(self.canary_version, is_canary=True, priority=p) for p in (*PRIORITIES, None)
         }
-        self.special = bool(self.sticky or self.placed or users or workflows or self.rule)
+        self.seats = () if fleet_open else tuple(Seat(c) for c in running.get("candidates") or ())
+        self.seated = {
+            seat.version: {
+                p: Choice(seat.version, is_canary=True, priority=p, candidate=seat.version)
+                for p in (*PRIORITIES, None)
+            }
+            for seat in self.seats
+        }
+        self.special = bool(self.sticky or self.placed or users or workflows or self.rule or self.seats)
 
 
 def _placed(sides: Mapping[str, Any]) -> dict[int, bool]:
@@ -129,7 +143,7 @@ class Router:
     decide: Callable[..., Choice]
     decide_for: Callable[..., Choice]
 
-    def __init__(self, service: str, on_breaker: Callable[[str, str, str, int], None] | None = None) -> None:
+    def __init__(self, service: str, on_breaker: Callable[..., None] | None = None) -> None:
         """Start with stable for all; ``on_breaker`` is told when the local breaker changes."""
         self.service = service
         self._on_breaker = on_breaker
@@ -143,8 +157,9 @@ class Router:
 
     @property
     def breaker_open(self) -> bool:
-        """Whether this process's own breaker keeps everyone on stable."""
-        return self._state.opened_at is not None
+        """Whether this process's own breaker keeps everyone, or one of several candidates', on stable."""
+        state = self._state
+        return state.opened_at is not None or any(b.opened_at is not None for b in state.breakers.values())
 
     def adopt(self, entry: Mapping[str, Any]) -> None:
         """Follow a new snapshot entry. A malformed one is refused whole and the old one stays.
@@ -170,11 +185,20 @@ class Router:
     @property
     def needs_success(self) -> bool:
         """Whether a good canary request would change anything: a run of failures, or an open breaker."""
-        return self._state.failures > 0 or self._state.opened_at is not None
-
-    def failed(self) -> None:
-        """Count a failed canary request; five in a row open the breaker for the very next one."""
         state = self._state
+        return state.failures > 0 or state.opened_at is not None or bool(state.breakers)
+
+    def failed(self, candidate: str = "") -> None:
+        """Count a failed canary request; five in a row open the breaker for the very next one.
+
+        ``candidate`` is the choice's: each of several has a breaker of its own.
+        """
+        state = self._state
+        if candidate:
+            breaker = state.breakers.setdefault(candidate, Breaker())
+            if breaker.failed(state.plan.breaker_failures):
+                self._tell("open", candidate, breaker.failures)
+            return
         state.failures += 1
         if state.opened_at is None and state.failures < state.plan.breaker_failures:
             return
@@ -184,18 +208,30 @@ class Router:
         if not was_open:
             self._tell("open")
 
-    def succeeded(self) -> None:
+    def succeeded(self, candidate: str = "") -> None:
         """Count a good canary request: it ends a run of failures and closes a half-open breaker."""
         state = self._state
+        if candidate:
+            breaker = state.breakers.get(candidate)
+            if breaker is not None and (breaker.opened_at is None or breaker.trying):
+                del state.breakers[candidate]
+                if breaker.trying:
+                    self._tell("closed", candidate)
+            return
         state.failures = 0
         if state.opened_at is not None and state.trying:
             state.opened_at, state.trying = None, False
             self._assign(state.plan, opened=False)
             self._tell("closed")
 
-    def _tell(self, change: str) -> None:
-        if self._on_breaker and self._state.plan.deployment:
-            self._on_breaker(self.service, self._state.plan.deployment, change, self._state.failures)
+    def _tell(self, change: str, candidate: str = "", failures: int = 0) -> None:
+        deployment = self._state.plan.deployment
+        if not self._on_breaker or not deployment:
+            return
+        if candidate:
+            self._on_breaker(self.service, deployment, change, failures, candidate)
+        else:
+            self._on_breaker(self.service, deployment, change, self._state.failures)
 
     def new_units(self, most: int = MAX_FRESH) -> list[Unit]:
         """Take the units put on the canary and not taken yet: ``(hash, priority, key, epoch)``."""
@@ -217,7 +253,7 @@ class Router:
         if choice.is_canary and choice.priority and state.plan.keeps:
             key = workflow_id or session_id or user_id
             unit = xxh64_intdigest((state.plan.prefix + key).encode())
-            if unit in state.known or unit in state.known_before or holds(state.plan.sticky, unit):
+            if state.keeps(unit):
                 return choice  # it was told of, here or by another process
             state.remember((unit, choice.priority, key, state.plan.epoch))
         return choice
@@ -226,7 +262,17 @@ class Router:
 class _State:
     """What a router carries from request to request, beside its plan."""
 
-    __slots__ = ("failures", "fresh", "known", "known_before", "opened_at", "peak", "plan", "trying")
+    __slots__ = (
+        "breakers",
+        "failures",
+        "fresh",
+        "known",
+        "known_before",
+        "opened_at",
+        "peak",
+        "plan",
+        "trying",
+    )
 
     def __init__(self) -> None:
         self.plan = EMPTY
@@ -238,9 +284,16 @@ class _State:
         self.failures = 0
         self.opened_at: float | None = None
         self.trying = False
+        #: Of several candidates: those that have failed lately.
+        self.breakers: dict[str, Breaker] = {}
         self.known: set[int] = set()
         self.known_before: set[int] = set()
         self.fresh: list[Unit] = []
+
+    def keeps(self, unit: int) -> bool:
+        """Tell whether a unit stays on the canary above its share: seen there here, or in the snapshot."""
+        plan = self.plan
+        return plan.keeps and (unit in self.known or unit in self.known_before or holds(plan.sticky, unit))
 
     def remember(self, unit: Unit) -> None:
         """Keep a unit on the canary, here and (once it was told of) everywhere."""
@@ -301,18 +354,40 @@ def _deciders(  # noqa: C901 - closures over one cell are what makes it fast
             return plan.stable[priority]
         unit = xxh64_intdigest((plan.prefix + key).encode())
         if plan.placed and unit in plan.placed:
+            if plan.placed[unit] and plan.seats:
+                return _seated(state, plan, unit, priority, placed=True)
             return (plan.canary if plan.placed[unit] else plan.stable)[priority]
         if plan.rule is not None and not (attributes is not None and plan.rule(attributes)):
             return plan.stable[priority]
+        if plan.seats:
+            return _seated(state, plan, unit, priority)
         if unit % 10_000 < plan.weight:
             return plan.canary[priority]
         if user in plan.pinned[0] or workflow in plan.pinned[1]:
             return plan.canary[priority]
-        if plan.keeps and (unit in state.known or unit in state.known_before or holds(plan.sticky, unit)):
+        if state.keeps(unit):
             return plan.canary[priority]
         return plan.stable[priority]
 
     return decide, decide_for, assign
+
+
+def _seated(state: _State, plan: Plan, unit: int, priority: str, *, placed: bool = False) -> Choice:
+    """Return the candidate in whose range the unit's bucket is, or stable.
+
+    A unit that stays, or was ``placed`` on the canary by hand, is on the candidate that has its slot.
+    """
+    bucket = unit % BUCKETS
+    for seat in plan.seats:
+        if not seat.begin <= bucket < seat.limit:
+            continue
+        if bucket >= seat.end and not (placed or state.keeps(unit)):
+            break
+        breaker = state.breakers.get(seat.version)
+        if breaker is None or breaker.lets_through(plan.open_seconds):
+            return plan.seated[seat.version][priority]
+        break
+    return plan.stable[priority]
 
 
 def _may_try(state: _State) -> bool:

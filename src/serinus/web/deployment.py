@@ -13,6 +13,7 @@ from serinus.control.unit import Call
 from serinus.core.errors import SerinusError
 from serinus.core.model import Role
 from serinus.web.charts import charts
+from serinus.web.contest import contest_panel
 from serinus.web.live import stream
 from serinus.web.rendering import STATES, language_of, rendered
 from serinus.web.verdict import panel, watch_text
@@ -96,6 +97,7 @@ class DeploymentPages:
             "charts": charts(page["series"], self._plane.context.window_seconds),
             **_offered(view, known["caller"].role),
             "verdict": panel(view, language),
+            "contest": contest_panel(view, language),
             "watched": watch_text(view["watch"], view, language),
             "fixed": [c for c in view["checks"] if c["check"] not in judged],
             "live": f"/deployments/{view['deployment_id']}/live",
@@ -121,7 +123,10 @@ class DeploymentPages:
             label, consequence = "Roll back at once", AT_ONCE
         elif d["blocked"] and action == "approve":
             label, consequence = GO_ON
-        words = t(consequence).format(version=d["version"], stable=d["stable_version"])
+        name = d.get("tested") or d["version"]
+        if action == "promote" and values["contest"] and values["contest"]["running"]:
+            name = t("the chosen candidate")
+        words = t(consequence).format(version=name, stable=d["stable_version"])
         return rendered(
             request,
             "confirm.html",
@@ -151,9 +156,11 @@ class DeploymentPages:
             case "rollback":
                 at_once, across = form.get("force") == "yes", form.get("across") == "yes"
                 reason = form.get("reason", "")
-                await commands.roll_back(call, identity, reason, force=at_once, across=across)
+                which = form.get("version", "")
+                await commands.roll_back(call, identity, reason, force=at_once, across=across, version=which)
             case "promote":
-                await commands.promote(call, identity, force=form.get("force") == "yes")
+                which, force = form.get("version", ""), form.get("force") == "yes"
+                await commands.promote(call, identity, force=force, version=which)
             case "pause":
                 await commands.pause(call, identity)
             case "resume":

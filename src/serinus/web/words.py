@@ -169,6 +169,17 @@ _KOREAN = {
         "앞으로 {time} 동안 기록된 {stable}과(와) 비교하며 감시합니다. "
         "나빠지면 모두 {stable}(으)로 돌아갑니다."
     ),
+    "Candidates": "후보",
+    "Candidate": "후보",
+    "the chosen candidate": "선택한 후보",
+    "All versions": "모든 버전",
+    "all of them": "전체",
+    "Choose": "선택",
+    "under test": "테스트 중",
+    "dropped": "제외됨",
+    "promoted": "승격됨",
+    "ended": "종료됨",
+    "planned": "예정",
     "All": "전체",
     "Show": "보기",
     "service": "서비스",

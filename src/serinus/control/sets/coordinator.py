@@ -12,20 +12,18 @@ from dataclasses import replace
 from datetime import datetime
 
 from serinus.control.commands import Commands, Guard, NewDeployment
+from serinus.control.contest import knock_all, unmet, with_addresses
 from serinus.control.context import Caller, Context
 from serinus.control.deciding import Deciding, StartGuard, freshened
-from serinus.control.evidence import gather
 from serinus.control.record import write_decision, write_event
 from serinus.control.sets.record import write_set, write_set_event
 from serinus.control.traffic import TrafficPool
 from serinus.control.unit import Call
-from serinus.core.analysis.verdict import Outcome
 from serinus.core.decision import Decision
 from serinus.core.errors import InvalidInput, NotFound, SerinusError, StaleRevision, TransitionRefused
 from serinus.core.health import Knocked
 from serinus.core.model import Deployment, Role, Service, Status, Waiting
 from serinus.core.policy.freezing import frozen_for
-from serinus.core.policy.gate import promotion_gate
 from serinus.core.release_sets import Member, Order, OrderKind, ReleaseSet, SetState, Standing
 from serinus.core.sets.deciding import decide_set, noted, stage_words
 from serinus.ports.store import Transaction
@@ -134,16 +132,16 @@ class Coordinator:
             s = s.with_member(replace(member, deployment_id=draft.id))
         return s
 
-    async def _knock(self, s: ReleaseSet, order: Order) -> Knocked:
-        """Knock at both sides of what goes back, before anything is decided on it."""
+    async def _knock(self, s: ReleaseSet, order: Order) -> tuple[Knocked, ...]:
+        """Knock at all sides of what goes back, before anything is decided on it."""
         if order.kind is not OrderKind.ROLL_BACK:
-            return Knocked()
+            return ()
         async with self._context.store.begin(write=False) as tx:
             d = await tx.deployments.get(s.tenant_id, order.member.deployment_id)
             service = await tx.services.get(s.tenant_id, d.service_id) if d else None
-        return await self._traffic.knock(service, d) if d and service else Knocked()
+        return await knock_all(self._traffic, service, d) if d and service else ()
 
-    async def _carry_out(self, s: ReleaseSet, order: Order, knocked: Knocked) -> str:
+    async def _carry_out(self, s: ReleaseSet, order: Order, knocked: tuple[Knocked, ...]) -> str:
         """Make one move; return why it was refused, empty when it was made, or somebody had made it."""
         found = StartGuard()
         if order.kind is OrderKind.START and self._guard:
@@ -159,7 +157,12 @@ class Coordinator:
         return ""
 
     async def _move(
-        self, tx: Transaction, s: ReleaseSet, order: Order, knocked: Knocked, found: StartGuard
+        self,
+        tx: Transaction,
+        s: ReleaseSet,
+        order: Order,
+        knocked: tuple[Knocked, ...],
+        found: StartGuard,
     ) -> None:
         d = await tx.deployments.get(s.tenant_id, order.member.deployment_id)
         if d is None:
@@ -178,7 +181,7 @@ class Coordinator:
         service: Service,
         d: Deployment,
         order: Order,
-        knocked: Knocked,
+        knocked: tuple[Knocked, ...],
         found: StartGuard,
     ) -> Decision:
         if order.kind is OrderKind.START:
@@ -231,9 +234,7 @@ async def draft_of(tx: Transaction, commands: Commands, s: ReleaseSet, member: M
             f"There is no service {member.service!r}.",
             next_step=f"Make it: serinus service create {member.service} --stable V1",
         )
-    if member.addresses:
-        service = replace(service, upstreams={**service.upstreams, member.version: member.addresses})
-        await tx.services.save(service)
+    service = await with_addresses(tx, service, member.version, member.addresses, member.strategy)
     caller = Caller(tenant_id=s.tenant_id, name=s.created_by, role=Role.ADMIN)
     call = Call(caller=caller, action="deployment.create", target=member.service, needs=Role.APPROVER)
     walked = {"mode": "auto"} if (member.strategy or {}).get("type") != "blue_green" else {}
@@ -258,11 +259,10 @@ async def standings(tx: Transaction, s: ReleaseSet, now: datetime) -> dict[str, 
         if d is None:
             continue
         d = await freshened(tx, d)
-        unmet: tuple[str, ...] = ()
+        lacks: tuple[str, ...] = ()
         stopped = d.status is Status.DRAFT or d.waiting is Waiting.PROMOTION
         frozen = frozen_for(d, now) if stopped else None
         if d.waiting is Waiting.PROMOTION:
-            gate = promotion_gate(d, await gather(tx, d, now), now)
-            unmet = tuple(v.message for v in gate if v.outcome is not Outcome.PASS)
-        found[d.id] = Standing(d=d, unmet=unmet, frozen=frozen.sentence if frozen else "")
+            lacks = await unmet(tx, d, now)
+        found[d.id] = Standing(d=d, unmet=lacks, frozen=frozen.sentence if frozen else "")
     return found

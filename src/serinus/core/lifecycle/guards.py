@@ -9,6 +9,7 @@ from serinus.core.strategy import StrategyType
 
 __all__ = [
     "irreversible_behind",
+    "leaves_stable",
     "may_pass",
     "may_raise",
     "may_shrink",
@@ -78,6 +79,7 @@ def may_raise(d: Deployment, bp: int, role: Role, *, force: bool = False) -> Non
             field="traffic_percentage",
             next_step="Give 0 or 100, or use a strategy of type canary.",
         )
+    leaves_stable(d, bp)
     if bp < d.traffic_bp and d.stable_down and not force:
         raise Conflict(
             f"Stable {d.stable_version} cannot be sent traffic ({d.stable_down}).",
@@ -96,6 +98,20 @@ def may_raise(d: Deployment, bp: int, role: Role, *, force: bool = False) -> Non
         raise Conflict(
             f"{d.version} cannot be sent traffic ({d.canary_down}).",
             next_step="Bring it up first, or repeat the call with `force`.",
+        )
+
+
+def leaves_stable(d: Deployment, bp: int) -> None:
+    """Refuse a share that leaves several candidates nobody to be compared with.
+
+    Raises:
+        InvalidInput: An A/B/n test would have everybody.
+    """
+    if d.contested and bp >= BUCKETS:
+        raise InvalidInput(
+            "At 100 % there is no stable left to compare the candidates with.",
+            field="traffic_percentage",
+            next_step="Give less, or promote one of them: it gets everybody.",
         )
 
 

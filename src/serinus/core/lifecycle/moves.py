@@ -13,6 +13,7 @@ from serinus.core.errors import Conflict, GateRefused, InvalidInput
 from serinus.core.hooks import Phase
 from serinus.core.lifecycle.guards import (
     irreversible_behind,
+    leaves_stable,
     may_pass,
     may_raise,
     may_shrink,
@@ -73,15 +74,16 @@ def start(
         begun = replace(enter_step(begun, 0, now), filter_only=False)
     else:
         share = round(d.config.initial_traffic_percentage * 100) if bp is None else bp
+        leaves_stable(d, share)
         begun = replace(begun, traffic_bp=share, peak_bp=share, filter_only=bool(target))
         begun = replace(begun, passed=0 if begun.filter_only else _step_at(d, share))
     who = f"{percent(share)} of units"
     if begun.filter_only:
         named = begun.target_filter
         who = f"{len(named.user_ids)} named users and {len(named.workflow_ids)} named workflows"
-    sentence = f"{d.version} started with {who}; everyone else stays on {d.stable_version}."
+    sentence = f"{d.tested} started with {who}; everyone else stays on {d.stable_version}."
     if not share and not begun.filter_only:
-        sentence = f"{d.version} started{_seen_by(begun)}; everyone stays on {d.stable_version}."
+        sentence = f"{d.tested} started{_seen_by(begun)}; everyone stays on {d.stable_version}."
     return Decision(
         next_state=replace(begun, sentence=sentence),
         intents=(SET_TRAFFIC,),

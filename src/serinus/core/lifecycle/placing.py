@@ -48,7 +48,7 @@ def place(
             f"{placed:,} units are on a side by hand already; no more fit into what every process holds.",
             next_step="Reset some, or name units in `canary_target_filter` when you start.",
         )
-    version = d.version if on is PlacedOn.CANARY else d.stable_version
+    version = d.tested if on is PlacedOn.CANARY else d.stable_version
     message = f"{unit} put on the {on.value} side ({version}){_because(reason)}"
     return Decision(
         next_state=d,

@@ -83,7 +83,7 @@ def promoted(
     decision = moves.promote(replace(d, intended=None), now, gate, force=force, role=role)
     if not hooks or force:
         return decision
-    return _intend(d, Intended(phase=Phase.CONFIRM_PROMOTION, at=now), now)
+    return _intend(d, Intended(phase=Phase.CONFIRM_PROMOTION, at=now, version=d.winner), now)
 
 
 def _unasked(hook: Hook) -> Verdict:
@@ -175,7 +175,12 @@ def _begun(d: Deployment, phase: Phase, fresh: tuple[Ask, ...]) -> Decision:
     return Decision(
         next_state=replace(d, asks=(d.asks + fresh)[-KEPT:], sentence=message, phase="confirming"),
         intents=tuple(
-            Intent(kind=IntentKind.HOOK, topic=phase.value, data={"hook": a.hook, "id": a.id}) for a in fresh
+            Intent(
+                kind=IntentKind.HOOK,
+                topic=phase.value,
+                data={"hook": a.hook, "id": a.id, "version": d.tested},
+            )
+            for a in fresh
         ),
         reasons=(Reason(kind="hook", message=message, data={"phase": phase.value}),),
     )
@@ -243,7 +248,7 @@ def _before(d: Deployment, phase: Phase) -> str:
     """Say what waits for the answer."""
     match phase:
         case Phase.CONFIRM_ROLLOUT:
-            return f"before the first request to {d.version}"
+            return f"before the first request to {d.tested}"
         case Phase.CONFIRM_TRAFFIC:
             if d.intended is not None:
                 return f"before {percent(d.intended.bp or 0)}"

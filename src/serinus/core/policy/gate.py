@@ -27,7 +27,7 @@ def promotion_gate(d: Deployment, evidence: Evidence, now: datetime) -> tuple[Ve
     needed = d.policy.gate_majority_seconds
     if needed is None:
         # Contract 1's condition on a promotion by hand; steps that are walked have their own times.
-        timed = d.policy.judge is not None or d.strategy.type is StrategyType.BLUE_GREEN
+        timed = d.policy.judge is not None or d.strategy.type is not StrategyType.CANARY
         walked = timed and d.strategy.mode is Mode.AUTO
         needed = 0.0 if walked else d.config.duration_minutes * 60
     if needed > 0:

@@ -14,19 +14,22 @@ from serinus.core.codec import from_json, read, refuse, told
 from serinus.core.errors import InvalidInput
 from serinus.core.hooks import Hook, Phase, checked, checked_one
 from serinus.core.model import CanaryConfig, Mode, Role, Step, Stickiness, Strategy, parse_percentage
+from serinus.core.policy.contests import CandidateInput, checked_steps, default_steps, entrants
 from serinus.core.policy.forms import Exactly, Seconds, WrittenForm
 from serinus.core.policy.freezes import FreezeWindowInput
 from serinus.core.policy.freezing import windows_in
 from serinus.core.strategy import (
     DuringFreeze,
+    Entrant,
     FreezeCalendar,
     FreezeSpan,
     GradualRollback,
+    OnTie,
     Preview,
     StrategyType,
 )
 
-__all__ = ["Gate", "salt_from", "strategy_from"]
+__all__ = ["Gate", "addresses_from", "salt_from", "strategy_from"]
 
 _SALT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _GATE_ROLES = (Role.APPROVER, Role.ADMIN)
@@ -125,7 +128,7 @@ class _FreezeInput:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _StrategyInput:
     type: StrategyType = StrategyType.CANARY
-    #: Manual for a canary unless given, auto for blue-green.
+    #: Manual for a canary unless given, auto for blue-green and A/B/n.
     mode: Mode | None = None
     steps: tuple[_StepInput, ...] = ()
     stickiness: Stickiness = Stickiness.PERSISTENT
@@ -142,6 +145,9 @@ class _StrategyInput:
     hold_seconds: Seconds | None = None
     keep_warm_seconds: Seconds | None = None
     gate: Gate = None
+    #: A/B/n: the candidates, the canary first, and who chooses among those that are equally good.
+    candidates: tuple[CandidateInput, ...] = ()
+    on_tie: OnTie | None = None
     hooks: tuple[Hook, ...] = ()
     compensate: _CompensateInput | None = None
 
@@ -155,18 +161,19 @@ def strategy_from(data: Mapping[str, Any] | None, config: CanaryConfig) -> Strat
     given = from_json(_StrategyInput, data or {}, "strategy")
     hold = config.duration_minutes * 60
     blue_green = given.type is StrategyType.BLUE_GREEN
-    mode = given.mode or (Mode.AUTO if blue_green or given.mirror else Mode.MANUAL)
+    several = _several(given)
+    mode = given.mode or (Mode.AUTO if blue_green or given.mirror or several else Mode.MANUAL)
     # A mirror is a step of its own, before those that are written.
     first = 2 if given.mirror else 1
     steps = _switch(given, mode, hold) if blue_green else _steps(given, hold, first)
     if mode is Mode.AUTO and not steps:
-        steps = config.steps()
+        steps = default_steps(config, len(several)) if several else config.steps()
     if given.mirror:
         steps = (_mirror(given.mirror, mode), *steps)
     return Strategy(
         type=given.type,
         mode=Mode.AUTO if blue_green else mode,
-        steps=steps,
+        steps=checked_steps(steps) if several else steps,
         stickiness=given.stickiness,
         auto_promote=given.auto_promote,
         preview=_preview(given.preview),
@@ -174,9 +181,38 @@ def strategy_from(data: Mapping[str, Any] | None, config: CanaryConfig) -> Strat
         start_at=given.start_at,
         rollback=_rollback(given.rollback),
         freeze=_freeze(given.freeze),
+        candidates=several,
+        on_tie=given.on_tie or OnTie.ASK,
         hooks=checked(given.hooks),
         compensate=given.compensate.hook("deployment", "strategy.compensate") if given.compensate else None,
     )
+
+
+def addresses_from(data: Mapping[str, Any] | None) -> dict[str, tuple[str, ...]]:
+    """Return where the candidates of a strategy answer, as far as it says so."""
+    given = from_json(_StrategyInput, data or {}, "strategy").candidates
+    return {c.version: c.addresses for c in given if c.addresses}
+
+
+def _several(given: _StrategyInput) -> tuple[Entrant, ...]:
+    """Return the candidates of an A/B/n test; any other strategy has none."""
+    if given.type is StrategyType.AB:
+        for name in ("preview", "mirror"):
+            if getattr(given, name) is not None:
+                raise InvalidInput(
+                    f"strategy.{name} is about one canary, and an A/B/n test has several.",
+                    field=f"strategy.{name}",
+                    next_step=f"Leave `{name}` out, or try each version by a canary first.",
+                )
+        return entrants(given.candidates)
+    for name in ("candidates", "on_tie"):
+        if getattr(given, name):
+            raise InvalidInput(
+                f"strategy.{name} belongs to an A/B/n test.",
+                field=f"strategy.{name}",
+                next_step="Give `type: ab`, or leave it out.",
+            )
+    return ()
 
 
 def _steps(given: _StrategyInput, hold: float, first: int) -> tuple[Step, ...]:

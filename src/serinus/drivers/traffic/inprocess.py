@@ -16,7 +16,13 @@ class InProcessDriver:
     """Nothing to configure: SDKs pull what they carry, and send their own measurements."""
 
     capabilities = frozenset(
-        {Capability.STICKY, Capability.PERSISTENT, Capability.TARGET_FILTER, Capability.NO_RELOAD}
+        {
+            Capability.STICKY,
+            Capability.PERSISTENT,
+            Capability.TARGET_FILTER,
+            Capability.VERSIONS,
+            Capability.NO_RELOAD,
+        }
     )
 
     @classmethod

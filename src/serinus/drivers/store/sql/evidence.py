@@ -23,17 +23,22 @@ class SqlEvidence(Group):
     """Windows and samples."""
 
     async def merge(
-        self, tenant_id: str, deployment_id: str, windows: Sequence[Window], samples: Sequence[Sample]
+        self,
+        tenant_id: str,
+        deployment_id: str,
+        windows: Sequence[Window],
+        samples: Sequence[Sample],
+        arm: int = 0,
     ) -> None:
         """Add to what is stored. Keys go in order, so that two replicas never wait for each other."""
         for window in sorted(windows, key=_order):
-            key = {"deployment_id": deployment_id, **_identity(window)}
+            key = {"deployment_id": deployment_id, **_identity(window, arm)}
             await self._add(
                 t.windows, tenant_id, {**key, "start": window.start, "seconds": window.seconds}, window
             )
             await self._add(t.totals, tenant_id, key, window)
         for sample in sorted(samples, key=lambda s: (s.side, s.name, s.label, s.start)):
-            await self._add_sample(tenant_id, deployment_id, sample)
+            await self._add_sample(tenant_id, deployment_id, sample, arm)
 
     async def _add(self, table: Table, tenant_id: str, key: Mapping[str, Any], window: Window) -> None:
         counts = {
@@ -55,10 +60,10 @@ class SqlEvidence(Group):
         }
         await self._run(update(table).where(same).values(**added))
 
-    async def _add_sample(self, tenant_id: str, deployment_id: str, sample: Sample) -> None:
+    async def _add_sample(self, tenant_id: str, deployment_id: str, sample: Sample, arm: int) -> None:
         key = {
             "deployment_id": deployment_id,
-            "side": sample.side.value,
+            "side": _stored(sample.side, arm),
             "name": sample.name,
             "label": sample.label,
             "start": sample.start,
@@ -73,23 +78,26 @@ class SqlEvidence(Group):
         await self._run(fresh.on_conflict_do_update(index_elements=index, set_={"value": grown}))
 
     async def read(
-        self, tenant_id: str, deployment_id: str, since: float, until: float
+        self, tenant_id: str, deployment_id: str, since: float, until: float, arm: int = 0
     ) -> tuple[tuple[Window, ...], tuple[Sample, ...]]:
         """Return what overlaps ``since`` to ``until``, oldest first."""
-        w, s = t.windows.c, t.samples.c
+        w, s, sides = t.windows.c, t.samples.c, [_stored(side, arm) for side in Side]
         mine = select(t.windows).where(w.tenant_id == tenant_id, w.deployment_id == deployment_id)
+        mine = mine.where(w.side.in_(sides))
         within = mine.where(w.start + w.seconds > int(since), w.start < until).order_by(
             w.start, w.side, w.endpoint
         )
         windows = tuple(_window(row, row.start, row.seconds) for row in await self._all(within))
         theirs = select(t.samples).where(s.tenant_id == tenant_id, s.deployment_id == deployment_id)
+        theirs = theirs.where(s.side.in_(sides))
         recent = theirs.where(s.start >= int(since), s.start < until).order_by(s.start)
         return windows, tuple(_sample(row) for row in await self._all(recent))
 
-    async def totals(self, tenant_id: str, deployment_id: str) -> tuple[Window, ...]:
+    async def totals(self, tenant_id: str, deployment_id: str, arm: int = 0) -> tuple[Window, ...]:
         """Return one all-time window per side, endpoint and label."""
-        c = t.totals.c
+        c, sides = t.totals.c, [_stored(side, arm) for side in Side]
         mine = select(t.totals).where(c.tenant_id == tenant_id, c.deployment_id == deployment_id)
+        mine = mine.where(c.side.in_(sides))
         rows = await self._all(mine.order_by(c.side, c.endpoint, c.label))
         return tuple(_window(row, 0, 0) for row in rows)
 
@@ -118,8 +126,8 @@ class SqlEvidence(Group):
                 n: getattr(row, n) for n in ("deployment_id", "side", "endpoint", "label", "start", "seconds")
             }
             gone += await self._run(delete(t.windows).where(_same(t.windows, key)))
-        for (tenant_id, deployment_id, *_), window in wide.items():
-            key = {"deployment_id": deployment_id, **_identity(window)}
+        for (tenant_id, deployment_id, side, *_), window in wide.items():
+            key = {"deployment_id": deployment_id, **_identity(window), "side": side}
             place = {**key, "start": window.start, "seconds": into_seconds}
             await self._add(t.windows, tenant_id, place, window)
         return gone
@@ -166,8 +174,17 @@ class SqlSources(Group):
         return [(row.source.removeprefix(f"{tenant_id}/"), row.revision, row.seen_at) for row in rows]
 
 
-def _identity(w: Window) -> dict[str, Any]:
-    return {"side": w.side.value, "endpoint": w.endpoint, "label": w.label}
+def _stored(side: Side, arm: int) -> str:
+    """Return a side as it is stored: each further candidate of an A/B/n test has one of its own."""
+    return f"{side.value}.{arm}" if arm and side is Side.CANARY else side.value
+
+
+def _side(stored: str) -> Side:
+    return Side(stored.partition(".")[0])
+
+
+def _identity(w: Window, arm: int = 0) -> dict[str, Any]:
+    return {"side": _stored(w.side, arm), "endpoint": w.endpoint, "label": w.label}
 
 
 def _order(w: Window) -> tuple[Any, ...]:
@@ -180,7 +197,7 @@ def _same(table: Table, key: Mapping[str, Any]) -> ColumnElement[bool]:
 
 def _window(row: Row[Any], start: int, seconds: int) -> Window:
     return Window(
-        side=Side(row.side),
+        side=_side(row.side),
         start=start,
         seconds=seconds,
         requests=row.requests,
@@ -193,7 +210,7 @@ def _window(row: Row[Any], start: int, seconds: int) -> Window:
 
 def _sample(row: Row[Any]) -> Sample:
     return Sample(
-        side=Side(row.side),
+        side=_side(row.side),
         name=row.name,
         start=row.start,
         value=row.value,
@@ -205,7 +222,7 @@ def _sample(row: Row[Any]) -> Sample:
 def _widen(wide: dict[tuple[Any, ...], Window], row: Row[Any], into_seconds: int) -> None:
     start = row.start // into_seconds * into_seconds
     window = _window(row, start, into_seconds)
-    key = (row.tenant_id, row.deployment_id, *_order(window))
+    key = (row.tenant_id, row.deployment_id, row.side, window.endpoint, window.label, start)
     known = wide.get(key)
     if known:
         window.latency.merge(known.latency)

@@ -43,16 +43,14 @@ def digest_of(resources: list[dict[str, Any]]) -> str:
     return hashlib.sha256(json.dumps(resources, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def candidates(desired: DesiredSplit) -> list[tuple[Upstream, int]]:
-    """Return the versions under test with their basis points, in the order of their buckets."""
-    if desired.canary is None:
-        return []
-    return [(desired.canary, desired.canary_bp), *((share.upstream, share.bp) for share in desired.others)]
+def candidates(desired: DesiredSplit) -> list[Upstream]:
+    """Return the versions under test."""
+    return [upstream for upstream, _ in desired.ranges if upstream.version != desired.stable.version]
 
 
 def versions(desired: DesiredSplit) -> dict[str, str]:
     """Return the version of each cluster that counts for one."""
-    tested = [upstream.version for upstream, _ in candidates(desired)]
+    tested = [upstream.version for upstream in candidates(desired)]
     mirror = [desired.mirror.version] if desired.mirror else []
     named = {plain_name(v): v for v in (desired.stable.version, *tested, *mirror)}
     return named | {failover_name(v): v for v in tested}
@@ -62,7 +60,7 @@ def clusters(config: EnvoyConfig, desired: DesiredSplit) -> list[dict[str, Any]]
     """Return the clusters of a split; each candidate also has one that fails over to stable."""
     made = {desired.stable.version: _cluster(desired.stable)}
     failovers = []
-    for upstream, _ in candidates(desired):
+    for upstream in candidates(desired):
         made[upstream.version] = _cluster(upstream) | _breaker(config)
         failovers.append(_failover(upstream.version, desired.stable.version))
     if desired.mirror is not None and desired.mirror.version not in made:

@@ -10,7 +10,7 @@ from typing import Any
 from serinus.core.bucketing import BUCKETS
 from serinus.drivers._address import plain_name
 from serinus.drivers._proxies import VERSION_HEADER
-from serinus.drivers.traffic.envoy.clusters import candidates, failover_name
+from serinus.drivers.traffic.envoy.clusters import failover_name
 from serinus.drivers.traffic.envoy.config import CANDIDATE_HEADER, FAILOVER, ROUTE_CONFIG, EnvoyConfig
 from serinus.ports.traffic import DesiredSplit, Match
 
@@ -52,9 +52,14 @@ def routes(config: EnvoyConfig, desired: DesiredSplit) -> dict[str, Any]:
 
 def _shares(desired: DesiredSplit) -> Shares:
     """Return who gets which part of the buckets; a version without a part is left out."""
-    tested = [(failover_name(upstream.version), bp) for upstream, bp in candidates(desired) if bp]
+    stable = desired.stable.version
+    tested = [
+        (plain_name(stable) if upstream.version == stable else failover_name(upstream.version), bp)
+        for upstream, bp in desired.ranges
+        if bp
+    ]
     rest = BUCKETS - sum(bp for _, bp in tested)
-    return [*tested, (plain_name(desired.stable.version), rest)] if rest else tested
+    return [*tested, (plain_name(stable), rest)] if rest else tested
 
 
 def _mirror(desired: DesiredSplit) -> dict[str, Any]:

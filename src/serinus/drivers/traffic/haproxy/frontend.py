@@ -149,7 +149,8 @@ def _bucket(split: str) -> list[str]:
 def _edges(config: HaproxyConfig, split: str) -> list[str]:
     """Return the rules that find the first candidate whose upper edge is above the bucket."""
     lines = ["http-request allow if { var(txn.bucket),sub(txn.total) ge 0 }"]
-    for n in range(1, config.max_versions):
+    # Every version but stable may have a range, and stable one between each two of them.
+    for n in range(1, 2 * config.max_versions - 2):
         below = f"{{ str(edge.{n}),map({split}),sub(txn.bucket) gt 0 }}"
         lines += [
             f"http-request set-var(txn.at) str(to.{n}),map({split}) if {below}",

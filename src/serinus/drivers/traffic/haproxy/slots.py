@@ -21,6 +21,8 @@ __all__ = ["MATCHES_FILE", "SPLIT_FILE", "Plan", "backend", "carried_share", "pl
 
 #: Maps in an instance's folder.
 SPLIT_FILE, MATCHES_FILE = "split.map", "matches.map"
+#: As many versions as there may ever be, and a gap between each two of them.
+MOST_RANGES = 64
 #: Room in HAProxy's pattern buffers and in one header.
 LONGEST = 200
 
@@ -154,9 +156,10 @@ def _split(desired: DesiredSplit, wanted: list[Upstream], slots: Mapping[str, in
         for fails_over in (False, True):
             name = backend(slots[upstream.version], fails_over=fails_over)
             made[f"key.{name}"], made[f"version.{name}"] = version_key(upstream.version), upstream.version
-    shares = [(desired.canary, desired.canary_bp), *((s.upstream, s.bp) for s in desired.others)]
+    # What lies between two candidates is stable's, and not a candidate's that could fail over to it.
+    names[desired.stable.version] = made["stable"]
     edge = 0
-    for n, (upstream, bp) in enumerate(shares, 1):
+    for n, (upstream, bp) in enumerate(desired.ranges, 1):
         edge = min(BUCKETS, edge + bp)
         made[f"to.{n}"], made[f"edge.{n}"] = names[upstream.version], str(edge)
     made |= {"canary": names[desired.canary.version], "salt": f"{desired.salt}:", "total": str(edge)}
@@ -213,7 +216,7 @@ def carried_share(desired: DesiredSplit, carried: Mapping[str, str]) -> int:
         return _number(carried.get("total", "0"))
     slot = slot_of(carried, desired.canary.version)
     before = 0
-    for n in range(1, 33):
+    for n in range(1, MOST_RANGES):
         edge = _number(carried.get(f"edge.{n}", str(before)))
         if slot is not None and carried.get(f"to.{n}") == backend(slot, fails_over=True):
             return max(0, edge - before)

@@ -56,7 +56,10 @@ def _lines(desired: DesiredSplit, found: _Addresses) -> Iterator[str]:
     yield " ".join(("stable", version_id(desired.stable.version), *found[desired.stable.version]))
     if desired.canary is not None:
         yield share("canary", desired.canary, desired.canary_bp)
-        yield from (share("other", s.upstream, s.bp) for s in desired.others)
+        for s in desired.others:
+            if s.gap_bp:
+                yield f"gap {s.gap_bp}"
+            yield share("other", s.upstream, s.bp)
         yield from (f"user {version_id(unit)}" for unit in desired.user_ids if unit)
         yield from (f"workflow {version_id(unit)}" for unit in desired.workflow_ids if unit)
         for match in desired.matches:

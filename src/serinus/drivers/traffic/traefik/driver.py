@@ -48,7 +48,7 @@ POLL_SECONDS = 0.01
 #: The first with child routers and plugins that fail aloud.
 MIN_VERSION = (3, 6)
 #: What the plugin must answer; a running Traefik keeps the code that it started with.
-REVISION = 2
+REVISION = 3
 #: How much of the log's end is looked through for a refusal, in bytes.
 LOG_TAIL = 16_384
 

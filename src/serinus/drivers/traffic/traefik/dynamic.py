@@ -146,11 +146,15 @@ def _children(desired: DesiredSplit) -> dict[str, Any]:
 
 def _plugin(config: TraefikConfig, desired: DesiredSplit) -> dict[str, Any]:
     """Return the plugin's configuration; what is empty is left out, as Traefik does when it shows it."""
-    sides, up_to = [], 0
-    shares = [desired.canary_bp, *(share.bp for share in desired.others)]
-    for upstream, share in zip(_candidates(desired), shares, strict=True):
-        up_to += share
-        sides.append({"name": plain_name(upstream.version), "version": upstream.version, "upTo": up_to})
+    sides: list[dict[str, Any]] = []
+    edge = 0
+    for upstream, width in desired.ranges:
+        side = {"name": plain_name(upstream.version), "version": upstream.version, "upTo": edge + width}
+        if upstream.version != desired.stable.version:
+            # Without a gap before it a side begins where the last one ends.
+            gap = bool(sides) and sides[-1]["upTo"] < edge
+            sides.append({**side, "from": edge} if gap else side)
+        edge += width
     whole = {
         "service": desired.service_id,
         "salt": desired.salt,

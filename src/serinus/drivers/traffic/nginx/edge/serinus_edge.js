@@ -58,7 +58,7 @@ function choose(r, hot) {
         const key = r.rawVariables.serinus_key, at = bucket(hot[1], key && key.length ? key : unit());
         for (let side = FIRST; side < hot.length; side += PARTS) {
             if (at < Number(hot[side])) {
-                return side;
+                return hot[side + 1] ? side : -1;  // a gap is stable's
             }
         }
         return -1;

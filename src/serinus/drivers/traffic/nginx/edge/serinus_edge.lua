@@ -176,7 +176,7 @@ local function chosen(split, ctx)
   if at >= split.total then return split.stable end
   if at < split.canary.below then return split.canary end
   for _, side in ipairs(split.candidates) do
-    if at < side.below then return side end
+    if at < side.below then return at >= side.above and side or split.stable end
   end
   return split.stable
 end

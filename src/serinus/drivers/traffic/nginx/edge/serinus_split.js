@@ -3,8 +3,8 @@
 //
 // `hot` is the place of stable, and further parts only where something else may be right: salt, everybody's
 // share, the name of pins, matches, addresses and id of stable where it has several, the mirror, and four
-// parts for each candidate: where its buckets end, its id, its addresses where it has several, its place. A
-// place has the lines that nginx.conf takes apart; a line for an address that is chosen later is \r or \v.
+// parts for each candidate: where its buckets end, its id, its addresses where it has several, its place; of
+// a gap before one, whose buckets are stable's, the last three are empty. A place has the lines that nginx.conf takes apart; a line for an address that is chosen later is \r or \v.
 function version(words, first) {
     const addresses = words.slice(first);
     const wrong = addresses.find(address => !/^(\[[0-9a-fA-F:.]+\]|[0-9.]+):\d+$/.test(address));
@@ -38,7 +38,15 @@ function add(split, words) {
     case 'canary':
     case 'other':
         split.hot.among.push(share(words));
-        split.hot.total += split.hot.among[split.hot.among.length - 1].bp;
+        split.hot.among[split.hot.among.length - 1].gap = split.gap;
+        split.hot.total += split.gap + split.hot.among[split.hot.among.length - 1].bp;
+        split.gap = 0;
+        break;
+    case 'gap':  // buckets before the next candidate that are left to stable
+        split.gap = Number(words[1]);
+        if (!(split.gap >= 0 && split.gap % 1 === 0 && split.hot.among.length)) {
+            throw new Error(`no gap: ${words[1]}`);
+        }
         break;
     case 'mirror': split.hot.mirror = share(words); break;
     case 'user': split.units.push(`u|${plain[0]}`); break;
@@ -52,7 +60,7 @@ function add(split, words) {
 }
 
 function parse(text) {
-    const split = { units: [], hot: { salt: ':', total: 0, among: [], matches: [] } };
+    const split = { units: [], gap: 0, hot: { salt: ':', total: 0, among: [], matches: [] } };
     text.split('\n').filter(line => line).forEach(line => add(split, line.split(' ')));
     if (!split.format || !split.hot.stable) {
         throw new Error(split.format ? 'it has no stable version' : 'it has no format');
@@ -83,6 +91,10 @@ function hotOf(split, pins) {
     ];
     let below = 0;
     hot.among.forEach(side => {
+        if (side.gap) {
+            below += side.gap;
+            parts.push(below, '', '', '');
+        }
         below += side.bp;
         const failed = `\n${plain(side.name)}\n${side.id}${place(stable, '\v')}`;
         parts.push(below, side.id, several(side), place(side, '\r') + failed);

@@ -1,6 +1,6 @@
 -- Reads the document that says what is carried: one item a line, percent-encoded words.
 --   serinus 1 / salt S / stable V ADDRESS… / canary V BP ADDRESS… / other V BP ADDRESS… /
---   mirror V BP ADDRESS… / user U / workflow W / header NAME VALUE / cookie NAME VALUE
+--   gap BP / mirror V BP ADDRESS… / user U / workflow W / header NAME VALUE / cookie NAME VALUE
 local function plain(word)
   return (word:gsub("%%(%x%x)", function(code) return string.char(tonumber(code, 16)) end))
 end
@@ -45,7 +45,7 @@ function items.canary(split, words)
   local made, wrong = share(words)
   if not made then return wrong end
   split.canary, split.candidates[#split.candidates + 1] = made, made
-  split.total = split.total + made.bp
+  made.above, split.total = split.total, split.total + made.bp
   made.below = split.total
 end
 
@@ -53,8 +53,15 @@ function items.other(split, words)
   local made, wrong = share(words)
   if not made then return wrong end
   split.candidates[#split.candidates + 1] = made
-  split.total = split.total + made.bp
+  made.above, split.total = split.total, split.total + made.bp
   made.below = split.total
+end
+
+-- Buckets before the next candidate that are left to stable.
+function items.gap(split, words)
+  local bp = tonumber(words[2])
+  if not bp or bp < 0 or bp % 1 ~= 0 then return "no gap: " .. (words[2] or "") end
+  split.total = split.total + bp
 end
 
 function items.mirror(split, words)

@@ -19,7 +19,7 @@ import (
 )
 
 // revision must be the one that the driver expects: a running Traefik keeps the code it started with.
-const revision = 2
+const revision = 3
 
 // sideHeader leads to the side's router; whatever a client sends in it is overwritten.
 const sideHeader = "X-Serinus-Side"
@@ -27,10 +27,12 @@ const sideHeader = "X-Serinus-Side"
 // mostRepeated is how long a request's body may be, in bytes, to be sent a second time.
 const mostRepeated = 1 << 20
 
-// Side is a candidate: units are on it whose bucket is below UpTo, and not below that of an earlier one.
+// Side is a candidate: units are on it whose bucket is below UpTo, and not below that of an earlier one;
+// those below From are stable's.
 type Side struct {
 	Name    string
 	Version string
+	From    int
 	UpTo    int
 }
 
@@ -87,6 +89,7 @@ func New(_ context.Context, next http.Handler, config *Config, _ string) (http.H
 	for _, side := range config.Sides {
 		made.sides = append(made.sides, &candidate{
 			version: side.Version,
+			from:    side.From,
 			upTo:    side.UpTo,
 			again:   []string{side.Name},
 			once:    []string{side.Name + "_once"},
@@ -104,6 +107,7 @@ func New(_ context.Context, next http.Handler, config *Config, _ string) (http.H
 
 type candidate struct {
 	version string
+	from    int
 	upTo    int
 	again   []string
 	once    []string
@@ -151,6 +155,9 @@ func serve(r *router, client http.ResponseWriter, request *http.Request) {
 		}
 		if bucket := bucketOf(r.hasher, key); bucket < r.upTo {
 			for _, side := range r.sides {
+				if bucket < side.from {
+					break
+				}
 				if bucket < side.upTo {
 					try(r, side, client, request)
 					return
