@@ -277,7 +277,7 @@ def _where(d: Deployment, one: Assignment | Placement | None, key: str, priority
 
 
 def _share(d: Deployment, place_: int) -> tuple[bool, str]:
-    """Tell whether a place is below the share, and why the candidate that has it is out, if there are several."""
+    """Tell whether a place is below the share, and why its candidate is out, where there are several."""
     if not d.contested:
         return place_ < d.weight_bp, ""
     c, within = slot_of(d.candidates, place_)

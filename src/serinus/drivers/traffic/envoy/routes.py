@@ -134,7 +134,8 @@ def _pair(
     """Return a route for methods that may be repeated, and one for those that may not."""
     methods = "|".join(re.escape(method) for method in config.retry_methods)
     made = []
-    if config.retry_methods and shares[0][0] != plain_name(desired.stable.version):
+    # With several candidates the first buckets may be stable's: the first one of them is out.
+    if config.retry_methods and any(name != plain_name(desired.stable.version) for name, _ in shares):
         safe = {"name": ":method", "string_match": {"safe_regex": {"regex": methods}}}
         made.append(_route(config, shares, [*headers, safe], hashed, repeat=True))
     made.append(_route(config, shares, headers, hashed, repeat=False))

@@ -96,7 +96,7 @@ function choose(r, hot) {
 // was found is remembered for as long as there is room.
 function bucket(salt, key) {
     const known = ngx.shared.serinus_buckets, bytes = Buffer.concat([Buffer.from(salt), key]);
-    const name = bytes.toString('latin1'), before = known.get(name);
+    const name = bytes.toString('base64'), before = known.get(name);
     if (before !== undefined) {
         return before;
     }

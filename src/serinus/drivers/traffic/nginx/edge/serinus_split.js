@@ -4,7 +4,8 @@
 // `hot` is the place of stable, and further parts only where something else may be right: salt, everybody's
 // share, the name of pins, matches, addresses and id of stable where it has several, the mirror, and four
 // parts for each candidate: where its buckets end, its id, its addresses where it has several, its place; of
-// a gap before one, whose buckets are stable's, the last three are empty. A place has the lines that nginx.conf takes apart; a line for an address that is chosen later is \r or \v.
+// a gap before one, whose buckets are stable's, the last three are empty. A place has the lines that nginx.conf
+// takes apart; a line for an address that is chosen later is \r or \v.
 function version(words, first) {
     const addresses = words.slice(first);
     const wrong = addresses.find(address => !/^(\[[0-9a-fA-F:.]+\]|[0-9.]+):\d+$/.test(address));
