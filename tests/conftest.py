@@ -14,6 +14,7 @@ pytest_plugins = [
     "fixtures_nginx",
     "fixtures_notify",
     "fixtures_plane",
+    "fixtures_polls",
     "fixtures_prometheus",
     "fixtures_redis",
     "fixtures_tools",

@@ -16,7 +16,7 @@ from serinus.core.errors import InvalidInput
 from serinus.core.model import Upstream
 from serinus.ports.traffic import Capability, Counters, DesiredSplit, Share, TrafficDriver, TrafficError
 
-__all__ = ["EDGES", "ODD", "USERS", "Backend", "Edge", "ask", "can", "carried", "close_to"]
+__all__ = ["EDGES", "ODD", "POLLED", "USERS", "Backend", "Edge", "ask", "can", "carried", "close_to"]
 
 #: Every real proxy: the name it is told by → the fixture that starts it.
 EDGES = {
@@ -27,6 +27,9 @@ EDGES = {
     "nginx-reload": "plain_nginx_edge",
     "traefik": "traefik_edge",
 }
+
+#: The same proxies where they poll us: name → fixture.
+POLLED = {"envoy polls": "polled_envoy_edge", "traefik polls": "polled_traefik_edge"}
 
 #: Keys that other hashes have stumbled over.
 ODD = ["a b", "a,b", "a;b=c", "ü", "日本語", "x" * 200, "-", "0", "a'b\"c", "%20", "user@example.com", "\\1"]

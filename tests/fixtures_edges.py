@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edges import EDGES, Backend, Edge
+from edges import EDGES, POLLED, Backend, Edge
 from serinus.drivers.traffic.inprocess import InProcessDriver
 
 
@@ -12,6 +12,12 @@ from serinus.drivers.traffic.inprocess import InProcessDriver
 def proxy(request) -> Edge:
     """Return a running proxy that sends everyone to v1."""
     return request.getfixturevalue(EDGES[request.param])
+
+
+@pytest.fixture(params=[*EDGES, *POLLED])
+def routed(request) -> Edge:
+    """Return a running proxy that sends everyone to v1; those that poll, too."""
+    return request.getfixturevalue({**EDGES, **POLLED}[request.param])
 
 
 @pytest.fixture(params=["in-process", *EDGES])

@@ -47,7 +47,7 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def _version(name: str) -> ThreadingHTTPServer:
+def version_server(name: str, port: int) -> ThreadingHTTPServer:
     """Return a running server that answers its name. Bound where the calling thread is."""
 
     class Answer(BaseHTTPRequestHandler):
@@ -63,7 +63,7 @@ def _version(name: str) -> ThreadingHTTPServer:
         def log_message(self, *_) -> None:
             """Keep quiet."""
 
-    server = _Server(("127.0.0.1", PORTS[name]), Answer)
+    server = _Server(("127.0.0.1", port), Answer)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     return server
 
@@ -80,7 +80,7 @@ class EdgeHost:
         instance = {"name": "proxy", "admin": self.admin(), "config_dir": str(folder)}
         self.settings = {"listen": f"127.0.0.1:{LISTEN}", "instances": [instance]}
         (folder / "driver.json").write_text(json.dumps(self.settings))
-        self.versions = [self.host.inside(_version, name) for name in PORTS]
+        self.versions = [self.host.inside(version_server, name, port) for name, port in PORTS.items()]
         self.proxy: subprocess.Popen | None = None
         self.agent: subprocess.Popen | None = None
 

@@ -90,4 +90,4 @@ class Plane:
             **options,
         )
         assert answer.status_code < 300, answer.text
-        return answer.json()
+        return answer.json() if answer.content else None

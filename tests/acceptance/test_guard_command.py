@@ -221,3 +221,18 @@ def test_a_database_must_be_at_the_newest_revision(tools, repo):
     said = tools("guard", "check", cwd=repo, code=1, **away)
     assert "the database does not answer" in said
     assert "hunter2" not in said
+
+
+def test_the_tenants_freezes_refuse_as_well(tools, repo):
+    """Only while one is on that is meant for the service; the same override goes past it."""
+    tools("service", "create", "icebound", "--stable", "v1")
+    write_guard(repo, secrets="off", required=["runbook"])
+    check = ("guard", "check", "--service", "icebound")
+    when = ("--from", "2001-01-01 00:00", "--until", "2099-01-01 00:00", "--service", "icebound")
+    tools("freeze", "set", "quiet years", *when, "--reason", "nobody is there")
+    said = tools(*check, cwd=repo, code=1)
+    assert "✘ freeze       quiet years: frozen until 2099-01-01 00:00 UTC" in said
+    assert "Guard REFUSED by freeze" in said
+    tools(*check, "--override-freeze", "CVE-2026-1", cwd=repo)
+    tools("freeze", "remove", "quiet years")
+    tools(*check, cwd=repo)

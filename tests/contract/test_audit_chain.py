@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
@@ -210,6 +210,7 @@ TEXTS = st.text(max_size=20)
 SAID = st.dictionaries(TEXTS, st.none() | st.booleans() | st.integers() | TEXTS | st.lists(TEXTS), max_size=4)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(SAID, min_size=1, max_size=8), st.data())
 def test_whatever_is_changed_changes_the_last_hash(entries, data):
     """Any entry replaced, dropped, repeated or moved."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
 from serinus.control.context import Caller, Context
 from serinus.control.fleet import Fleet
+from serinus.control.polls import Polls
+from serinus.control.traffic import TrafficPool
 from serinus.core.errors import Conflict, InvalidInput
 from serinus.core.model import Role, Service, Upstream
 from serinus.drivers.traffic.agents import AgentsDriver
 from serinus.ports.fleet import FleetConfig, Order
+from serinus.ports.polling import Ask
 from serinus.ports.store import Tenant
 from serinus.ports.traffic import Capability, Counters, DesiredSplit, Match, TrafficError
 from stories import NOON
@@ -232,6 +236,30 @@ async def test_what_the_drivers_beside_the_agents_lack_is_refused(store, clock):
     assert await edges.fleet.ordered("svc") == ("", '{"revision":"","order":null}')
 
 
+async def test_a_proxy_that_polls_is_an_instance_like_any_other(store, clock):
+    """Its questions come at the same time, to any replica; none loses what another has told."""
+    edges = await Edges(store, clock, polled={"envoy": {}}).furnish()
+    pool = TrafficPool({"agents": lambda _: edges.driver})
+    polls = Polls(edges.context, edges.fleet, pool)
+    has = {"clusters": "", "routes": ""}
+
+    async def asks(kind: str) -> None:
+        body = await polls.answer(AGENT, "checkout", "edge-1", "envoy", Ask(kind=kind, version=has[kind]))
+        has[kind] = json.loads(body)["version_info"] if body else has[kind]
+
+    await edges.driver.apply(split(0))
+    for desired in (split(0), split(500), split(0)):
+        await edges.driver.apply(desired)
+        await asks("clusters")
+        for _ in range(4):
+            await asyncio.gather(asks("routes"), asks("clusters"))
+        carried = await edges.driver.read(desired)
+        assert (carried.acknowledged, carried.carried_bp) == (True, desired.canary_bp)
+    edges.context.clock.pass_(11)
+    told = problems(await edges.driver.read(split(0)))
+    assert told.startswith("edge-1: silent since 12:00:00 UTC, when it carried 0 %; look after its host")
+
+
 @pytest.mark.parametrize(
     ("config", "told"),
     [
@@ -243,6 +271,8 @@ async def test_what_the_drivers_beside_the_agents_lack_is_refused(store, clock):
         ({"drivers": ["envoy"], "report_seconds": 6}, "too long for a deadline of 10 s"),
         ({"drivers": ["envoy"], "on_lost": "panic"}, "on_lost: 'panic' is not one of hold, stable"),
         ({"drivers": ["envoy"], "expect": ["a/b"]}, "expect has a name that is none"),
+        ({"drivers": ["haproxy"], "polled": {"haproxy": {}}}, "haproxy cannot poll"),
+        ({"drivers": ["envoy"], "polled": {"traefik": {}}}, "'traefik', which is none of `drivers`"),
         ({"drivers": ["envoy"], "leese_seconds": 1}, "did you mean 'lease_seconds'"),
     ],
 )

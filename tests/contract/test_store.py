@@ -14,10 +14,14 @@ from serinus.core.errors import Conflict, InvalidInput, StaleRevision, Unavailab
 from serinus.core.histogram import Histogram
 from serinus.core.lifecycle import moves
 from serinus.core.model import Role, Service, Status, Upstream
+from serinus.core.policy.release_sets import release_set_from
+from serinus.core.policy.tenant_freezes import tenant_freeze_from
+from serinus.core.release_sets import SetState
 from serinus.core.rules import Case, RuleVersion
 from serinus.drivers.store.sql import SqlStore
 from serinus.drivers.store.sql.store import HEAD
 from serinus.ports.fleet import Counted, Instance, OnLost, Order, Report, Terms
+from serinus.ports.release_sets import SetEvent
 from serinus.ports.store import (
     AuditEntry,
     Event,
@@ -481,7 +485,10 @@ async def test_a_fleet_has_one_order_and_its_instances(store):
     first = Order(split=DesiredSplit(service_id=service.id, service="checkout", stable=stable))
     second = replace(first, terms=Terms(deadline_seconds=5.5, on_lost=OnLost.STABLE))
     report = Report(
-        run="r", seq=7, counters=(Counted(version="v1", requests=3, errors=1, buckets={"inf": 3}),)
+        run="r",
+        seq=7,
+        counters=(Counted(version="v1", requests=3, errors=1, buckets={"inf": 3}),),
+        memory={"given": {"version": "x"}},
     )
     one = Instance(name="edge-1", report=report, first_seen_at=NOON, seen_at=NOON, changed_at=NOON)
     later = NOON + timedelta(seconds=9)
@@ -501,6 +508,8 @@ async def test_a_fleet_has_one_order_and_its_instances(store):
             replace(one, name="edge-0"),
             replace(one, seen_at=later),
         ]
+        assert await tx.fleet.instance(service.id, "edge-0") == replace(one, name="edge-0")
+        assert await tx.fleet.instance(service.id, "edge-9") is None
         assert not await tx.fleet.forget("ten_2", service.id, "edge-0")
         assert await tx.fleet.forget("ten_1", service.id, "edge-0")
         assert [i.name for i in await tx.fleet.instances(service.id)] == ["edge-1"]
@@ -684,3 +693,80 @@ async def test_the_execution_log_is_found_by_what_went_wrong_and_stays_bounded(s
     async with store.begin() as tx:
         assert await tx.executions.prune(before=NOON + timedelta(seconds=1), most=2) == 3
     assert await found() == ["exe_4", "exe_3"]
+
+
+async def test_release_sets_are_leased_saved_once_and_listed(store):
+    """A live set is claimed by one; a stale save is refused; an ended one is claimed by nobody."""
+    await furnish(store)
+    await furnish(store, "ten_2")
+    data = {"name": "shop", "members": [{"service": "checkout", "version": "v2"}]}
+    s = replace(release_set_from(data, identity="set_1", tenant_id="ten_1"), created_at=NOON)
+    async with store.begin() as tx:
+        assert not await tx.release_sets.any_live()
+        await tx.release_sets.add(s)
+        assert await tx.release_sets.any_live()
+        assert await tx.release_sets.claim("a", NOON, 60, 10) == [("ten_1", "set_1")]
+        assert await tx.release_sets.claim("b", NOON, 60, 10) == []
+    later = NOON + timedelta(seconds=61)
+    async with store.begin() as tx:
+        assert await tx.release_sets.claim("b", later, 60, 10) == [("ten_1", "set_1")]
+        await tx.release_sets.release("set_1", "a", later)  # it is b's by now
+        assert await tx.release_sets.claim("c", later, 60, 10) == []
+        await tx.release_sets.release("set_1", "b", later)
+    async with store.begin(write=False) as tx:
+        assert await tx.release_sets.get("ten_1", "set_1") == s
+        assert await tx.release_sets.get("ten_2", "set_1") is None
+        assert await tx.release_sets.list("ten_1", limit=5) == ([s], 1)
+        assert await tx.release_sets.list("ten_1", limit=5, state=SetState.DONE) == ([], 0)
+        assert await tx.release_sets.list("ten_2", limit=5) == ([], 0)
+    async with store.begin() as tx:
+        saved = await tx.release_sets.save(replace(s, state=SetState.DONE))
+        assert saved.revision == 1
+        assert await tx.release_sets.claim("c", later, 60, 10) == []
+    with pytest.raises(StaleRevision, match="Somebody else changed it first"):
+        async with store.begin() as tx:
+            await tx.release_sets.save(replace(s, sentence="too late"))
+
+
+async def test_a_sets_timeline_is_read_in_order_by_its_tenant(store):
+    """Ascending ids; another tenant reads nothing."""
+    await furnish(store)
+    data = {"name": "shop", "members": [{"service": "checkout", "version": "v2"}]}
+    s = replace(release_set_from(data, identity="set_1", tenant_id="ten_1"), created_at=NOON)
+    async with store.begin() as tx:
+        await tx.release_sets.add(s)
+        for n in range(3):
+            event = SetEvent(
+                tenant_id="ten_1",
+                set_id="set_1",
+                at=NOON,
+                kind="k",
+                message=f"m{n}",
+                actor="a",
+                data={"n": n},
+            )
+            await tx.set_timeline.append(event)
+    async with store.begin(write=False) as tx:
+        found = await tx.set_timeline.read("ten_1", "set_1")
+        assert [(e.message, e.data, e.at) for e in found] == [(f"m{n}", {"n": n}, NOON) for n in range(3)]
+        rest = await tx.set_timeline.read("ten_1", "set_1", after=found[0].id, limit=1)
+        assert [e.message for e in rest] == ["m1"]
+        assert await tx.set_timeline.read("ten_2", "set_1") == []
+
+
+async def test_freezes_are_a_tenants_own_and_replaced_by_name(store):
+    """Put, put again, removed; by name."""
+    await furnish(store)
+    await furnish(store, "ten_2")
+    data = {"from": "sat 00:00", "until": "mon 08:00", "reason": "weekend"}
+    one = tenant_freeze_from("weekend", data, by="ada", at=NOON)
+    other = tenant_freeze_from("nights", {**data, "zone": "Asia/Seoul"}, by="ada", at=NOON)
+    async with store.begin() as tx:
+        assert not await tx.freezes.put("ten_1", other)
+        assert not await tx.freezes.put("ten_1", one)
+        assert await tx.freezes.put("ten_1", replace(one, reason="again"))
+        assert not await tx.freezes.remove("ten_2", "weekend")
+        assert await tx.freezes.all("ten_1") == [other, replace(one, reason="again")]
+        assert await tx.freezes.all("ten_2") == []
+        assert await tx.freezes.remove("ten_1", "nights")
+        assert not await tx.freezes.remove("ten_1", "nights")

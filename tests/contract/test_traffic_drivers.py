@@ -155,14 +155,14 @@ async def test_clients_without_a_key_are_split_by_their_share(proxy):
     assert low <= answers.count("v2") <= high
 
 
-async def test_named_users_and_workflows_are_pinned(proxy):
+async def test_named_users_and_workflows_are_pinned(routed):
     """Hundreds of them, whatever is in their names; nobody else, whatever the share."""
     named = ("ada.l", "bob", *ODD, *(f"named-{n}" for n in range(300)))
-    pins = proxy.split(0, user_ids=named, workflow_ids=("wf-1",))
-    if await carried(proxy, pins, Capability.TARGET_FILTER):
-        assert await ask(proxy.port, named) == ["v2"] * len(named)
-        assert await ask(proxy.port, ["adaXl", "eve", "bobb", "named-", "x"]) == ["v1"] * 5
-        assert await ask(proxy.port, ["wf-1", "wf-2"], "x-workflow-id") == ["v2", "v1"]
+    pins = routed.split(0, user_ids=named, workflow_ids=("wf-1",))
+    if await carried(routed, pins, Capability.TARGET_FILTER):
+        assert await ask(routed.port, named) == ["v2"] * len(named)
+        assert await ask(routed.port, ["adaXl", "eve", "bobb", "named-", "x"]) == ["v1"] * 5
+        assert await ask(routed.port, ["wf-1", "wf-2"], "x-workflow-id") == ["v2", "v1"]
 
 
 async def test_requests_are_pinned_by_a_header_or_a_cookie(proxy):
@@ -184,16 +184,16 @@ async def test_requests_are_pinned_by_a_header_or_a_cookie(proxy):
         assert (value, await ask(proxy.port, ["user-1"], more={name: value})) == (value, [version])
 
 
-async def test_three_versions_have_the_ranges_of_buckets_in_their_order(proxy):
+async def test_three_versions_have_the_ranges_of_buckets_in_their_order(routed):
     """The canary first, then the others, then stable; the canary's users are who they were without."""
-    if not await carried(proxy, proxy.split(1000, third_bp=2500), Capability.VERSIONS):
+    if not await carried(routed, routed.split(1000, third_bp=2500), Capability.VERSIONS):
         return
     users = [*USERS[:2000], *ODD]
     for canary_bp, third_bp in ((1000, 2500), (2000, 3000), (0, 3000), (4000, 6000)):
-        await proxy.carries(proxy.split(canary_bp, third_bp=third_bp))
-        answers = await ask(proxy.port, users)
+        await routed.carries(routed.split(canary_bp, third_bp=third_bp))
+        answers = await ask(routed.port, users)
         for user, answer in zip(users, answers, strict=True):
-            bucket = bucket_of(proxy.salt, user)
+            bucket = bucket_of(routed.salt, user)
             expected = "v2" if bucket < canary_bp else "v3" if bucket < canary_bp + third_bp else "v1"
             assert (user, answer) == (user, expected)
 

@@ -201,6 +201,7 @@ BODIES = (
     {"traffic_percentage": 1},
     {"reason": "x"},
     {"role": "viewer"},
+    {"note": "done"},
     {"run": "r", "seq": 1, "driver": "nginx", "revision": "x"},
     {"message": "x"},
     {"stable_version": "v9"},

@@ -8,12 +8,10 @@ from dataclasses import replace
 
 import httpx
 import pytest
-import uvicorn
 
 from edges import ODD, ask
-from fixtures_traefik import make_traefik, running
-from needs import free_port
-from serinus.bootstrap.build import render_proxy_config
+from fixtures_traefik import make_traefik
+from serinus.bootstrap.proxies import proxy_start
 from serinus.core.bucketing import is_on_canary
 from serinus.core.errors import InvalidInput
 from serinus.drivers.traffic.traefik import TraefikConfig
@@ -188,29 +186,9 @@ def test_the_printed_start_configuration_is_the_one_in_the_folder(tmp_path):
     }
     asyncio.run(edge.driver.apply(edge.split(None)))
     written = json.loads((tmp_path / "traefik.yml").read_text())
-    assert render_proxy_config("traefik", settings, None) == written
+    assert json.loads(proxy_start("traefik", settings).text) == written
     with pytest.raises(InvalidInput, match="needs no configuration of ours"):
-        render_proxy_config("in-process", {}, None)
-
-
-async def test_traefik_may_poll_us_instead(tmp_path):
-    """Its HTTP provider takes the same configuration from a route of ours; nothing else differs."""
-    port = free_port()
-    edge = make_traefik(tmp_path, {"provider_url": f"http://127.0.0.1:{port}/", "poll_seconds": 0.05})
-    settings = uvicorn.Config(
-        edge.driver.endpoint, host="127.0.0.1", port=port, log_level="critical", lifespan="off"
-    )
-    server = uvicorn.Server(settings)
-    serving = asyncio.create_task(server.serve())
-    async with running(edge):
-        await edge.carries(edge.split(5000))
-        users = [f"user-{n}" for n in range(100)]
-        expected = ["v2" if is_on_canary(edge.salt, u, 5000) else "v1" for u in users]
-        assert await ask(edge.port, users) == expected
-        assert (await edge.counted(edge.split(5000)))["v2"].requests == expected.count("v2")
-        assert not (tmp_path / "dynamic").exists()
-    server.should_exit = True
-    await serving
+        proxy_start("in-process", {})
 
 
 @pytest.mark.parametrize(
@@ -220,7 +198,7 @@ async def test_traefik_may_poll_us_instead(tmp_path):
         ({"listen": "nowhere"}, "driver_config.listen"),
         ({"user_header": "no header"}, "driver_config.user_header"),
         ({"timeout_seconds": 0}, "driver_config.timeout_seconds"),
-        ({"provider_url": "nowhere"}, "driver_config.provider_url"),
+        ({"poll_seconds": 0}, "driver_config.poll_seconds"),
         (
             {"instances": [{"name": "e", "admin": "nowhere", "config_dir": "/x"}]},
             "driver_config.instances[0].admin",

@@ -9,6 +9,7 @@ import pytest
 
 import serinus.web
 from serinus.control.judgement import FINDINGS
+from serinus.web import release_sets
 from serinus.web.deployment import ACTIONS, AT_ONCE, GO_ON
 from serinus.web.rendering import STATES
 from serinus.web.words import lasting, translator
@@ -50,6 +51,9 @@ def test_every_button_state_and_finding_has_its_korean():
         *(word for _, word in STATES.values()),
         *FINDINGS.values(),
     ]
+    spoken += [AT_ONCE, "Roll back at once", *(word for _, word in STATES.values()), *FINDINGS.values()]
+    spoken += [words for pair in release_sets.ACTIONS.values() for words in pair]
+    spoken += [word for _, word, _ in release_sets.STATES.values()]
     assert [words for words in spoken if korean(words) == words] == []
 
 

@@ -13,7 +13,6 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import inf
 from typing import Any
 
 from serinus.agent.kept import Kept
@@ -236,15 +235,4 @@ def _understood(data: dict[str, Any]) -> _Wanted:
 
 def _counted(counters: Sequence[Counters], *, several: bool) -> tuple[Counted, ...]:
     """Return what the driver counted; proxies are named where there are several."""
-    return tuple(
-        Counted(
-            version=c.version,
-            requests=c.requests,
-            errors=c.errors,
-            latency_total_ms=c.latency_total_ms,
-            buckets={"inf" if edge == inf else repr(edge): n for edge, n in c.buckets.items()},
-            ejected=c.ejected,
-            proxy=c.instance if several else "",
-        )
-        for c in counters
-    )
+    return tuple(Counted.of(c, c.instance if several else "") for c in counters)

@@ -17,7 +17,9 @@ from serinus.api import (
     compensations,
     deployments,
     fleet,
+    polls,
     problems,
+    release_sets,
     rulesets,
     streams,
     tools,
@@ -72,14 +74,18 @@ def create_app(plane: Plane, *, lifespan: Lifespan | None = None) -> FastAPI:
         tools.router,
         deployments.router,
         assignments.router,
+        release_sets.router,
+        release_sets.freezes,
         compensations.router,
         rulesets.router,
         admin.router,
         access.router,
         fleet.router,
+        polls.router,
         streams.router,
     ):
         app.include_router(part, prefix=PREFIX, responses=_REFUSALS)
+    app.include_router(polls.discovery, responses=_REFUSALS)
     _add_openapi(app)
     _add_operation(app)
     return app

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
+    "Address",
     "Answer",
     "Approval",
     "ApproveBody",
@@ -16,6 +17,7 @@ __all__ = [
     "DeploymentView",
     "Judgement",
     "MemberChanges",
+    "Name",
     "NewDeploymentBody",
     "NewMemberBody",
     "NewServiceBody",
@@ -27,6 +29,7 @@ __all__ = [
     "ScheduleBody",
     "ServiceChanges",
     "StartBody",
+    "Text",
     "TrafficBody",
     "UpdateBody",
 ]

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from serinus.bootstrap.assignments import Elsewhere, assignments_from
 from serinus.bootstrap.channels import desk_from, notifiers_from
@@ -30,7 +30,6 @@ from serinus.control.reconcile import Reconciler
 from serinus.control.saga import SagaRelay
 from serinus.control.traffic import DriverFactory, TrafficPool
 from serinus.core.analysis.queries import Source
-from serinus.core.errors import InvalidInput
 from serinus.drivers.catalog import RELAYED, TRAFFIC, capabilities, load, rule_engines
 from serinus.drivers.probe.tcp import TcpProbe
 from serinus.drivers.rules.sandbox.pool import WorkerPool
@@ -49,7 +48,6 @@ __all__ = [
     "create_app",
     "notifiers_from",
     "open_store",
-    "render_proxy_config",
     "traffic_factories",
 ]
 
@@ -192,6 +190,13 @@ def _loops(
         Loop(context=context, name="compensation", interval=1.0, work=sagas.tick),
         Loop(
             context=context,
+            name="release_sets",
+            interval=pulse,
+            work=plane.coordinator.tick,
+            early=plane.coordinator.early,
+        ),
+        Loop(
+            context=context,
             name="rule_executions",
             interval=1.0,
             work=plane.executor.flush,
@@ -243,36 +248,6 @@ def traffic_factories(context: Context | None = None) -> dict[str, DriverFactory
         return lambda config: load(target).from_config(config, Fleet(context) if context else None)
 
     return {name: (relay if name in RELAYED else factory)(target) for name, target in TRAFFIC.items()}
-
-
-#: Proxies that are started with a configuration of ours: name → settings.
-_STARTED_WITH = {
-    "envoy": "serinus.drivers.traffic.envoy:EnvoyConfig",
-    "traefik": "serinus.drivers.traffic.traefik:TraefikConfig",
-}
-
-
-def render_proxy_config(driver: str, config: Mapping[str, Any], instance: str | None) -> dict[str, Any]:
-    """Return what an operator starts a proxy with.
-
-    Raises:
-        InvalidInput: The driver has no such configuration, or the settings are wrong.
-    """
-    if driver not in _STARTED_WITH:
-        raise InvalidInput(
-            f"{driver!r} needs no configuration of ours.",
-            field="driver",
-            next_step=f"Use one of: {', '.join(_STARTED_WITH)}.",
-        )
-    settings = load(_STARTED_WITH[driver]).read(config)
-    chosen = next((i for i in settings.instances if instance in (None, i.name)), None)
-    if chosen is None:
-        names = ", ".join(i.name for i in settings.instances)
-        raise InvalidInput(
-            f"There is no instance {instance!r}.", field="instance", next_step=f"Use one of: {names}."
-        )
-    rendered: dict[str, Any] = load(f"{_STARTED_WITH[driver].partition(':')[0]}:bootstrap")(settings, chosen)
-    return rendered
 
 
 def _replica_name(settings: Settings) -> str:

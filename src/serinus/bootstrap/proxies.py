@@ -1,4 +1,4 @@
-"""What the traffic drivers can do, and what Prometheus is told about them."""
+"""What the traffic drivers can do, what their proxies are started with, and what Prometheus is told."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 from serinus.core.errors import InvalidInput
 from serinus.core.model import Upstream
-from serinus.drivers.catalog import TRAFFIC, capabilities, load
+from serinus.drivers._start import PollAt, StartWith
+from serinus.drivers.catalog import STARTED_WITH, TRAFFIC, capabilities, load, pollable
 from serinus.ports.traffic import Capability, DesiredSplit, Scraped
 
-__all__ = ["MEANINGS", "prometheus_of", "who_can_what"]
+__all__ = ["MEANINGS", "StartWith", "prometheus_of", "proxy_start", "who_can_what"]
 
 #: Each capability as a user would ask for it.
 MEANINGS = {
@@ -75,3 +76,47 @@ def prometheus_of(
             for name, query in asked.items()
         ],
     }
+
+
+def proxy_start(
+    driver: str,
+    config: Mapping[str, Any],
+    instance: str | None = None,
+    *,
+    poll: str = "",
+    service: str = "",
+    token: str = "",
+) -> StartWith:
+    """Return what an operator starts a proxy with.
+
+    Args:
+        driver: The driver's name.
+        config: A service's ``driver_config``; of one that agents carry, the part for proxies that poll.
+        instance: Which instance; the first by default.
+        poll: The control plane's URL, for a proxy that polls it.
+        service: The service's name, for a proxy that polls.
+        token: A token with the role agent, for a proxy that polls; a placeholder by default.
+
+    Raises:
+        InvalidInput: The driver has no such configuration, or the settings are wrong.
+    """
+    if driver not in STARTED_WITH:
+        raise InvalidInput(
+            f"{driver!r} needs no configuration of ours.",
+            field="driver",
+            next_step=f"Use one of: {', '.join(STARTED_WITH)}.",
+        )
+    made: StartWith
+    if driver not in pollable():
+        if poll:
+            raise InvalidInput(
+                f"{driver} cannot poll.",
+                field="poll",
+                next_step=f"Run `serinus agent` beside it; {' and '.join(pollable())} can poll.",
+            )
+        made = load(STARTED_WITH[driver])(config, instance)
+    else:
+        made = load(STARTED_WITH[driver])(
+            config, instance, PollAt.read(poll, service, token) if poll else None
+        )
+    return made

@@ -13,6 +13,7 @@ from serinus.cli import (
     drill,
     drivers,
     fleet,
+    freeze,
     guard,
     judge,
     manage,
@@ -20,7 +21,9 @@ from serinus.cli import (
     operate,
     pipeline,
     policy,
+    proxy,
     release,
+    release_set,
     rollout,
     ruleset,
     simulate,
@@ -63,6 +66,8 @@ app.add_typer(compensation.compensation, name="compensation")
 app.add_typer(guard.guard, name="guard")
 app.add_typer(slo.slo, name="slo")
 app.add_typer(release.release, name="release")
+app.add_typer(release_set.app, name="release-set")
+app.add_typer(freeze.app, name="freeze")
 app.add_typer(smoke.smoke, name="smoke")
 app.add_typer(pipeline.pipeline, name="pipeline")
 app.add_typer(weights.weights, name="weights")
@@ -77,8 +82,7 @@ app.add_typer(vault.keys, name="keys")
 app.add_typer(fleet.fleet, name="fleet")
 app.add_typer(policy.policies, name="policy")
 app.add_typer(notify.notify, name="notify")
-app.add_typer(operate.proxy, name="proxy")
-operate.proxy.command("prometheus")(drivers.prometheus)
+app.add_typer(proxy.proxy, name="proxy")
 
 
 def run() -> None:

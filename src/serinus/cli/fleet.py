@@ -95,7 +95,8 @@ def list_instances(
 def _line(i: dict[str, Any]) -> str:
     share = "–" if i["carried_percentage"] is None else f"{i['carried_percentage']:g} %"
     mark = _MARKS.get(i["state"], "[red]✘[/]")
-    words = f"{i['name']:<20} {i['state']:<8} {share:>7}  {i['driver']:<8} {i['problem']}"
+    who = f"{i['driver']}, polls" if i["polls"] else i["driver"]
+    words = f"{i['name']:<20} {i['state']:<8} {share:>7}  {who:<8} {i['problem']}"
     return f"{mark} {escape(words.rstrip())}"
 
 

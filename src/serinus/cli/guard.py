@@ -129,7 +129,7 @@ def examine(
             found.append(stable.objectives(_budgets(file, root, control, service)))
         except InvalidInput as error:
             found.append(stable.unmeasured(error.detail, error.next_step))
-    found.append(stable.calendar(loaded, datetime.now(UTC), override))
+    found.append(stable.calendar(loaded, datetime.now(UTC), override, view))
     return found
 
 

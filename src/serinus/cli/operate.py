@@ -1,9 +1,8 @@
-"""``serinus up``, ``doctor``, ``watch``, ``proxy config``, ``demo``, ``version``."""
+"""``serinus up``, ``doctor``, ``watch``, ``demo``, ``version``."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
 from pathlib import Path
@@ -15,9 +14,7 @@ from serinus.cli import render
 from serinus.cli.client import data_dir, save_profile
 from serinus.cli.common import JsonFlag, api, err, failed, handled, lines, out, print_json
 
-__all__ = ["demo", "doctor", "proxy", "settings_from", "up", "version", "watch"]
-
-proxy = typer.Typer(no_args_is_help=True, help="Configurations for proxies.")
+__all__ = ["demo", "doctor", "settings_from", "up", "version", "watch"]
 
 
 def settings_from(**given: Any) -> Any:
@@ -114,36 +111,6 @@ def watch(
                 if page["deployment"]["status"] != "canary" and not page["deployment"]["watch"]:
                     return
                 time.sleep(interval)
-
-
-@proxy.command("config")
-def proxy_config(
-    driver: Annotated[str, typer.Argument(help="envoy or traefik.")],
-    service: Annotated[
-        str | None, typer.Option("--service", help="Take the settings of this service.")
-    ] = None,
-    file: Annotated[Path | None, typer.Option("--driver-config", help="Or of this JSON file.")] = None,
-    instance: Annotated[
-        str | None, typer.Option("--instance", help="Which instance; the first by default.")
-    ] = None,
-) -> None:
-    """Print the configuration that a proxy is started with."""
-    from serinus.bootstrap.build import render_proxy_config
-    from serinus.core.errors import SerinusError
-
-    with handled():
-        if file is not None:
-            config = json.loads(file.read_text())
-        elif service is not None:
-            config = api().get(f"/services/{service}")["driver_config"]
-        else:
-            raise typer.BadParameter("Give --service or --driver-config.")
-        try:
-            print_json(render_proxy_config(driver, config, instance))
-        except SerinusError as error:
-            for line in render.problem_lines({"detail": error.detail, "next_step": error.next_step}):
-                err().print(line)
-            raise typer.Exit(2) from None
 
 
 def demo(

@@ -9,7 +9,7 @@ from typing import Any
 
 from serinus.control import views
 from serinus.control.context import Context, new_id
-from serinus.control.evidence import gather
+from serinus.control.deciding import Deciding, StartGuard, freshened
 from serinus.control.hooks import check_hooks
 from serinus.control.record import write_decision, write_event
 from serinus.control.saga import check_compensations
@@ -18,10 +18,10 @@ from serinus.control.traffic import TrafficPool
 from serinus.control.unit import Answer, Call, execute
 from serinus.core.codec import from_json
 from serinus.core.decision import Decision
-from serinus.core.errors import Conflict, InvalidInput, NotFound, SerinusError, StaleRevision
-from serinus.core.health import Knocked, with_health
+from serinus.core.errors import Conflict, InvalidInput, NotFound, StaleRevision
+from serinus.core.health import Knocked
 from serinus.core.lifecycle import moves, scheduled
-from serinus.core.lifecycle.back import go_back
+from serinus.core.lifecycle.guards import not_promoted_by_its_set, not_started_by_its_set
 from serinus.core.lifecycle.irreversible import foretold
 from serinus.core.lifecycle.transitions import Action, follow
 from serinus.core.model import (
@@ -35,8 +35,7 @@ from serinus.core.model import (
     parse_percentage,
 )
 from serinus.core.policy import confirm
-from serinus.core.policy.freezing import ensure_not_frozen, start_later
-from serinus.core.policy.gate import promotion_gate
+from serinus.core.policy.freezing import ensure_not_frozen
 from serinus.core.policy.parse import policy_from, salt_from, strategy_from
 from serinus.ports.store import Transaction
 from serinus.ports.traffic import Capability
@@ -74,14 +73,6 @@ class NewDeployment:
     addresses: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StartGuard:
-    """What a check before a start found: why to refuse it, or a line for the timeline."""
-
-    refusal: SerinusError | None = None
-    note: str = ""
-
-
 #: Looks at a draft before it starts, outside the transaction: it may take its time.
 Guard = Callable[[Call, str], Awaitable[StartGuard]]
 
@@ -94,6 +85,7 @@ class Commands:
         self._context = context
         self._traffic = traffic
         self._guard = guard
+        self._deciding = Deciding(context, traffic)
 
     # -- services -----------------------------------------------------------------------------
 
@@ -272,21 +264,9 @@ class Commands:
         found = await self._guard(call, deployment_id) if self._guard else StartGuard()
 
         async def decide(tx: Transaction, service: Service, d: Deployment) -> Decision:
-            follow(d.status, Action.START)
-            if found.refusal:
-                raise found.refusal
-            if found.note:
-                await write_event(tx, self._context, d, "guard", found.note, call.caller.name)
-            now = self._context.clock.now()
-            wanted = (bp, target)
-            if d.scheduled and wanted == (None, None):
-                wanted = (d.scheduled.bp, d.scheduled.target or None)
-            await self.may_start(tx, service, d, wanted[1])
-            later = start_later(d, now)
-            if later:
-                return scheduled.schedule(d, now, later[0], bp=wanted[0], target=wanted[1], why=later[1])
-            fresh = replace(d, stable_version=service.stable_version)
-            return confirm.started(fresh, now, bp=wanted[0], target=wanted[1])
+            not_started_by_its_set(d)
+            who = call.caller.name
+            return await self._deciding.start(tx, service, d, found, who, bp=bp, target=target)
 
         return await self._move(call, deployment_id, decide)
 
@@ -312,6 +292,7 @@ class Commands:
         bp = None if percentage is None else parse_percentage(percentage, "canary_pct")
 
         async def decide(_: Transaction, __: Service, d: Deployment) -> Decision:
+            not_started_by_its_set(d)
             return scheduled.schedule(d, self._context.clock.now(), at, bp=bp, target=target)
 
         return await self._move(call, deployment_id, decide)
@@ -374,11 +355,8 @@ class Commands:
         """Make the canary the version for everyone, if its gate is met or ``force`` is given."""
 
         async def decide(tx: Transaction, _: Service, d: Deployment) -> Decision:
-            follow(d.status, Action.PROMOTE)
-            now = self._context.clock.now()
-            ensure_not_frozen(d, now, "The promotion")
-            gate = promotion_gate(d, await gather(tx, d, now), now)
-            return confirm.promoted(d, now, gate, force=force, role=call.caller.role)
+            not_promoted_by_its_set(d, force=force)
+            return await self._deciding.promotion(tx, d, force=force, role=call.caller.role)
 
         return await self._move(call, deployment_id, decide)
 
@@ -402,12 +380,9 @@ class Commands:
         knocked = Knocked() if force else await self._knock(call, deployment_id)
 
         async def decide(tx: Transaction, _: Service, d: Deployment) -> Decision:
-            now = self._context.clock.now()
-            if d.status in (Status.CANARY, Status.ACTIVE):
-                d = with_health(d, await gather(tx, d, now), knocked, now.timestamp())
-            current = await tx.deployments.current(d.tenant_id, d.service_id)
-            alone = all(o.id == d.id or o.status is not Status.CANARY for o in current)
-            return go_back(d, now, reason, compensate=compensate, force=force, across=across, gradual=alone)
+            return await self._deciding.rollback(
+                tx, d, reason, knocked, compensate=compensate, force=force, across=across
+            )
 
         for _ in range(ROLLBACK_TRIES - 1):
             try:
@@ -436,7 +411,7 @@ class Commands:
             d = await find_deployment(tx, call, deployment_id)
             service = await find_service(tx, call, d.service_id)
             _expect(call, d)
-            decision = await decide(tx, service, d)
+            decision = await decide(tx, service, await freshened(tx, d))
             saved = await write_decision(tx, self._context, service, decision, call.caller.name)
             return 200, views.deployment_view(saved)
 

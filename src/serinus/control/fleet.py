@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
-from math import isfinite, isnan
 from typing import Any
 
 from serinus.control.context import Caller, Context, stamp
 from serinus.control.record import write_event
+from serinus.control.reports import checked
 from serinus.control.unit import Answer, Call, execute
 from serinus.core.codec import from_json
 from serinus.core.errors import Conflict, InvalidInput, NotFound
 from serinus.core.model import Role, Service, percent
 from serinus.ports.fleet import AGENTS, FleetConfig, Instance, Order, Report, conditions
+from serinus.ports.polling import POLLS
 from serinus.ports.store import AuditEntry, Page, Transaction
 from serinus.ports.traffic import Finding, InstanceState
 
-__all__ = ["Fleet"]
+__all__ = ["Fleet", "found"]
 
 #: Instances of one service; a token that invents names cannot fill the database.
 MAX_INSTANCES = 500
-#: Versions times proxies of one report, and edges of one histogram.
-MAX_COUNTERS, MAX_EDGES = 200, 500
-MAX_NAME, MAX_TEXT = 100, 2000
 
 
 class Fleet:
@@ -88,7 +85,7 @@ class Fleet:
         """
         caller.must_reach(Role.AGENT)
         async with self._context.store.begin(write=False) as tx:
-            return (await _found(tx, caller, id_or_name)).id
+            return (await found(tx, caller, id_or_name)).id
 
     async def ordered(self, service_id: str) -> tuple[str, str]:
         """Return the order's revision and, as JSON, what agents are sent; both for a known service."""
@@ -106,26 +103,26 @@ class Fleet:
             Conflict: Another agent reports under this name.
         """
         caller.must_reach(Role.AGENT)
-        report = _checked(name, from_json(Report, data, "report"))
+        report = checked(name, from_json(Report, data, "report"))
         async with self._context.store.begin() as tx:
-            service = await _found(tx, caller, id_or_name)
+            service = await found(tx, caller, id_or_name)
             _ensure_driver(service, report)
-            known = await tx.fleet.instances(service.id)
-            before = next((i for i in known if i.name == name), None)
+            before = await tx.fleet.instance(service.id, name)
             ordered = await tx.fleet.ordered(service.id)
             changed = False
             if _is_newer(name, before, report):
-                if before is None:
-                    await self._register(tx, caller, service, name, len(known))
-                changed = await self._take(tx, service, before, name, report, ordered)
+                changed = await self.take(tx, caller, service, before, name, report, ordered)
         if changed:
-            self._context.bell.ring(_reports(service.id))
-            self._context.poke.set()
+            self.tell(service.id)
         return {"revision": ordered[0].revision if ordered else ""}
 
-    async def _register(
-        self, tx: Transaction, caller: Caller, service: Service, name: str, there: int
-    ) -> None:
+    def tell(self, service_id: str) -> None:
+        """After the commit: wake whoever waits for news of this service's instances."""
+        self._context.bell.ring(_reports(service_id))
+        self._context.poke.set()
+
+    async def _register(self, tx: Transaction, caller: Caller, service: Service, name: str) -> None:
+        there = len(await tx.fleet.instances(service.id))
         if there >= MAX_INSTANCES:
             raise Conflict(
                 f"{service.name} has {there} instances already.",
@@ -142,16 +139,23 @@ class Fleet:
         )
         await tx.audit.append(entry)
 
-    async def _take(
+    async def take(
         self,
         tx: Transaction,
+        caller: Caller,
         service: Service,
         before: Instance | None,
         name: str,
         report: Report,
         ordered: tuple[Order, datetime] | None,
     ) -> bool:
-        """Store a report; tell the timeline and the monitor what is new. Return whether anything is."""
+        """Store a report; tell the timeline and the monitor what is new. Return whether anything is.
+
+        Raises:
+            Conflict: The service has too many instances for a new one.
+        """
+        if before is None:
+            await self._register(tx, caller, service, name)
         now = self.now()
         said = (report.revision, report.ok, report.problem, report.carried_bp)
         old = before.report if before else None
@@ -168,7 +172,8 @@ class Fleet:
         if told:
             newest, _ = await tx.deployments.page(service.tenant_id, Page(size=1), service_id=service.id)
             for kind, message in told if newest else ():
-                await write_event(tx, self._context, newest[0], kind, message, f"agent {name}")
+                who = "proxy" if report.run == POLLS else "agent"
+                await write_event(tx, self._context, newest[0], kind, message, f"{who} {name}")
         if same and not told:
             return False
         await tx.leases.wake(service.id, now)
@@ -180,7 +185,7 @@ class Fleet:
         """Return a service's instances with what each carries, since when, and what is wrong."""
         caller.must_reach(Role.VIEWER)
         async with self._context.store.begin(write=False) as tx:
-            service = await _found(tx, caller, id_or_name)
+            service = await found(tx, caller, id_or_name)
             return await self._listed(tx, service)
 
     async def _listed(self, tx: Transaction, service: Service) -> dict[str, Any]:
@@ -207,7 +212,7 @@ class Fleet:
         """Delete an instance. One that is still there registers anew by its next report."""
 
         async def work(tx: Transaction) -> tuple[int, Any]:
-            service = await _found(tx, call.caller, id_or_name)
+            service = await found(tx, call.caller, id_or_name)
             if not await tx.fleet.forget(service.tenant_id, service.id, name):
                 raise NotFound(
                     f"{service.name} has no instance {name[:80]!r}.",
@@ -224,7 +229,7 @@ class Fleet:
             listed = await self._listed(tx, service)
         return [
             Finding(
-                name=f"agent {i['name']} of {service.name}",
+                name=f"{'proxy' if i['polls'] else 'agent'} {i['name']} of {service.name}",
                 ok=i["ok"],
                 detail=i["problem"] or f"carries {i['carried_percentage']:g} %, {i['driver']}",
                 remedy="" if i["ok"] else "docs/fleets.md says what to do at each failure.",
@@ -237,7 +242,13 @@ def _reports(service_id: str) -> str:
     return f"reports:{service_id}"
 
 
-async def _found(tx: Transaction, caller: Caller, id_or_name: str) -> Service:
+async def found(tx: Transaction, caller: Caller, id_or_name: str) -> Service:
+    """Return the caller's service that agents carry.
+
+    Raises:
+        NotFound: The tenant has no such service.
+        Conflict: The service is not carried by agents.
+    """
     service = await tx.services.get(caller.tenant_id, id_or_name)
     if service is None or not caller.sees(service.name):
         raise caller.missing(NotFound(f"There is no service {id_or_name[:80]!r}."))
@@ -247,44 +258,6 @@ async def _found(tx: Transaction, caller: Caller, id_or_name: str) -> Service:
             next_step='Give the service the driver "agents" (docs/fleets.md).',
         )
     return service
-
-
-def _checked(name: str, report: Report) -> Report:
-    """Return a report within its limits; long texts are cut.
-
-    Raises:
-        InvalidInput: A name or a number that cannot be.
-    """
-    if not name or len(name) > MAX_NAME or not name.isprintable() or set(name) & set("|/"):
-        raise _unusable(
-            "instance", "The instance has no usable name.", "Use 1 to 100 characters, no | and /."
-        )
-    if report.seq < 1 or not 1 <= len(report.run) <= 64:
-        raise _unusable("report.seq", "The report has no run and number.", "Count from 1 in each run.")
-    if len(report.counters) > MAX_COUNTERS:
-        raise _unusable("report.counters", "Too many counters.", f"Send at most {MAX_COUNTERS}.")
-    for at, c in enumerate(report.counters):
-        numbers = (c.requests, c.errors, c.latency_total_ms, *c.buckets.values())
-        sound = all(isfinite(n) and 0 <= n < 2**63 for n in numbers) and len(c.buckets) <= MAX_EDGES
-        named = 1 <= len(c.version) <= 200 and len(c.proxy) <= MAX_NAME and "|" not in c.version + c.proxy
-        if not sound or not named or not all(map(_is_edge, c.buckets)):
-            raise _unusable(
-                f"report.counters[{at}]", "A counter is no count.", "Send what the proxy counted."
-            )
-    texts = ("problem", "correction", "driver", "release", "revision")
-    return replace(report, **{text: getattr(report, text)[:MAX_TEXT] for text in texts})
-
-
-def _is_edge(text: str) -> bool:
-    try:
-        edge = float(text)
-    except ValueError:
-        return False
-    return not isnan(edge) and edge >= 0
-
-
-def _unusable(field: str, detail: str, next_step: str) -> InvalidInput:
-    return InvalidInput(detail, field=field, next_step=next_step)
 
 
 def _ensure_driver(service: Service, report: Report) -> None:
@@ -342,6 +315,7 @@ def _view(state: InstanceState, instance: Instance | None) -> dict[str, Any]:
         "since": stamp(state.since),
         "problem": state.problem,
         "driver": report.driver if report else "",
+        "polls": report is not None and report.run == POLLS,
         "release": report.release if report else "",
         "revision": report.revision if report else "",
         "first_seen_at": stamp(instance.first_seen_at) if instance else None,

@@ -17,6 +17,7 @@ __all__ = [
     "from_json",
     "promoted_alert",
     "rollback_alert",
+    "set_promoted_alert",
     "test_message",
     "to_json",
     "waiting_alert",
@@ -173,13 +174,19 @@ def promoted_alert(*, watched: str = "", **about: Any) -> Notification:
     )
 
 
+def set_promoted_alert(*, what: str, **about: Any) -> Notification:
+    """Return the message that a release set is promoted; ``what`` names its members."""
+    a = About(**about)
+    return a.message("promoted", Level.INFO, a.say("set_promoted.title", service=line(a.service)), what)
+
+
 def waiting_alert(*, what: str, facts: Sequence[tuple[str, str]] = (), **about: Any) -> Notification:
     """Return the message that a person is needed: ``what`` says for what, ``facts`` what the judge says."""
     a = About(**about)
     return a.message(
         "waiting",
         Level.INFO,
-        a.say("waiting.title", service=line(a.service), version=line(a.version)),
+        a.say("waiting.title", service=line(a.service), version=line(a.version)).rstrip(),
         what,
         ("Version", a.version),
         *facts,

@@ -51,6 +51,7 @@ _SAY = {
         "promoted.title": "[Serinus] Promoted: {service} {version}",
         "promoted.text": "{version} of {service} is promoted: everyone is on it.",
         "waiting.title": "[Serinus] Waiting for you: {service} {version}",
+        "set_promoted.title": "[Serinus] Promoted: {service}",
         "compensation.title": "[Serinus] Compensation FAILED: {service}",
         "compensation.text": (
             "{version} of {service} was rolled back, but {what} could not be compensated: what it has "
@@ -97,6 +98,7 @@ _SAY = {
         "promoted.title": "[Serinus] 승격됨: {service} {version}",
         "promoted.text": "{service}의 {version}이(가) 승격되었습니다: 모두 사용 중입니다.",
         "waiting.title": "[Serinus] 확인을 기다립니다: {service} {version}",
+        "set_promoted.title": "[Serinus] 승격됨: {service}",
         "compensation.title": "[Serinus] 보상 실패: {service}",
         "compensation.text": (
             "{service}의 {version}은(는) 롤백되었지만 {what}의 보상이 실패했습니다: 그 결과가 아직 남아 "

@@ -11,11 +11,15 @@ from serinus.control.compensations import CompensationDesk
 from serinus.control.context import Context
 from serinus.control.executing import Executor
 from serinus.control.fleet import Fleet
+from serinus.control.freezes import FreezeCalendars
 from serinus.control.ingest import Ingest
 from serinus.control.members import People
+from serinus.control.polls import Polls
 from serinus.control.queries import Queries
 from serinus.control.rule_tests import RuleTests
 from serinus.control.rulesets import Rulesets
+from serinus.control.sets.commands import ReleaseSets
+from serinus.control.sets.coordinator import Coordinator
 from serinus.control.snapshot import Snapshots
 from serinus.control.tokens import Access
 from serinus.control.tools import Tools
@@ -41,9 +45,13 @@ class Plane:
     audit: AuditLog
     ingest: Ingest
     fleet: Fleet
+    polls: Polls
     snapshots: Snapshots
     rulesets: Rulesets
     rule_tests: RuleTests
+    coordinator: Coordinator
+    release_sets: ReleaseSets
+    freezes: FreezeCalendars
     executor: Executor
     version: str
 
@@ -54,6 +62,8 @@ class Plane:
         ingest = Ingest(context, snapshots)
         rule_tests = RuleTests(context, sandbox)
         commands = Commands(context, traffic, rule_tests.guard)
+        fleet = Fleet(context)
+        coordinator = Coordinator(context, traffic, commands, rule_tests.guard)
         return cls(
             context=context,
             traffic=traffic,
@@ -66,10 +76,14 @@ class Plane:
             people=People(context),
             audit=AuditLog(context),
             ingest=ingest,
-            fleet=Fleet(context),
+            fleet=fleet,
+            polls=Polls(context, fleet, traffic),
             snapshots=snapshots,
             rulesets=Rulesets(context, sandbox),
             rule_tests=rule_tests,
+            coordinator=coordinator,
+            release_sets=ReleaseSets(context, commands, coordinator),
+            freezes=FreezeCalendars(context),
             executor=Executor(context, snapshots, ingest, sandbox),
             version=version,
         )

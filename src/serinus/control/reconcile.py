@@ -27,6 +27,7 @@ from serinus.core.errors import InvalidInput, StaleRevision, Unavailable
 from serinus.core.health import Knocked, with_health
 from serinus.core.lifecycle.moves import looked_after
 from serinus.core.model import Deployment, Service, Status
+from serinus.core.policy.freezing import with_freezes
 from serinus.ports.store import Transaction
 from serinus.ports.traffic import (
     Capability,
@@ -169,7 +170,8 @@ class Reconciler:
         # What an earlier deployment's rollback waits for; this one's own is read back after its commit.
         await settle(tx, self._context, service, look.carried, look.asked_at)
         keeps = self._traffic.can(service, Capability.PERSISTENT)
-        asked = replace(await heard(tx, d), keeps_units=keeps)
+        held = with_freezes(await heard(tx, d), await tx.freezes.all(d.tenant_id))
+        asked = replace(held, keeps_units=keeps)
         known = with_health(asked, evidence, look.knocked, now.timestamp())
         decision = decide(known, evidence, now)
         changed = bool(decision.reasons)

@@ -14,7 +14,7 @@ from serinus.core.errors import InvalidInput, StaleRevision, Unavailable
 from serinus.core.lifecycle import scheduled
 from serinus.core.model import Deployment, Service, Status, TargetFilter
 from serinus.core.policy import confirm
-from serinus.core.policy.freezing import frozen_for
+from serinus.core.policy.freezing import frozen_for, with_freezes
 from serinus.ports.store import Page, Transaction
 
 __all__ = ["Starts", "ensure_may_start"]
@@ -91,6 +91,7 @@ class Starts:
         service = await tx.services.get(seen.tenant_id, seen.service_id)
         if d is None or service is None or not scheduled.is_due(d, now) or d.scheduled is None:
             return
+        d = with_freezes(d, await tx.freezes.all(d.tenant_id))
         decision = await self._decision(tx, service, d, now)
         if decision.reasons:
             await write_decision(tx, self._context, service, decision, "schedule")

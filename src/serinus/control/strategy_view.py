@@ -96,4 +96,6 @@ def standing_view(d: Deployment) -> dict[str, Any]:
         "warm_until": stamp(d.warm_until),
         "sides": {"stable_down": d.stable_down, "canary_down": d.canary_down},
         "freeze_override": d.freeze_override or None,
+        "tenant_freezes": [freeze.name for freeze in d.tenant_freezes],
+        "release_set": d.release_set or None,
     }

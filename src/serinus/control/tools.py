@@ -13,6 +13,7 @@ from typing import Any
 from serinus.control import views
 from serinus.control.commands import Commands, NewDeployment, find_deployment, find_service
 from serinus.control.context import Caller, Context, stamp
+from serinus.control.freezes import freezes_on
 from serinus.control.monitor import MONITOR
 from serinus.control.queries import Queries
 from serinus.control.record import write_event
@@ -75,6 +76,7 @@ class Tools:
             proxy = await tx.sources.cursor(f"carried:{service.id}")
             current = await tx.deployments.current(service.tenant_id, service.id)
             stable = await _stable_arm(tx, service, current, now)
+            freezes = await tx.freezes.all(service.tenant_id)
         jobs = (await Queries(self._context).jobs(caller))["jobs"]
         monitor = any(j["name"] == MONITOR and j["state"] == "running" for j in jobs)
         running = next((d for d in current if d.status is Status.CANARY), None)
@@ -90,6 +92,7 @@ class Tools:
             "rollout": views.deployment_view(running) if running else None,
             "stable_metrics": views.arm_metrics(stable),
             "over_seconds": RECENT_SECONDS,
+            "freezes": freezes_on(freezes, service.name, now),
             "at": stamp(now),
         }
 

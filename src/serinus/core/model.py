@@ -22,6 +22,7 @@ from serinus.core.strategy import (
     GradualRollback,
     Preview,
     StrategyType,
+    TenantFreeze,
 )
 
 __all__ = [
@@ -285,6 +286,8 @@ class Deployment:
     version: str
     stable_version: str
     status: Status = Status.DRAFT
+    #: The release set that it is a member of; empty: it goes by itself.
+    release_set: str = ""
     changelog: str = ""
     config: CanaryConfig = CanaryConfig()
     strategy: Strategy = Strategy()
@@ -334,6 +337,8 @@ class Deployment:
     stable_reached: bool = False
     #: Blue-green: until when the old side is kept for an instant switch back; ``None``: it is not.
     warm_until: datetime | None = None
+    #: The tenant's freezes that hold it, as they were at the last look.
+    tenant_freezes: tuple[TenantFreeze, ...] = ()
     #: Why this deployment goes on in a freeze, when an admin has said so.
     freeze_override: str = ""
     verdicts: tuple[Verdict, ...] = ()

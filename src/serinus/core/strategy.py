@@ -15,6 +15,7 @@ __all__ = [
     "GradualRollback",
     "Preview",
     "StrategyType",
+    "TenantFreeze",
 ]
 
 
@@ -99,3 +100,17 @@ class FreezeCalendar:
     zone: str = "UTC"
     windows: tuple[FreezeSpan, ...] = ()
     on_start: DuringFreeze = DuringFreeze.WAIT
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TenantFreeze:
+    """A freeze of a whole tenant, or of some of its services: it holds like a strategy's own."""
+
+    name: str
+    #: Its zone, and one window.
+    calendar: FreezeCalendar
+    #: Names of services, with ``*``; empty: every service.
+    services: tuple[str, ...] = ()
+    reason: str = ""
+    created_by: str = ""
+    created_at: datetime | None = None

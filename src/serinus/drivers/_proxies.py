@@ -15,11 +15,12 @@ from urllib.parse import urlsplit
 from serinus.core.analysis.queries import Query
 from serinus.core.errors import InvalidInput
 from serinus.drivers._address import split_address
-from serinus.ports.traffic import DesiredSplit, Finding
+from serinus.ports.traffic import Capability, DesiredSplit, Finding
 
 __all__ = [
     "VERSION_HEADER",
     "Instance",
+    "able_by_polls",
     "both_sides",
     "check_settings",
     "check_url",
@@ -42,10 +43,13 @@ class Instance:
 
     name: str
     admin: str
-    config_dir: str
+    #: Empty only of a proxy that polls: nothing is written for it.
+    config_dir: str = ""
 
 
-def check_settings(config: Any, *, proxy: str, admin: str, positive: Iterable[str]) -> None:
+def check_settings(
+    config: Any, *, proxy: str, admin: str, positive: Iterable[str], polled: bool = False
+) -> None:
     """Check what every proxy's ``driver_config`` has.
 
     Args:
@@ -53,16 +57,17 @@ def check_settings(config: Any, *, proxy: str, admin: str, positive: Iterable[st
         proxy: What the proxy is called.
         admin: How an instance's ``admin`` looks, as an example.
         positive: Names of settings that must be above 0.
+        polled: They are of proxies that poll: no instance has to be named, and none needs a folder.
 
     Raises:
         InvalidInput: With the first setting that is wrong, and what to do.
     """
-    if not config.instances:
+    if not config.instances and not polled:
         raise _wrong("instances", "has no instance", f"Name at least one {proxy}.")
     split_address(config.listen, "driver_config.listen")
     for at, instance in enumerate(config.instances):
         check_url(instance.admin, f"instances[{at}].admin", f"Like {admin}.")
-        if not Path(instance.config_dir).is_absolute():
+        if not Path(instance.config_dir).is_absolute() and (instance.config_dir or not polled):
             raise _wrong(f"instances[{at}].config_dir", "is no absolute path", "Give the whole path.")
     for name in _KEYS:
         if not _HEADER.fullmatch(getattr(config, name).replace("_", "-")):
@@ -70,6 +75,11 @@ def check_settings(config: Any, *, proxy: str, admin: str, positive: Iterable[st
     for name in positive:
         if getattr(config, name) <= 0:
             raise _wrong(name, "must be above 0", "Leave it out for the default.")
+
+
+def able_by_polls(able: frozenset[Capability], instances: Sequence[Instance]) -> frozenset[Capability]:
+    """Return what of a driver's capabilities is left for proxies that poll: polls count no requests."""
+    return able if instances else able - {Capability.STATISTICS, Capability.LATENCY}
 
 
 def check_url(url: str, field: str, next_step: str) -> None:

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from serinus.ports.needs import ensure_able
+from serinus.ports.polling import Polling
 from serinus.ports.traffic import Capability, DesiredSplit
 
 __all__ = [
@@ -17,11 +18,13 @@ __all__ = [
     "NOTIFIERS",
     "RELAYED",
     "RULES",
+    "STARTED_WITH",
     "TRAFFIC",
     "beside_an_agent",
     "capabilities",
     "ensure_carried_by",
     "load",
+    "pollable",
     "rule_engines",
 ]
 
@@ -39,6 +42,15 @@ TRAFFIC = {
 RELAYED = ("agents",)
 #: Have no proxy that an agent could stand beside.
 _WITHOUT_PROXY = ("in-process", *RELAYED)
+
+#: What each driver's proxy is started with: name → "module:function".
+STARTED_WITH = {
+    "envoy": "serinus.drivers.traffic.envoy.start:start_with",
+    "haproxy": "serinus.drivers.traffic.haproxy.start:start_with",
+    "nginx": "serinus.drivers.traffic.nginx.start:start_with",
+    "nginx-reload": "serinus.drivers.traffic.nginx.start:reload_start_with",
+    "traefik": "serinus.drivers.traffic.traefik.start:start_with",
+}
 
 #: Notifiers: name → "module:class".
 NOTIFIERS = {
@@ -96,6 +108,11 @@ def capabilities() -> dict[str, frozenset[Capability]]:
 def beside_an_agent() -> tuple[str, ...]:
     """Return the drivers whose proxy an agent can stand beside."""
     return tuple(name for name in TRAFFIC if name not in _WITHOUT_PROXY)
+
+
+def pollable() -> tuple[str, ...]:
+    """Return the drivers whose proxies may poll instead of having an agent."""
+    return tuple(name for name in beside_an_agent() if isinstance(load(TRAFFIC[name]), Polling))
 
 
 def ensure_carried_by(driver: str, desired: DesiredSplit) -> None:

@@ -137,14 +137,19 @@ def unmeasured(why: str, next_step: str) -> Finding:
     return failed(OBJECTIVES, "error budget", why, next_step)
 
 
-def calendar(guard: Guard, now: datetime, override: str) -> Finding:
-    """Refuse while a freeze window is on, unless somebody overrides it with a reason."""
+def calendar(guard: Guard, now: datetime, override: str, view: Mapping[str, Any] | None = None) -> Finding:
+    """Refuse while a freeze window is on, unless somebody overrides it with a reason.
+
+    ``view`` is the service's health: it has the tenant's freezes that are on beside the file's.
+    """
     on = frozen(guard.freezes, now)
-    if on is None:
+    said = [on.sentence] if on else []
+    said += [str(freeze["sentence"]) for freeze in (view or {}).get("freezes", ())]
+    if not said:
         count = len(guard.freezes)
         return passed(
             CALENDAR, "freeze", "no freeze now" + (f" ({number_of(count, 'window')})" if count else "")
         )
     if override:
-        return passed(CALENDAR, "freeze", f"{on.sentence}; overridden: {override}")
-    return failed(CALENDAR, "freeze", on.sentence, 'Wait, or give --override-freeze "WHY".')
+        return passed(CALENDAR, "freeze", f"{'; '.join(said)}; overridden: {override}")
+    return failed(CALENDAR, "freeze", "; ".join(said), 'Wait, or give --override-freeze "WHY".')

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
+from math import inf
 from typing import Any, Protocol
 
 from serinus.core.codec import from_json, to_json
 from serinus.core.errors import InvalidInput
 from serinus.core.model import percent
-from serinus.ports.traffic import DesiredSplit, InstanceState
+from serinus.ports.polling import POLLS
+from serinus.ports.traffic import Counters, DesiredSplit, InstanceState
 
 __all__ = [
     "AGENTS",
@@ -73,6 +75,8 @@ class FleetConfig:
     report_seconds: float = 2.0
     lease_seconds: float = 60.0
     on_lost: OnLost = OnLost.HOLD
+    #: Those of ``drivers`` whose proxies may poll instead of having an agent → their settings.
+    polled: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def terms(self) -> Terms:
@@ -96,6 +100,9 @@ class FleetConfig:
         if strange or not config.drivers:
             what = f"names {strange[0]!r}, which carries no split" if strange else "names no driver"
             raise _wrong("drivers", what, f"Use some of: {', '.join(known)}.")
+        stray = [name for name in config.polled if name not in config.drivers]
+        if stray:
+            raise _wrong("polled", f"has {stray[0]!r}, which is none of `drivers`", "Name it in both.")
         for name in ("deadline_seconds", "report_seconds", "lease_seconds"):
             if getattr(config, name) <= 0:
                 raise _wrong(name, "must be above 0", "Leave it out for the default.")
@@ -156,6 +163,19 @@ class Counted:
     #: Which proxy, where one agent has several.
     proxy: str = ""
 
+    @classmethod
+    def of(cls, counters: Counters, proxy: str = "") -> Counted:
+        """Return a driver's counters as they are reported."""
+        return cls(
+            version=counters.version,
+            requests=counters.requests,
+            errors=counters.errors,
+            latency_total_ms=counters.latency_total_ms,
+            buckets={"inf" if edge == inf else repr(edge): n for edge, n in counters.buckets.items()},
+            ejected=counters.ejected,
+            proxy=proxy,
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
@@ -177,14 +197,17 @@ class Report:
     #: What somebody else had changed and the agent has put right since its last report.
     correction: str = ""
     counters: tuple[Counted, ...] = ()
+    #: Of a proxy that polls: what is remembered until its next question (``ports.polling``).
+    memory: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Instance:
-    """One agent with its proxy, as last heard of."""
+    """One agent with its proxy, or one proxy that polls, as last heard of."""
 
     name: str
     report: Report
+    #: Of a proxy that polls: since its present start.
     first_seen_at: datetime
     seen_at: datetime
     #: Since when it says what it says: revision, state and problem.
@@ -270,14 +293,14 @@ def condition(order: Order, ordered_at: datetime, instance: Instance, now: datet
             problem=f"{problem} (since {_time(instance.changed_at)})"[:600],
             since=instance.changed_at,
         )
-    waited = now - max(ordered_at, instance.first_seen_at)
-    if waited <= deadline:
+    since = max(ordered_at, instance.first_seen_at)
+    if now - since <= deadline:
         return replace(
             told,
             ok=False,
             pending=True,
-            since=ordered_at,
-            problem=f"has until {_time(ordered_at + deadline)} to follow",
+            since=since,
+            problem=f"has until {_time(since + deadline)} to follow",
         )
     why = f": {report.problem}" if report.problem else ""
     return replace(
@@ -286,14 +309,15 @@ def condition(order: Order, ordered_at: datetime, instance: Instance, now: datet
 
 
 def _silent(instance: Instance) -> InstanceState:
-    bp = instance.report.carried_bp
+    bp, polls = instance.report.carried_bp, instance.report.run == POLLS
     last = "" if bp is None else f", when it carried {percent(bp)}"
+    there = "the proxy's own log there" if polls else "`serinus agent` there"
     return InstanceState(
         name=instance.name,
         ok=False,
         since=instance.seen_at,
         problem=f"silent since {_time(instance.seen_at)}{last}; look after its host, its network and "
-        "`serinus agent` there (gone for good: `serinus fleet forget`)",
+        f"{there} (gone for good: `serinus fleet forget`)",
     )
 
 

@@ -20,6 +20,7 @@ from serinus.ports.assignments import Assignments, Placements
 from serinus.ports.compensation import Compensations
 from serinus.ports.fleet import Instance, Order
 from serinus.ports.people import Member, Members
+from serinus.ports.release_sets import Freezes, ReleaseSets, SetTimeline
 from serinus.ports.traffic import Finding
 from serinus.ports.vault import SealedSecrets
 
@@ -623,6 +624,10 @@ class Fleet(Protocol):
         """Return every instance of a service, by name."""
         ...
 
+    async def instance(self, service_id: str, name: str) -> Instance | None:
+        """Return one, and keep others from changing it until the transaction ends."""
+        ...
+
     async def save(self, tenant_id: str, service_id: str, instance: Instance) -> None:
         """Store an instance, new or known, of a service that belongs to this tenant."""
         ...
@@ -738,6 +743,21 @@ class Transaction(Protocol):
     @property
     def secrets(self) -> SealedSecrets:
         """SealedSecrets in this transaction."""
+        ...
+
+    @property
+    def release_sets(self) -> ReleaseSets:
+        """ReleaseSets in this transaction."""
+        ...
+
+    @property
+    def set_timeline(self) -> SetTimeline:
+        """SetTimeline in this transaction."""
+        ...
+
+    @property
+    def freezes(self) -> Freezes:
+        """Freezes in this transaction."""
         ...
 
 

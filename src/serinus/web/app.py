@@ -15,6 +15,7 @@ from serinus.control.plane import Plane
 from serinus.core.errors import SerinusError, Unauthenticated
 from serinus.web.deployment import DeploymentPages
 from serinus.web.listing import Listing
+from serinus.web.release_sets import SetPages
 from serinus.web.rendering import refused, rendered
 from serinus.web.rulesets import RulesetPages
 from serinus.web.visits import Visits
@@ -34,7 +35,7 @@ def install(app: FastAPI, plane: Plane) -> None:
     """Add the pages to ``app``."""
     visits = Visits(plane)
     listing, deployment = Listing(plane, visits), DeploymentPages(plane, visits)
-    rulesets = RulesetPages(plane, visits)
+    rulesets, sets = RulesetPages(plane, visits), SetPages(plane, visits)
     static = Path(__file__).parent / "static"
     app.mount("/static", StaticFiles(directory=static), name="static")
     for method, path, page in (
@@ -52,6 +53,11 @@ def install(app: FastAPI, plane: Plane) -> None:
         ("POST", "/rulesets/{ruleset_id}/test", rulesets.test),
         ("GET", "/rulesets/{ruleset_id}/rollout", rulesets.rollout),
         ("POST", "/rulesets/{ruleset_id}/rollout", rulesets.start),
+        ("GET", "/release-sets", sets.all),
+        ("GET", "/release-sets/{set_id}", sets.one),
+        ("GET", "/release-sets/{set_id}/live", sets.live),
+        ("GET", "/release-sets/{set_id}/{action}", sets.confirm),
+        ("POST", "/release-sets/{set_id}/{action}", sets.act),
         ("GET", "/deployments/{deployment_id}", deployment.page),
         ("GET", "/deployments/{deployment_id}/live", deployment.live),
         ("GET", "/deployments/{deployment_id}/{action}", deployment.confirm),

@@ -235,4 +235,5 @@ def _undone(view: dict[str, Any], *, retry: bool = False) -> list[dict[str, Any]
 
 
 def _held_by_freeze(view: dict[str, Any]) -> bool:
-    return bool(view["strategy"].get("freeze")) and not view["freeze_override"]
+    frozen = view["strategy"].get("freeze") or view["tenant_freezes"]
+    return bool(frozen) and not view["freeze_override"]

@@ -43,6 +43,7 @@ class Listing:
             "running": [v for v in views if _under_way(v)],
             "earlier": [v for v in views if not _under_way(v)],
             "services": services,
+            "freezes": [f for f in (await self._plane.freezes.list(caller))["freezes"] if f["on"]],
             "chosen": {"service": asked.get("service", ""), "status": asked.get("status", "")},
             "monitor": jobs[0]["state"] if jobs else "not running",
             "undone": (await self._plane.compensations.unfinished(caller))["compensations"],

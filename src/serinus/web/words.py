@@ -7,6 +7,7 @@ from collections.abc import Callable
 from serinus.control.wording import lasted
 from serinus.web.words_parts import PARTS
 from serinus.web.words_rules import RULES
+from serinus.web.words_sets import SETS
 
 __all__ = ["LANGUAGES", "choose", "lasting", "translator"]
 
@@ -174,6 +175,7 @@ _KOREAN = {
     "status": "상태",
     **PARTS,
     **RULES,
+    **SETS,
 }
 
 

@@ -14,7 +14,7 @@ ENVOY = '{"instances": [{"name": "e", "admin": "http://127.0.0.1:9", "config_dir
     ("content", "options", "told"),
     [
         ("{", [], "Give one JSON object"),
-        ("{}", ["--driver", "envoy"], "driver_config.instances: missing"),
+        ("{}", ["--driver", "envoy"], "driver_config.instances has no instance."),
         (ENVOY, ["--driver", "in-process"], "An agent cannot carry by 'in-process'."),
         (ENVOY, ["--driver", "agents"], "Use one of: envoy,"),
         (ENVOY, ["--url", "control-plane"], "'control-plane' is no URL."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from serinus.core.bucketing import BUCKETS
 from serinus.core.errors import Conflict, Forbidden, InvalidInput
-from serinus.core.model import Deployment, Mode, Role, Step, Stickiness, percent
+from serinus.core.model import Deployment, Mode, Role, Status, Step, Stickiness, percent
 from serinus.core.strategy import StrategyType
 
 __all__ = [
@@ -14,6 +14,8 @@ __all__ = [
     "may_shrink",
     "not_across",
     "not_going_back",
+    "not_promoted_by_its_set",
+    "not_started_by_its_set",
     "seconds_missing",
 ]
 
@@ -33,6 +35,32 @@ def not_going_back(d: Deployment) -> None:
         raise Conflict(
             f"A rollback is under way. {d.sentence}",
             next_step="Wait for its end, or roll back with `force` to end it at once.",
+        )
+
+
+def not_started_by_its_set(d: Deployment) -> None:
+    """Refuse a start by hand of a release set's member: it would go past the stages before it.
+
+    Raises:
+        Conflict: It is a member.
+    """
+    if d.release_set and d.status is Status.DRAFT:
+        raise Conflict(
+            f"{d.service} {d.version} is started by its release set {d.release_set}.",
+            next_step=f"`serinus release-set status {d.release_set}` says when.",
+        )
+
+
+def not_promoted_by_its_set(d: Deployment, *, force: bool) -> None:
+    """Refuse a promotion by hand of a release set's member: it goes together with the others.
+
+    Raises:
+        Conflict: It is a member, and ``force`` is not given.
+    """
+    if d.release_set and not force:
+        raise Conflict(
+            f"{d.service} {d.version} is promoted with its release set {d.release_set}.",
+            next_step="Wait for the others, or repeat the call with `force`.",
         )
 
 

@@ -78,7 +78,8 @@ def override_freeze(d: Deployment, now: datetime, reason: str) -> Decision:  # n
         Conflict: It has no freeze, or has ended.
         InvalidInput: No reason is given.
     """
-    if d.strategy.freeze is None or d.status not in (Status.DRAFT, Status.SCHEDULED, Status.CANARY):
+    frozen = d.strategy.freeze is not None or d.tenant_freezes
+    if not frozen or d.status not in (Status.DRAFT, Status.SCHEDULED, Status.CANARY):
         raise Conflict("No freeze holds it.", next_step="Nothing to override.")
     if not reason.strip():
         raise InvalidInput(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from serinus.core.codec import from_json, to_json
@@ -11,16 +12,37 @@ from serinus.core.errors import Conflict
 from serinus.core.freeze import Freeze, Span, Weekly, frozen
 from serinus.core.model import Deployment, Status
 from serinus.core.policy.freezes import FreezeInput, windows_of
-from serinus.core.strategy import DuringFreeze, FreezeCalendar
+from serinus.core.strategy import DuringFreeze, FreezeCalendar, TenantFreeze
+from serinus.core.values import changed
 
-__all__ = ["ensure_not_frozen", "frozen_for", "start_later", "windows_in"]
+__all__ = [
+    "ensure_not_frozen",
+    "frozen_for",
+    "holds_service",
+    "start_later",
+    "windows_in",
+    "with_freezes",
+]
 
 
 def frozen_for(d: Deployment, now: datetime) -> Freeze | None:
     """Return the freeze that a deployment waits for at ``now``; ``None`` also when it was overridden."""
-    if d.strategy.freeze is None or d.freeze_override:
+    own = (d.strategy.freeze,) if d.strategy.freeze else ()
+    calendars = own + tuple(freeze.calendar for freeze in d.tenant_freezes)
+    if not calendars or d.freeze_override:
         return None
-    return frozen(_windows(d.strategy.freeze), now)
+    return frozen((w for calendar in calendars for w in _windows(calendar)), now)
+
+
+def with_freezes(d: Deployment, freezes: Iterable[TenantFreeze]) -> Deployment:
+    """Return ``d`` with those of the tenant's freezes that are meant for its service."""
+    meant = tuple(f for f in freezes if holds_service(f, d.service))
+    return d if meant == d.tenant_freezes else changed(d, tenant_freezes=meant)
+
+
+def holds_service(freeze: TenantFreeze, service: str) -> bool:
+    """Tell whether a freeze is meant for a service."""
+    return not freeze.services or any(fnmatchcase(service, pattern) for pattern in freeze.services)
 
 
 def start_later(d: Deployment, now: datetime) -> tuple[datetime, str] | None:
@@ -33,9 +55,9 @@ def start_later(d: Deployment, now: datetime) -> tuple[datetime, str] | None:
     if d.status is Status.DRAFT and at is not None and at > now:
         return at, ""
     freeze = frozen_for(d, now)
-    if freeze is None or d.strategy.freeze is None:
+    if freeze is None:
         return None
-    if d.strategy.freeze.on_start is DuringFreeze.REFUSE:
+    if d.strategy.freeze and d.strategy.freeze.on_start is DuringFreeze.REFUSE:
         ensure_not_frozen(d, now, "The start")
     return freeze.until, freeze.sentence
 

@@ -233,6 +233,9 @@ def _advance(d: Deployment, index: int, now: datetime) -> Decision:
 
 def _wait(d: Deployment, waiting: Waiting, what: str) -> Decision:
     message = f"{_passed(d)}: {_tally(d)}. {d.version} {what}."
+    tell = Intent(kind=IntentKind.TELL, topic="waiting", data={"what": waiting.value})
+    # Nobody has to do anything: it is promoted with its release set.
+    set_promotes = bool(d.release_set) and waiting is Waiting.PROMOTION
     return Decision(
         next_state=changed(
             d,
@@ -241,7 +244,7 @@ def _wait(d: Deployment, waiting: Waiting, what: str) -> Decision:
             sentence=message,
             phase=f"waiting:{waiting.value}",
         ),
-        intents=(Intent(kind=IntentKind.TELL, topic="waiting", data={"what": waiting.value}),),
+        intents=() if set_promotes else (tell,),
         reasons=(Reason(kind="step_passed", message=message, data={"verdicts": to_json(d.verdicts)}),),
     )
 

@@ -26,7 +26,7 @@ from serinus.core.strategy import (
     StrategyType,
 )
 
-__all__ = ["salt_from", "strategy_from"]
+__all__ = ["Gate", "salt_from", "strategy_from"]
 
 _SALT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _GATE_ROLES = (Role.APPROVER, Role.ADMIN)
@@ -51,7 +51,7 @@ class _GateInput:
     role: Role = Role.APPROVER
 
 
-_Gate = Annotated[Role | None, _GateForm()]
+Gate = Annotated[Role | None, _GateForm()]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +82,7 @@ class _CompensateInput:
 class _StepInput:
     traffic_percentage: float
     hold_seconds: float | None = None
-    gate: _Gate = None
+    gate: Gate = None
     manual: bool = False
     min_seconds: Seconds = 0.0
     irreversible: bool = False
@@ -141,7 +141,7 @@ class _StrategyInput:
     warm_seconds: Seconds | None = None
     hold_seconds: Seconds | None = None
     keep_warm_seconds: Seconds | None = None
-    gate: _Gate = None
+    gate: Gate = None
     hooks: tuple[Hook, ...] = ()
     compensate: _CompensateInput | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, select
 
@@ -43,16 +44,14 @@ class SqlFleet(Group):
         """Return every instance of a service, by name."""
         c = t.fleet_instances.c
         rows = await self._all(select(t.fleet_instances).where(c.service_id == service_id).order_by(c.name))
-        return [
-            Instance(
-                name=row.name,
-                report=from_json(Report, row.report),
-                first_seen_at=row.first_seen_at,
-                seen_at=row.seen_at,
-                changed_at=row.changed_at,
-            )
-            for row in rows
-        ]
+        return [_instance(row) for row in rows]
+
+    async def instance(self, service_id: str, name: str) -> Instance | None:
+        """Return one, and keep others from changing it until the transaction ends."""
+        c = t.fleet_instances.c
+        mine = select(t.fleet_instances).where((c.service_id == service_id) & (c.name == name))
+        row = await self._one(mine.with_for_update())
+        return _instance(row) if row else None
 
     async def save(self, tenant_id: str, service_id: str, instance: Instance) -> None:
         """Store an instance, new or known."""
@@ -73,3 +72,13 @@ class SqlFleet(Group):
         c = t.fleet_instances.c
         mine = (c.tenant_id == tenant_id) & (c.service_id == service_id) & (c.name == name)
         return await self._run(delete(t.fleet_instances).where(mine)) > 0
+
+
+def _instance(row: Any) -> Instance:
+    return Instance(
+        name=row.name,
+        report=from_json(Report, row.report),
+        first_seen_at=row.first_seen_at,
+        seen_at=row.seen_at,
+        changed_at=row.changed_at,
+    )

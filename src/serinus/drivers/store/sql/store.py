@@ -24,6 +24,7 @@ from serinus.drivers.store.sql.evidence import SqlEvidence, SqlSources
 from serinus.drivers.store.sql.fleet import SqlFleet
 from serinus.drivers.store.sql.members import SqlMembers, SqlSecrets
 from serinus.drivers.store.sql.people import SqlIdempotency, SqlSessions, SqlTenants, SqlTokens
+from serinus.drivers.store.sql.release_sets import SqlFreezes, SqlReleaseSets, SqlSetTimeline
 from serinus.drivers.store.sql.rules import SqlExecutions, SqlRulesets
 from serinus.drivers.store.sql.work import SqlJobs, SqlOutbox
 from serinus.ports.traffic import Finding
@@ -31,7 +32,7 @@ from serinus.ports.traffic import Finding
 __all__ = ["HEAD", "SqlStore", "SqlTransaction"]
 
 #: The newest migration; a test holds it against the folder, so that start-up needs no Alembic.
-HEAD = "0006"
+HEAD = "0008"
 #: Warn in ``doctor`` below this much free disk.
 LOW_DISK_BYTES = 200 * 1024 * 1024
 #: Warn in ``doctor`` when our clock and the database's differ by more.
@@ -66,6 +67,9 @@ class SqlTransaction:
         self.fleet = SqlFleet(connection)
         self.members = SqlMembers(connection)
         self.secrets = SqlSecrets(connection)
+        self.release_sets = SqlReleaseSets(connection)
+        self.set_timeline = SqlSetTimeline(connection)
+        self.freezes = SqlFreezes(connection)
 
 
 class SqlStore:

@@ -451,3 +451,42 @@ fleet_instances = Table(
     Column("seen_at", Moment, nullable=False),
     Column("changed_at", Moment, nullable=False),
 )
+
+release_sets = Table(
+    "release_sets",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    _tenant(),
+    Column("state", String(20), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("lease_owner", String(200)),
+    Column("lease_until", Moment),
+    Column("looked_at", Moment),
+    Index(None, "tenant_id", "created_at"),
+    Index(None, "state"),
+)
+
+set_events = Table(
+    "release_set_events",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    _tenant(),
+    Column("set_id", String(40), ForeignKey("release_sets.id", ondelete="CASCADE"), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("data", JSON, nullable=False),
+    Index(None, "set_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+freezes = Table(
+    "freezes",
+    metadata,
+    Column("tenant_id", String(40), ForeignKey("tenants.id"), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("body", JSON, nullable=False),
+)

@@ -1,7 +1,7 @@
 """Carrying splits by agents: the order is stored and pushed, what they report is read back.
 
-Nobody is contacted from here: agents come by themselves. A silent one therefore delays nothing; the
-order is there for whoever asks, at once.
+Nobody is contacted from here: agents, and proxies that poll, come by themselves. A silent one therefore
+delays nothing; the order is there for whoever asks, at once.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from math import inf
 from typing import Any
 
-from serinus.core.errors import Unavailable
+from serinus.core.errors import InvalidInput, Unavailable
 from serinus.drivers import catalog
 from serinus.ports.fleet import AGENTS, FleetBook, FleetConfig, Instance, Order, conditions
 from serinus.ports.needs import ensure_able
+from serinus.ports.polling import Polled
 from serinus.ports.traffic import Capability, Carried, Counters, DesiredSplit, Finding
 
 __all__ = ["AgentsDriver"]
@@ -26,7 +27,7 @@ LOOK_SECONDS = 0.2
 
 
 class AgentsDriver:
-    """One service's fleet of agents."""
+    """One service's fleet of agents, and of proxies that poll."""
 
     #: What all of the drivers beside the agents can; of the class itself, nothing is known.
     capabilities: frozenset[Capability] = frozenset()
@@ -34,8 +35,13 @@ class AgentsDriver:
     def __init__(self, config: FleetConfig, book: FleetBook | None = None) -> None:
         """Keep the settings, and where orders and reports are kept."""
         self._config, self._book = config, book
+        #: What answers proxies that poll, by their driver's name.
+        self.polled: dict[str, Polled] = {
+            name: _answering(name, settings) for name, settings in config.polled.items()
+        }
         able = catalog.capabilities()
-        self.capabilities = frozenset.intersection(*(able[name] for name in config.drivers))
+        theirs = [*(able[name] for name in config.drivers), *(p.capabilities for p in self.polled.values())]
+        self.capabilities = frozenset.intersection(*theirs)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], book: FleetBook | None = None) -> AgentsDriver:
@@ -92,7 +98,26 @@ class AgentsDriver:
         return ()
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Release the connections to proxies that poll."""
+        await asyncio.gather(*(polled.close() for polled in self.polled.values()))
+
+
+def _answering(name: str, settings: Mapping[str, Any]) -> Polled:
+    where = f"driver_config.polled.{name}"
+    if name not in catalog.pollable():
+        raise InvalidInput(
+            f"{where}: {name} cannot poll.",
+            field=where,
+            next_step=f"Run `serinus agent` beside it; {' and '.join(catalog.pollable())} can poll.",
+        )
+    try:
+        answering: Polled = catalog.load(catalog.TRAFFIC[name]).polled(settings)
+    except InvalidInput as error:
+        place = (error.field or "driver_config").replace("driver_config", where, 1)
+        raise InvalidInput(
+            error.detail.replace("driver_config", where, 1), field=place, next_step=error.next_step
+        ) from error
+    return answering
 
 
 def _counters(instance: Instance) -> list[Counters]:

@@ -16,7 +16,7 @@ from serinus.drivers._address import plain_name, split_address
 from serinus.drivers.traffic.envoy.config import FAILOVER, EnvoyConfig
 from serinus.ports.traffic import DesiredSplit
 
-__all__ = ["candidates", "clusters", "document", "failover_name", "versions"]
+__all__ = ["candidates", "clusters", "digest_of", "document", "failover_name", "versions"]
 
 _ADDRESS = re.compile(r"[0-9.]+|[0-9a-fA-F:]+")
 _LIMITS = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
@@ -35,8 +35,12 @@ def failover_name(version: str) -> str:
 def document(resources: Iterable[dict[str, Any]]) -> str:
     """Return a file of resources; its version is a digest of its content."""
     listed = list(resources)
-    digest = hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()[:16]
-    return json.dumps({"version_info": digest, "resources": listed}, indent=1, sort_keys=True)
+    return json.dumps({"version_info": digest_of(listed), "resources": listed}, indent=1, sort_keys=True)
+
+
+def digest_of(resources: list[dict[str, Any]]) -> str:
+    """Return the version of a list of resources: a digest of its content."""
+    return hashlib.sha256(json.dumps(resources, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def candidates(desired: DesiredSplit) -> list[tuple[Upstream, int]]:

@@ -38,6 +38,7 @@ _POSITIVE = (
     "breaker_failures",
     "breaker_seconds",
     "canary_log_megabytes",
+    "poll_seconds",
 )
 
 
@@ -45,7 +46,7 @@ _POSITIVE = (
 class EnvoyConfig:
     """A service's ``driver_config``."""
 
-    instances: tuple[Instance, ...]
+    instances: tuple[Instance, ...] = ()
     listen: str = "127.0.0.1:8080"
     workflow_header: str = "x-workflow-id"
     session_header: str = "x-session-id"
@@ -64,21 +65,31 @@ class EnvoyConfig:
     #: the path is absolute; empty: none. At this size, in megabytes, it is moved to ``….1``.
     canary_log: str = "canary.log"
     canary_log_megabytes: float = 64.0
+    #: How often an Envoy that polls asks, each time with up to as much again by chance.
+    poll_seconds: float = 0.5
 
     @classmethod
-    def read(cls, data: Mapping[str, Any]) -> EnvoyConfig:
-        """Read and check a ``driver_config``.
+    def read(cls, data: Mapping[str, Any], *, polled: bool = False) -> EnvoyConfig:
+        """Read and check a ``driver_config``, or the settings of Envoys that poll.
 
         Raises:
             InvalidInput: Anything that Envoy would refuse, told here in words.
         """
         config = from_json(cls, dict(data), "driver_config")
-        check_settings(config, proxy="Envoy", admin="http://127.0.0.1:9901", positive=_POSITIVE)
+        admin = "http://127.0.0.1:9901"
+        check_settings(config, proxy="Envoy", admin=admin, positive=_POSITIVE, polled=polled)
         return config
 
 
-def bootstrap(config: EnvoyConfig, instance: Instance) -> dict[str, Any]:
-    """Return the bootstrap of one instance: ``envoy -c FILE`` takes it as JSON."""
+def bootstrap(config: EnvoyConfig, instance: Instance, asked: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the bootstrap of one instance: ``envoy -c FILE`` takes it as JSON.
+
+    Args:
+        config: The service's settings.
+        instance: Which of its proxies.
+        asked: Where it gets clusters and routes from, as Envoy's ``ConfigSource``; default: files that it
+            watches.
+    """
     admin = urlsplit(instance.admin)
     host, port = split_address(config.listen, "driver_config.listen")
     return {
@@ -92,13 +103,13 @@ def bootstrap(config: EnvoyConfig, instance: Instance) -> dict[str, Any]:
             ]
         },
         "layered_runtime": {"layers": [{"name": "patterns", "static_layer": _PATTERNS}]},
-        "dynamic_resources": {"cds_config": _watched(instance.config_dir, CDS_FILE)},
+        "dynamic_resources": {"cds_config": asked or _watched(instance.config_dir, CDS_FILE)},
         "static_resources": {
             "listeners": [
                 {
                     "name": "serinus",
                     "address": _socket(host, port),
-                    "filter_chains": [{"filters": [_connection_manager(config, instance)]}],
+                    "filter_chains": [{"filters": [_connection_manager(config, instance, asked)]}],
                 }
             ]
         },
@@ -109,7 +120,9 @@ def bootstrap(config: EnvoyConfig, instance: Instance) -> dict[str, Any]:
 _PATTERNS = {"re2": {"max_program_size": {"error_level": 50_000, "warn_level": 50_000}}}
 
 
-def _connection_manager(config: EnvoyConfig, instance: Instance) -> dict[str, Any]:
+def _connection_manager(
+    config: EnvoyConfig, instance: Instance, asked: dict[str, Any] | None
+) -> dict[str, Any]:
     extensions = _EXTENSIONS
     return {
         "name": "envoy.filters.network.http_connection_manager",
@@ -121,7 +134,7 @@ def _connection_manager(config: EnvoyConfig, instance: Instance) -> dict[str, An
             "access_log": _canary_log(config, instance),
             "rds": {
                 "route_config_name": ROUTE_CONFIG,
-                "config_source": _watched(instance.config_dir, RDS_FILE),
+                "config_source": asked or _watched(instance.config_dir, RDS_FILE),
             },
             "http_filters": [
                 {

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from serinus.core.analysis.queries import Query
-from serinus.drivers._proxies import find_folder, replace_file
+from serinus.drivers._proxies import able_by_polls, find_folder, replace_file
 from serinus.drivers.catalog import ensure_carried_by
 from serinus.drivers.traffic.envoy import prometheus
 from serinus.drivers.traffic.envoy.admin import Admin, Unreachable, addresses_of
 from serinus.drivers.traffic.envoy.clusters import clusters, document, versions
 from serinus.drivers.traffic.envoy.config import CDS_FILE, RDS_FILE, EnvoyConfig, Instance, canary_log
+from serinus.drivers.traffic.envoy.polled import answer
 from serinus.drivers.traffic.envoy.routes import carried_share, essence, routes
+from serinus.ports.polling import LOOK_SECONDS, Ask, Seen, Told
 from serinus.ports.traffic import (
     Capability,
     Carried,
@@ -70,6 +72,36 @@ class EnvoyDriver:
             InvalidInput: The settings are wrong.
         """
         return cls(EnvoyConfig.read(config))
+
+    @classmethod
+    def polled(cls, settings: Mapping[str, Any]) -> EnvoyDriver:
+        """Return what answers Envoys that poll; those whose ``admin`` is named are read back there.
+
+        Raises:
+            InvalidInput: The settings are wrong.
+        """
+        made = cls(EnvoyConfig.read(settings, polled=True))
+        made.capabilities = able_by_polls(cls.capabilities, made._config.instances)
+        return made
+
+    def answer(self, ask: Ask, desired: DesiredSplit, memory: Mapping[str, Any]) -> Told:
+        """Answer one question of an Envoy that polls."""
+        return answer(self._config, ask, desired, memory)
+
+    async def look(self, name: str, desired: DesiredSplit) -> Seen | None:
+        """Ask an instance that polls what it carries and has counted, where it can be asked."""
+        instance = next((i for i in self._config.instances if i.name == name), None)
+        if instance is None:
+            return None
+        made, wanted = clusters(self._config, desired), routes(self._config, desired)
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                state = await self._state(instance, desired, made, wanted)
+                if state.carried_bp is None:
+                    return None  # its polls name what is in force
+                return Seen(state=state, counters=tuple(await self._counters(instance, versions(desired))))
+        except TimeoutError:
+            return None
 
     async def close(self) -> None:
         """Release connections."""
@@ -196,7 +228,7 @@ class EnvoyDriver:
 
     async def _bound_log(self, instance: Instance) -> None:
         """Move the canary's log aside when it is full; with the one before, two exist at most."""
-        path = canary_log(self._config, instance)
+        path = canary_log(self._config, instance) if instance.config_dir else None
         if path is None or not path.exists() or path.stat().st_size < self._config.canary_log_megabytes * 1e6:
             return
         with suppress(FileNotFoundError):  # another replica of the control plane was quicker

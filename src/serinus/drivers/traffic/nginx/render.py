@@ -22,6 +22,7 @@ __all__ = [
     "CONNECT_SECONDS",
     "COOKIE_ENDS",
     "TOKEN_FILE",
+    "configuration",
     "digest",
     "lay_out",
     "lua_table",
@@ -90,7 +91,7 @@ def lay_out(config: NginxConfig, instance: Instance, program: Program | None) ->
     for name in _SCRIPTS[config.module]:
         replace_file(folder / name, text_of(name))
     token_of(instance)
-    replace_file(folder / "nginx.conf", _configuration(config, instance, program))
+    replace_file(folder / "nginx.conf", configuration(config, instance, program))
 
 
 def save(config: NginxConfig, instance: Instance, text: str) -> None:
@@ -126,7 +127,7 @@ def _targets(names: list[tuple[str, str]]) -> Iterator[str]:
         yield f"map $serinus_{which}to $serinus_{which}target {{ default $serinus_{which}to;{listed} }}\n"
 
 
-def _configuration(config: NginxConfig, instance: Instance, program: Program | None) -> str:
+def configuration(config: NginxConfig, instance: Instance, program: Program | None) -> str:
     """Return an instance's ``nginx.conf``."""
     settings = _settings(config, instance)
     return _fill(

@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from serinus.drivers.traffic.traefik.config import Instance, TraefikConfig, bootstrap
 from serinus.drivers.traffic.traefik.driver import TraefikDriver
-from serinus.drivers.traffic.traefik.provider import ProviderEndpoint
 
-__all__ = ["Instance", "ProviderEndpoint", "TraefikConfig", "TraefikDriver", "bootstrap"]
+__all__ = ["Instance", "TraefikConfig", "TraefikDriver", "bootstrap"]

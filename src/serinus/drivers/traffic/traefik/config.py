@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from serinus.core.codec import from_json
-from serinus.drivers._proxies import Instance, check_settings, check_url, latency_edges_ms
+from serinus.drivers._proxies import Instance, check_settings, latency_edges_ms
 
 __all__ = [
     "CANARY_LOG",
@@ -23,6 +24,7 @@ __all__ = [
     "Instance",
     "TraefikConfig",
     "bootstrap",
+    "plugin_files",
     "start_command",
 ]
 
@@ -40,7 +42,7 @@ _POSITIVE = ("timeout_seconds", "try_seconds", "breaker_failures", "breaker_seco
 class TraefikConfig:
     """A service's ``driver_config``."""
 
-    instances: tuple[Instance, ...]
+    instances: tuple[Instance, ...] = ()
     listen: str = "127.0.0.1:8080"
     workflow_header: str = "x-workflow-id"
     session_header: str = "x-session-id"
@@ -58,21 +60,19 @@ class TraefikConfig:
     breaker_seconds: float = 60.0
     #: Write ``canary.log`` into the instance's folder: a line of JSON for each request of a candidate.
     canary_log: bool = False
-    #: Where Traefik polls its configuration from us; empty: it watches a file in its folder.
-    provider_url: str = ""
-    poll_seconds: float = 1.0
+    #: How often a Traefik that polls asks.
+    poll_seconds: float = 0.5
 
     @classmethod
-    def read(cls, data: Mapping[str, Any]) -> TraefikConfig:
-        """Read and check a ``driver_config``.
+    def read(cls, data: Mapping[str, Any], *, polled: bool = False) -> TraefikConfig:
+        """Read and check a ``driver_config``, or the settings of Traefiks that poll.
 
         Raises:
             InvalidInput: Anything that Traefik would refuse, told here in words.
         """
         config = from_json(cls, dict(data), "driver_config")
-        check_settings(config, proxy="Traefik", admin="http://127.0.0.1:8081", positive=_POSITIVE)
-        if config.provider_url:
-            check_url(config.provider_url, "provider_url", "Leave it out to use a file.")
+        admin = "http://127.0.0.1:8081"
+        check_settings(config, proxy="Traefik", admin=admin, positive=_POSITIVE, polled=polled)
         return config
 
 
@@ -81,8 +81,22 @@ def start_command(instance: Instance) -> str:
     return f"cd {instance.config_dir} && traefik --configFile={STATIC_FILE}"
 
 
-def bootstrap(config: TraefikConfig, instance: Instance) -> dict[str, Any]:
-    """Return the static configuration of one instance; as JSON it is YAML, which Traefik reads."""
+def plugin_files() -> dict[str, str]:
+    """Return the source of our plugin, by its path in the folder that Traefik is started in."""
+    plugin = files("serinus.drivers.traffic.traefik") / "plugin"
+    return {f"{PLUGIN_FOLDER}/{source.name}": source.read_text() for source in plugin.iterdir()}
+
+
+def bootstrap(
+    config: TraefikConfig, instance: Instance, provider: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the static configuration of one instance; as JSON it is YAML, which Traefik reads.
+
+    Args:
+        config: The service's settings.
+        instance: Which of its proxies.
+        provider: Where its dynamic configuration comes from; default: a file that it watches.
+    """
     admin = urlsplit(instance.admin)
     return {
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
@@ -93,7 +107,11 @@ def bootstrap(config: TraefikConfig, instance: Instance) -> dict[str, Any]:
             "web": {"address": config.listen},
             "traefik": {"address": admin.netloc if admin.port else f"{admin.netloc}:80"},
         },
-        "providers": _provider(config),
+        "providers": {
+            # The default waits two seconds after each change before it looks at the next one.
+            "providersThrottleDuration": "5ms",
+            **(provider or {"file": {"directory": str(Path(DYNAMIC_FILE).parent), "watch": True}}),
+        },
         "metrics": {
             "prometheus": {
                 "entryPoint": "traefik",
@@ -109,12 +127,3 @@ def bootstrap(config: TraefikConfig, instance: Instance) -> dict[str, Any]:
             "localPlugins": {"serinus": {"moduleName": "serinus"}},
         },
     }
-
-
-def _provider(config: TraefikConfig) -> dict[str, Any]:
-    # The default waits two seconds after each change before it looks at the next one.
-    throttle = {"providersThrottleDuration": "5ms"}
-    if config.provider_url:
-        poll = f"{config.poll_seconds:g}s"
-        return {**throttle, "http": {"endpoint": config.provider_url, "pollInterval": poll}}
-    return {**throttle, "file": {"directory": str(Path(DYNAMIC_FILE).parent), "watch": True}}

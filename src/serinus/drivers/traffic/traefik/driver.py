@@ -6,29 +6,30 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping
-from importlib.resources import files
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from serinus.core.analysis.queries import Query
 from serinus.core.bucketing import BUCKETS
 from serinus.drivers._address import plain_name
-from serinus.drivers._proxies import find_folder, replace_file
+from serinus.drivers._proxies import able_by_polls, find_folder, replace_file
 from serinus.drivers.catalog import ensure_carried_by
 from serinus.drivers.traffic.traefik import prometheus
 from serinus.drivers.traffic.traefik.api import Admin, Unreachable, VersionCounters, differences, sum_up
 from serinus.drivers.traffic.traefik.config import (
     DYNAMIC_FILE,
     LOG_FILE,
-    PLUGIN_FOLDER,
     STATIC_FILE,
     Instance,
     TraefikConfig,
     bootstrap,
+    plugin_files,
     start_command,
 )
 from serinus.drivers.traffic.traefik.dynamic import document, dynamic, versions
-from serinus.drivers.traffic.traefik.provider import ProviderEndpoint
+from serinus.drivers.traffic.traefik.polled import answer
+from serinus.ports.polling import LOOK_SECONDS, Ask, Seen, Told
 from serinus.ports.traffic import (
     Capability,
     Carried,
@@ -61,8 +62,6 @@ class TraefikDriver:
         """Keep the settings; nothing is contacted yet."""
         self._config = config
         self._admins = {instance.name: Admin(instance.admin) for instance in config.instances}
-        #: Answers Traefik's polls when ``provider_url`` is set.
-        self.endpoint = ProviderEndpoint()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> TraefikDriver:
@@ -73,6 +72,38 @@ class TraefikDriver:
         """
         return cls(TraefikConfig.read(config))
 
+    @classmethod
+    def polled(cls, settings: Mapping[str, Any]) -> TraefikDriver:
+        """Return what answers Traefiks that poll; those whose ``admin`` is named are read back there.
+
+        Raises:
+            InvalidInput: The settings are wrong.
+        """
+        made = cls(TraefikConfig.read(settings, polled=True))
+        made.capabilities = able_by_polls(cls.capabilities, made._config.instances)
+        return made
+
+    def answer(self, ask: Ask, desired: DesiredSplit, memory: Mapping[str, Any]) -> Told:
+        """Answer one question of a Traefik that polls."""
+        return answer(self._config, ask, desired, memory)
+
+    async def look(self, name: str, desired: DesiredSplit) -> Seen | None:
+        """Ask an instance that polls what it carries and has counted, where it can be asked."""
+        instance = next((i for i in self._config.instances if i.name == name), None)
+        if instance is None:
+            return None
+        wanted = dynamic(self._config, desired)
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                state = await self._state(instance, desired, wanted)
+                counters = await self._counters(instance, desired, versions(desired))
+        except TimeoutError:
+            state, counters = InstanceState(name=name, ok=False), []
+        if state.carried_bp is None:
+            # That it polls says nothing of what it carries.
+            state = replace(state, problem=f"its API does not answer at {instance.admin}")
+        return Seen(state=state, counters=tuple(counters))
+
     async def close(self) -> None:
         """Release connections."""
         await asyncio.gather(*(admin.close() for admin in self._admins.values()))
@@ -81,22 +112,20 @@ class TraefikDriver:
         """Make every instance carry ``desired``, and read back what they carry."""
         ensure_carried_by("traefik", desired)
         wanted = dynamic(self._config, desired)
-        self.endpoint.document = document(wanted)
         for instance in self._config.instances:
-            self._prepare(instance)
+            self._prepare(instance, document(wanted))
         states = await asyncio.gather(*(self._settle(i, desired, wanted) for i in self._config.instances))
         return Carried(instances=tuple(states))
 
-    def _prepare(self, instance: Instance) -> None:
+    def _prepare(self, instance: Instance, split: str) -> None:
         """Write everything that this instance reads; what is there already is left alone."""
         folder = Path(instance.config_dir)
         try:
             replace_file(folder / STATIC_FILE, json.dumps(bootstrap(self._config, instance), indent=1))
-            for source in (files(__package__) / "plugin").iterdir():
-                replace_file(folder / PLUGIN_FOLDER / source.name, source.read_text())
-            if not self._config.provider_url:
-                # Made beside the folder that Traefik watches: it reads everything anew at each event there.
-                replace_file(folder / DYNAMIC_FILE, self.endpoint.document, beside=folder)
+            for path, text in plugin_files().items():
+                replace_file(folder / path, text)
+            # Made beside the folder that Traefik watches: it reads everything anew at each event there.
+            replace_file(folder / DYNAMIC_FILE, split, beside=folder)
         except OSError as error:
             raise TrafficError(
                 f"{instance.name}: cannot write {folder} ({error.strerror}). Check its rights and space."
@@ -106,9 +135,8 @@ class TraefikDriver:
         self, instance: Instance, desired: DesiredSplit, wanted: dict[str, Any]
     ) -> InstanceState:
         """Read back until the instance carries what was written, or its time is over."""
-        follow = FOLLOW_SECONDS + (self._config.poll_seconds if self._config.provider_url else 0)
         state = await self._state(instance, desired, wanted)
-        for _ in range(int(follow / POLL_SECONDS)):
+        for _ in range(int(FOLLOW_SECONDS / POLL_SECONDS)):
             if state.ok or state.carried_bp is None:
                 break
             await asyncio.sleep(POLL_SECONDS)
@@ -143,6 +171,8 @@ class TraefikDriver:
     def _said(self, instance: Instance) -> str:
         """Return Traefik's last word on its configuration, if it is newer than the file."""
         folder = Path(instance.config_dir)
+        if not instance.config_dir:
+            return ""  # it polls: its files are its own host's
         try:
             since = (folder / DYNAMIC_FILE).stat().st_mtime
             if (folder / LOG_FILE).stat().st_mtime < since:

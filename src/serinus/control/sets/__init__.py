@@ -1,0 +1,1 @@
+"""Release sets: what people ask of them, and the coordinator that carries them out."""
