@@ -282,7 +282,9 @@ async def test_across_an_irreversible_step_it_is_held_at_zero_new_units_and_some
     assert (view["irreversible"], view["allowed"]) == ("step 2 (25 %)", ["rollback", "approve"])
     assert view["blocked"]["reason"].startswith("the circuit breaker opened")
     sent = await entry(world)
-    assert (sent["weight_bp"], len(sent["sticky"]), sent["breaker"]["state"]) == (0, 3, "closed")
+    assert (sent["weight_bp"], list(sent["kept"]), sent["breaker"]["state"]) == (0, ["0"], "closed")
+    kept = (await seen(world, identity, "/assignments"))["assignments"]
+    assert [(one["side"], one["why"]) for one in kept] == [("canary", "kept")] * 3
     note = (await seen(world, identity, "/notifications"))["notifications"][-1]
     assert (note["kind"], note["level"]) == ("decision", "error")
     assert view["sentence"] in (await seen(world, identity, "/health"))["warnings"]
