@@ -32,6 +32,8 @@ local threads = {{}}
 function setup(thread) threads[#threads + 1] = thread end
 function init()
   for n = 1, users do requests[n] = wrk.format("GET", "/", {{ ["x-user-id"] = "user-" .. n }}) end
+  print "ready"
+  io.flush()
 end
 function request()
   sent = sent + 1
@@ -200,6 +202,9 @@ class Load:
             str(script), f"http://127.0.0.1:{self.port}/", stdout=subprocess.PIPE,
         )  # fmt: skip
         os.sched_setaffinity(process.pid, REST_CPU)
+        # Until then an interruption would end it without a word.
+        await process.stdout.readuntil(b"ready\n")
+        await asyncio.sleep(0.05)
         return process
 
     async def end(self, process: asyncio.subprocess.Process) -> dict[str, float]:

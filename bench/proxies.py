@@ -267,8 +267,8 @@ def _accuracy_lines(all_found: dict[str, Found], plan: Plan) -> list[str]:
         *lines,
         "",
         (
-            f"The first {of:,} answers are counted; a last few connections are ahead of others, so a count may be "
-            "one or two off the SDK's. `nginx-reload` weighs requests, whoever sends them."
+            f"The first {of:,} answers are counted; those on a canary may come later, so a count may be a "
+            "few below the SDK's. `nginx-reload` weighs requests, whoever sends them."
         ),
         "",
     ]

@@ -40,7 +40,7 @@ async def served(world):
     await serving
 
 
-async def test_what_is_left_undone_is_shown_retried_and_done_by_hand(world, gate):
+async def test_what_is_left_undone_is_shown_retried_and_done_by_hand(gate, world):
     """On the list and on its page; by an approver."""
     identity = await given_up(world, gate)
     path = f"/deployments/{identity}"
@@ -74,7 +74,7 @@ async def test_a_task_is_completed_on_its_page(world):
     assert "The compensation task was completed by first admin: all is well" in page
 
 
-async def test_somebody_decides_on_the_page_whether_it_goes_back_across(world, gate):
+async def test_somebody_decides_on_the_page_whether_it_goes_back_across(gate, world):
     """Going on needs a reason; going back, the tick that says that it is meant."""
     plan = strategy(gate.url, irreversible=True)
     identity = await walked(world, gate.url, to=100, strategy=plan)
@@ -96,7 +96,7 @@ async def test_somebody_decides_on_the_page_whether_it_goes_back_across(world, g
     assert "Rolled back, across the irreversible step 2 (25 %), from 100 % to v1: lost" in page
 
 
-async def test_the_commands_list_show_retry_and_complete(world, gate):
+async def test_the_commands_list_show_retry_and_complete(gate, world):
     """The same as the pages, in a terminal."""
     identity = await given_up(world, gate)
     async with served(world) as url:
@@ -127,7 +127,7 @@ async def test_the_commands_list_show_retry_and_complete(world, gate):
     assert (await seen(world, identity))["compensation"]["state"] == "done"
 
 
-async def test_the_commands_go_back_across_or_go_on(world, gate):
+async def test_the_commands_go_back_across_or_go_on(gate, world):
     """The refusal names the option."""
     plan = strategy(gate.url, irreversible=True)
     identity = await walked(world, gate.url, to=100, strategy=plan)
@@ -151,7 +151,7 @@ async def test_the_commands_go_back_across_or_go_on(world, gate):
 
 @pytest.mark.real
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_in_chromium_it_fits_a_phone(world, gate, scheme, tmp_path):
+async def test_in_chromium_it_fits_a_phone(gate, world, scheme, tmp_path):
     """No sideways scrolling, and no complaint of the browser."""
     identity = await given_up(world, gate)
     async with world.client() as api:

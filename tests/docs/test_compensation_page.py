@@ -33,7 +33,7 @@ def test_the_strategy_of_the_page_is_read():
     assert made.compensate.command == "close-books"
 
 
-async def test_a_compensation_that_fails_three_times_and_then_works(world, gate):
+async def test_a_compensation_that_fails_three_times_and_then_works(gate, world):
     """Line by line."""
     gate.answers = [(500, "no database")] * 3 + [(200, "12 orders undone")]
     identity = await walked(world, gate.url, to=25)
@@ -43,7 +43,7 @@ async def test_a_compensation_that_fails_three_times_and_then_works(world, gate)
     assert await timeline(world, identity) == shown("Fails three times, then works")
 
 
-async def test_a_compensation_that_never_works(world, gate):
+async def test_a_compensation_that_never_works(gate, world):
     """Given up and told; done by hand; what waits for it follows."""
     gate.answers = [(500, "no database")]
     identity = await walked(world, gate.url, to=25)
@@ -59,7 +59,7 @@ async def test_a_compensation_that_never_works(world, gate):
     assert await timeline(world, identity) == shown("Never works")
 
 
-async def test_an_irreversible_step(world, gate):
+async def test_an_irreversible_step(gate, world):
     """Held at zero new units, decided, rolled back across it, undone."""
     plan = strategy(gate.url, irreversible=True)
     identity = await walked(world, gate.url, to=100, strategy=plan)

@@ -24,7 +24,7 @@ async def post(world, path: str, body: dict | None = None, token: str | None = N
         return await c.post(path, json=body or {})
 
 
-async def test_completed_steps_are_undone_in_reverse_order_then_the_deployment(world, gate):
+async def test_completed_steps_are_undone_in_reverse_order_then_the_deployment(gate, world):
     """One after the other, each under its own key, signed; everything is written down."""
     identity = await walked(world, gate.url, to=100)
     await rolled_back(world, identity)
@@ -56,7 +56,7 @@ async def test_completed_steps_are_undone_in_reverse_order_then_the_deployment(w
     ]
 
 
-async def test_one_that_fails_three_times_and_then_works(world, gate):
+async def test_one_that_fails_three_times_and_then_works(gate, world):
     """Tried again after 1, 2 and 4 s under the same key; what waits for it follows."""
     gate.answers = [(500, "no database"), (503, ""), (200, '{"decision": "no"}'), (200, "12 orders undone")]
     identity = await walked(world, gate.url, to=25)
@@ -80,7 +80,7 @@ async def test_one_that_fails_three_times_and_then_works(world, gate):
     assert outcomes == ["failed"] * 3 + ["ok"] * 2
 
 
-async def test_one_that_never_works_is_given_up_seen_and_told(world, gate):
+async def test_one_that_never_works_is_given_up_seen_and_told(gate, world):
     """Nothing behind it begins; it is in the deployment, its health, the list, and told at once."""
     world.running.plane.context.channels = ("memory",)
     identity = await given_up(world, gate)
@@ -113,7 +113,7 @@ async def test_one_that_never_works_is_given_up_seen_and_told(world, gate):
     assert notes[1]["title"] == "[Serinus] Compensation FAILED: checkout"
 
 
-async def test_somebody_retries_it_and_what_waits_follows(world, gate):
+async def test_somebody_retries_it_and_what_waits_follows(gate, world):
     """Under the same key, by an approver; whoever may only look is refused."""
     identity = await given_up(world, gate)
     path = f"/deployments/{identity}/compensation/step-1"
@@ -133,7 +133,7 @@ async def test_somebody_retries_it_and_what_waits_follows(world, gate):
     assert ("a approver", "compensation.retry", "ok", "step-1") in await audited(world)
 
 
-async def test_somebody_does_it_by_hand_and_says_how(world, gate):
+async def test_somebody_does_it_by_hand_and_says_how(gate, world):
     """It is not called any more; what waits for it follows."""
     identity = await given_up(world, gate)
     path = f"/deployments/{identity}/compensation/step-1/complete"
@@ -152,7 +152,7 @@ async def test_somebody_does_it_by_hand_and_says_how(world, gate):
     )
 
 
-async def test_what_waits_can_be_done_by_hand_but_not_what_is_being_called(world, gate):
+async def test_what_waits_can_be_done_by_hand_but_not_what_is_being_called(gate, world):
     """The one ahead need not be done first; a call under way is left to end."""
     identity = await walked(world, gate.url, to=25)
     await rolled_back(world, identity)
@@ -214,7 +214,7 @@ async def test_a_command_undoes_it_and_knows_which_step(world, tmp_path):
     assert said == [key, "compensate", "1", "5.0", "orders are lost", key]
 
 
-async def test_nothing_is_undone_when_that_is_asked_for(world, gate):
+async def test_nothing_is_undone_when_that_is_asked_for(gate, world):
     """``apply_compensation: false``; it is on the timeline."""
     identity = await walked(world, gate.url)
     await rolled_back(world, identity, apply_compensation=False)
@@ -227,7 +227,7 @@ async def test_nothing_is_undone_when_that_is_asked_for(world, gate):
     )
 
 
-async def test_what_would_never_run_is_refused_and_nothing_is_stored(world, gate):
+async def test_what_would_never_run_is_refused_and_nothing_is_stored(gate, world):
     """A strategy that touches no data, an unknown command, a variable that is not set."""
     await world.service()
     draft = {"service_id": "checkout", "version": "v2", "strategy": strategy(gate.url)}
@@ -246,7 +246,7 @@ async def test_what_would_never_run_is_refused_and_nothing_is_stored(world, gate
         assert (await c.get("/deployments")).json()["total"] == 1
 
 
-async def test_notify_and_rollback_tells_at_once_whatever_the_policy_keeps(world, gate):
+async def test_notify_and_rollback_tells_at_once_whatever_the_policy_keeps(gate, world):
     """The team is told; a policy that tells nobody else about rollbacks does not matter."""
     memory = MemoryNotifier()
     world.running.relay._notifiers["memory"] = memory
@@ -267,7 +267,7 @@ async def entry(world) -> dict:
         return (await c.get("/sdk/snapshot")).json()["services"]["checkout"]["deployment"]
 
 
-async def test_across_an_irreversible_step_it_is_held_at_zero_new_units_and_somebody_is_asked(world, gate):
+async def test_across_an_irreversible_step_it_is_held_at_zero_new_units_and_somebody_is_asked(gate, world):
     """Units on the canary stay there; new ones go to stable; the decision is told, shown and audited."""
     world.running.plane.context.channels = ("memory",)
     identity = await walked(world, gate.url, to=100, strategy=strategy(gate.url, irreversible=True))
@@ -282,7 +282,9 @@ async def test_across_an_irreversible_step_it_is_held_at_zero_new_units_and_some
     assert (view["irreversible"], view["allowed"]) == ("step 2 (25 %)", ["rollback", "approve"])
     assert view["blocked"]["reason"].startswith("the circuit breaker opened")
     sent = await entry(world)
-    assert (sent["weight_bp"], len(sent["sticky"]), sent["breaker"]["state"]) == (0, 3, "closed")
+    assert (sent["weight_bp"], list(sent["kept"]), sent["breaker"]["state"]) == (0, ["0"], "closed")
+    kept = (await seen(world, identity, "/assignments"))["assignments"]
+    assert [(one["side"], one["why"]) for one in kept] == [("canary", "kept")] * 3
     note = (await seen(world, identity, "/notifications"))["notifications"][-1]
     assert (note["kind"], note["level"]) == ("decision", "error")
     assert view["sentence"] in (await seen(world, identity, "/health"))["warnings"]
@@ -301,7 +303,7 @@ async def test_across_an_irreversible_step_it_is_held_at_zero_new_units_and_some
     assert back["data"] == {"reason": "orders are lost", "across_irreversible": True}
 
 
-async def test_a_person_goes_on_with_a_reason(world, gate):
+async def test_a_person_goes_on_with_a_reason(gate, world):
     """An approver; the share is as before."""
     identity = await walked(world, gate.url, to=100, strategy=strategy(gate.url, irreversible=True))
     await report_failing(world, identity)
@@ -314,7 +316,7 @@ async def test_a_person_goes_on_with_a_reason(world, gate):
     assert (await seen(world, identity))["blocked"] is None
 
 
-async def test_what_a_data_plane_cannot_do_is_said_when_the_draft_is_made(world, gate):
+async def test_what_a_data_plane_cannot_do_is_said_when_the_draft_is_made(gate, world):
     """Before anything depends on it."""
     await world.service()
     body = {"service_id": "checkout", "version": "v2", "compensation_strategy": "manual"}

@@ -47,8 +47,8 @@ async def test_agents_and_proxies_that_poll_are_given_the_gaps(world):
         assert [(u.version, bp) for u, bp in ranges] == [("v2", 1000), ("v1", 4000), ("v3", 1000)]
 
         url = "/services/checkout/instances/edge-2/traefik"
-        plugins = (await agent.get(url)).json()["http"]["middlewares"].values()
-        (split,) = (p["plugin"]["serinus"] for p in plugins if "plugin" in p)
+        made = (await agent.get(url)).json()["http"]["middlewares"]
+        split = made["serinus"]["plugin"]["serinus"]
         assert [(s["version"], s.get("from", 0), s["upTo"]) for s in split["sides"]] == [
             ("v2", 0, 1000),
             ("v3", 5000, 6000),
@@ -78,7 +78,8 @@ async def test_agents_and_proxies_that_poll_are_given_the_gaps(world):
 async def test_units_stay_and_are_placed_on_the_candidate_whose_slot_they_are_in(world):
     """When the share shrinks, and by hand; a candidate that is dropped keeps nobody."""
     await world.service()
-    d = await world.canary("v2", pct=60, **PLAIN)
+    by_hand = {**STRATEGY, "mode": "manual", "steps": []}
+    d = await world.canary("v2", pct=60, **{**PLAIN, "strategy": by_hand})
     one, two = Process(world, "one"), Process(world, "two")
     await one.follow()
     on_v2, on_v3 = placed_in(d, 1000, 3000), placed_in(d, 6000, 8000)  # above 20 %, below 60 %

@@ -39,7 +39,7 @@ async def messages(world, identity: str) -> list[str]:
     return [e["message"] for e in events if e["kind"] == "hook"]
 
 
-async def test_a_gate_that_is_closed_then_opens(world, gate):
+async def test_a_gate_that_is_closed_then_opens(gate, world):
     """Not yet, not yet, yes: one message under one id; the timeline says who said what."""
     gate.answers = [
         (403, "not open yet"),
@@ -93,7 +93,7 @@ async def test_a_command_says_no_and_everyone_is_on_stable(world, tmp_path, monk
     )
 
 
-async def test_a_rollback_by_hand_ends_the_asking_and_tells_afterwards(world, gate):
+async def test_a_rollback_by_hand_ends_the_asking_and_tells_afterwards(gate, world):
     """Whoever was to confirm is not asked any more; who wants to know afterwards is told."""
     await world.service()
     hooks = (webhook(gate, "confirm-rollout"), webhook(gate, "post-rollback", "tidy"))
@@ -109,7 +109,7 @@ async def test_a_rollback_by_hand_ends_the_asking_and_tells_afterwards(world, ga
     assert said[2].startswith("Hook tidy was told after ")
 
 
-async def test_a_promotion_by_hand_waits_for_its_hook(world, gate):
+async def test_a_promotion_by_hand_waits_for_its_hook(gate, world):
     """The call answers at once, with the sentence that says what it waits for."""
     gate.answers = [(200, '{"decision": "no", "message": "not on a Friday"}')]
     await world.service()
@@ -128,7 +128,7 @@ async def test_a_promotion_by_hand_waits_for_its_hook(world, gate):
     assert (await view_of(world, identity))["status"] == "active"
 
 
-async def test_secrets_and_other_peoples_variables_stay_where_they_are(world, gate, caplog):
+async def test_secrets_and_other_peoples_variables_stay_where_they_are(gate, world, caplog):
     """Not in answers, events, notifications or logs."""
     gate.answers = [(200, f"I know {SECRET}")]
     await world.service()

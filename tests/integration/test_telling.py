@@ -484,7 +484,7 @@ async def undoing(world, gate) -> str:
     return identity
 
 
-async def test_nothing_is_undone_while_a_proxy_may_still_send_requests_to_the_canary(world, gate):
+async def test_nothing_is_undone_while_a_proxy_may_still_send_requests_to_the_canary(gate, world):
     """It waits until the rollback has been read back from every proxy; waiting is no try."""
     identity = await undoing(world, gate)
     world.edge.takes = None

@@ -96,7 +96,7 @@ function choose(r, hot) {
 // was found is remembered for as long as there is room.
 function bucket(salt, key) {
     const known = ngx.shared.serinus_buckets, bytes = Buffer.concat([Buffer.from(salt), key]);
-    const name = bytes.toString('base64'), before = known.get(name);
+    const name = bytes.toString('hex'), before = known.get(name);
     if (before !== undefined) {
         return before;
     }
@@ -241,7 +241,7 @@ function count(r, v, copy) {
     // An answer that broke off has fewer bytes than it said, and the client has got all of them. One
     // without a length cannot be told from a whole one here.
     function broken() {
-        const whole = v.request_completion ? 0 : Number(v.upstream_http_content_length);
+        const whole = Number(v.upstream_http_content_length);
         if (!whole || r.method === 'HEAD' || v.status === '304') {
             return false;
         }

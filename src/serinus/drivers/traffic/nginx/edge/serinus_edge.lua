@@ -286,37 +286,23 @@ function edge.balance()
   end
 end
 
--- Of several tries, the last one's.
-local function last(values)
-  return values:match "([^,: ]*)$"
-end
-
--- Whether it was the version that broke an answer off, and not the client that went away. NGINX closes the
--- client's connection after the former alone; a client that wanted it closed anyway is told by lengths.
-local function broken_off()
-  local var = ngx.var
-  local wanted = (var.http_connection or ""):lower()
-  if var.server_protocol ~= "HTTP/1.0" and not wanted:find("close", 1, true) then
-    return var.sent_http_connection == "close"
+-- The last piece tells when the answer was whole. NGINX flushes without one when the version broke it off,
+-- and not at all when the client went away.
+function edge.body()
+  local arg = ngx.arg
+  local ctx = ngx.ctx
+  if arg[2] then
+    ctx.ended, ctx.broken = clock(), nil
+  else
+    ctx.broken = arg[1] == ""
   end
-  local whole, got = tonumber(var.upstream_http_content_length), tonumber(last(var.upstream_response_length or ""))
-  return whole and got and got < whole and (tonumber(var.body_bytes_sent) or 0) >= got
 end
-
--- Above this the end of the version's answer is told by NGINX, in whole milliseconds: a slow client is no
--- slow version.
-local SLOW_MS = 20
 
 function edge.log()
   local ctx = ngx.ctx
-  local began = ctx.began
-  if not began then return end
-  local ms, broken = clock() - began, false
-  if ms > SLOW_MS then
-    ms = (tonumber(last(ngx.var.upstream_response_time or "")) or ms / 1e3) * 1e3
-  end
-  if ngx.var.request_completion ~= "OK" and not ctx.is_copy then broken = broken_off() end
-  count(ctx.side, ms, ngx.status >= 500 or broken)
+  if not ctx.began then return end
+  local status = ngx.status
+  count(ctx.side, (ctx.ended or clock()) - ctx.began, status >= 500 or ctx.broken)
 end
 
 return edge
