@@ -48,7 +48,7 @@ async def test_agents_and_proxies_that_poll_are_given_the_gaps(world):
 
         url = "/services/checkout/instances/edge-2/traefik"
         made = (await agent.get(url)).json()["http"]["middlewares"]
-        split = made["serinus"]["plugin"]["serinus"]
+        split = made["split"]["plugin"]["serinus"]
         assert [(s["version"], s.get("from", 0), s["upTo"]) for s in split["sides"]] == [
             ("v2", 0, 1000),
             ("v3", 5000, 6000),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from serinus.core.errors import InvalidInput
 from serinus.core.model import Upstream
 from serinus.drivers.traffic.envoy import EnvoyDriver
 from serinus.ports.polling import Ask
-from serinus.ports.traffic import Capability, DesiredSplit
+from serinus.ports.traffic import Capability, DesiredSplit, Share
 
 DRIVER = EnvoyDriver.polled({})
 
@@ -60,6 +61,7 @@ class Envoy:
             if kind == "clusters":
                 self.clusters = {cluster["name"] for cluster in answer["resources"]}
             else:
+                self.routes = answer["resources"][0]["virtual_hosts"][0]["routes"]
                 self.named = set(_named(answer["resources"]))
         return told
 
@@ -179,3 +181,19 @@ def test_without_an_admin_address_nothing_is_counted():
     assert EnvoyDriver.polled(named).capabilities == EnvoyDriver.capabilities
     with pytest.raises(InvalidInput, match="admin is no URL"):
         EnvoyDriver.polled({"instances": [{"name": "edge-1", "admin": "nowhere"}]})
+
+
+def test_a_candidate_behind_a_gap_fails_over_like_the_first_one():
+    """v2 of an A/B/n test is out, so the first buckets are stable's: v3's requests are saved all the same."""
+    envoy, v3 = Envoy(), split("v3").stable
+    envoy.follows(replace(split("v1", "v2", 0), others=(Share(upstream=v3, bp=500, gap_bp=5000),)))
+    *_, repeated, once = envoy.routes
+    assert "per_try_timeout" in repeated["route"]["retry_policy"]
+    assert "per_try_timeout" not in once["route"]["retry_policy"]
+    for route in (repeated, once):
+        shares = route["route"]["weighted_clusters"]["clusters"]
+        assert [(c["name"], c["weight"]) for c in shares] == [
+            ("v1", 5000),
+            ("v3_or_stable", 500),
+            ("v1", 4500),
+        ]
