@@ -164,11 +164,13 @@ def test_tokens_and_the_dashboard_link(shell):
 
 
 def test_an_envoy_configuration_is_printed_for_the_operator(shell, tmp_path):
-    """Plain JSON that Envoy takes."""
+    """Plain JSON that Envoy takes on stdout; what to do with it on stderr."""
     config = {"instances": [{"name": "e", "admin": "http://127.0.0.1:9901", "config_dir": "/etc/serinus"}]}
     path = tmp_path / "driver.json"
     path.write_text(json.dumps(config))
-    printed = json.loads(shell("proxy", "config", "envoy", "--driver-config", str(path)))
+    stdout, notes = shell.apart("proxy", "config", "envoy", "--driver-config", str(path))
+    printed = json.loads(stdout)
+    assert "bootstrap.json" in notes
     assert printed["node"]["id"] == "e"
     assert "no instance" in shell(
         "proxy", "config", "envoy", "--driver-config", str(path), "--instance", "x", code=2

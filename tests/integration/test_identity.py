@@ -211,18 +211,24 @@ BODIES = (
     {"service_id": "search", "version": "v3"},
     {"name": "third", "version": "v1", "engine": "starlark", "content": PRICING},
     {"version": "v9", "engine": "starlark", "content": PRICING},
+    {"user_id": "ada", "to": "canary"},
+    {"user_id": "ada"},
+    {"from": "fri 16:00", "until": "mon 08:00", "reason": "x"},
+    {"node": {"cluster": "search", "id": "edge-1"}},
+    {"name": "both", "members": [{"service": "search", "version": "v3"}]},
     {"input": {"amount": 1}},
     {"input": {"amount": 1}, "expected_output": {}},
 )
 
 
 async def _out_of_reach(world, secret, method, path, identity, token_id) -> None:
-    path = path.removeprefix("/api/v1")
+    path = path.removeprefix("/api/v1") if path.startswith("/api/v1") else f"http://serinus{path}"
     if path.endswith("stream") and "{" not in path:
         return  # endless; what it looks at is what the list answers
     real = path.replace("{deployment_id}", identity).replace("{service_id}", "search")
     real = real.replace("{ruleset_id}", "pricing").replace("{version}", "v1").replace("{name}", "edge-1")
     real = real.replace("{token_id}", token_id).replace("{member_id}", "mem_1")
+    real = real.replace("{book}", identity).replace("{slice_index}", "0").replace("{kind}", "routes")
     takes = method in ("POST", "PUT", "PATCH")
     said = set()
     async with world.client(secret) as c:

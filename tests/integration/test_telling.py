@@ -506,7 +506,7 @@ async def test_nothing_is_undone_while_a_proxy_may_still_send_requests_to_the_ca
 
 
 async def test_the_rollback_is_told_at_once_and_its_incident_is_not_over_before_everything_is_undone(
-    world, gate
+    gate, world
 ):
     """Ten minutes after the read-back it would be; what is left undone keeps it open."""
     identity = await undoing(world, gate)
