@@ -30,7 +30,7 @@ class Tools(QuickShell):
         await self.run(*command, "--driver-config", f"{name}.json")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tools(tmp_path_factory):
     """Return a shell with a running control plane."""
     made = Tools(tmp_path_factory.mktemp("tools"))

@@ -220,8 +220,9 @@ async def test_in_chromium_the_panel_fits_a_phone_and_follows(world, scheme):
         await page.goto(url + path)
         await page.goto(f"{url}/deployments/{identity}")
         await page.wait_for_selector("text=● live")
-        picture = await page.locator("svg.interval").first.bounding_box()
-        assert 250 < picture["width"] <= 358
+        # In one breath: the part that it is in may be replaced by a newer one at any time.
+        width = "document.querySelector('svg.interval').getBoundingClientRect().width"
+        assert 250 < await page.evaluate(width) <= 358
         await world.answered(identity, HARM)
         await page.wait_for_selector("text=Where it hurts", timeout=8000)
         assert await page.locator(".headline").inner_text() == "✘ Harm: the canary is worse than tolerated"
