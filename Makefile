@@ -13,7 +13,7 @@ demo: setup-demo ## set everything up and run the main job; ARGS="--headless --r
 	$(BIN)/serinus demo $(ARGS)
 
 test: setup-test lint ## set up what the tests need, then gates and tests
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not soak" $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not soak" $(ARGS)
 
 lint: setup-test ## the gates, cheapest first
 	$(BIN)/ruff format --check src tests bench scripts
