@@ -3,6 +3,8 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Hundreds of short processes are started in the tests: without compiled files each reads all of us anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint unit soak bench bench-proxies lock setup-demo setup-test clean help
 
