@@ -15,9 +15,8 @@ import os
 import random
 import sys
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock
@@ -27,6 +26,7 @@ from typing import Any, TextIO
 sys.path.insert(0, str(Path(__file__).parent))
 
 from brief import FIELDS, MODES, Ensemble, ensemble_from
+from memory import Memory
 from metrics import Metrics
 from ranker import FEATURES, Pick, Ranker
 
@@ -35,8 +35,6 @@ ERROR_SHARE = 0.05
 FAULTS = ("none", "errors", "slow", "schema", "loss")
 #: Options that are thought of, and those that are shown.
 THOUGHT_OF, SHOWN = 8, 3
-#: So many DNAs are remembered.
-KEPT = 10_000
 MAX_BODY = 64_000
 
 #: One of the service's calls: what was asked to a status and an answer.
@@ -63,8 +61,7 @@ class Perfumery:
     log: TextIO
     fault: str = "none"
     chance: random.Random = field(default_factory=random.Random)
-    _dna: OrderedDict[str, dict[str, str]] = field(default_factory=OrderedDict)
-    _picks: OrderedDict[str, tuple[str, Pick]] = field(default_factory=OrderedDict)
+    memory: Memory = field(default_factory=Memory)
     _lock: Lock = field(default_factory=Lock)
 
     def create(self, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -80,10 +77,7 @@ class Perfumery:
         if brief is None:
             raise Refused(502, "no model wrote a brief")
         identity = f"dna_{self.chance.getrandbits(48):012x}"
-        with self._lock:
-            self._dna[identity] = brief
-            while len(self._dna) > KEPT:
-                self._dna.popitem(last=False)
+        self.memory.keep("dna", identity, brief)
         return 201, {"id": identity, "brief": brief, "mode": mode, "version": self.version}
 
     def options(self, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -92,18 +86,14 @@ class Perfumery:
         if asked.get("algorithm", "PPO") != "PPO":
             raise Refused(422, "`algorithm` is PPO")
         identity = str(asked.get("dna_id"))
-        with self._lock:
-            brief = self._dna.get(identity)
+        brief = self.memory.find("dna", identity)
         if brief is None:
             raise Refused(404, "there is no such DNA")
         variations = [self._variation(brief, number) for number in range(THOUGHT_OF)]
         shown = []
         for index, pick in self.ranker.pick([features(v) for v in variations], SHOWN):
             option = f"opt_{self.chance.getrandbits(48):012x}"
-            with self._lock:
-                self._picks[option] = (identity, pick)
-                while len(self._picks) > KEPT:
-                    self._picks.popitem(last=False)
+            self.memory.keep("option", option, {"dna_id": identity, "pick": asdict(pick)})
             score = self.ranker.probabilities(pick.options)[pick.chosen]
             shown.append({"id": option, "score": round(score, 6), "notes": variations[index]})
         return 200, {"dna_id": identity, "options": shown, "version": self.version}
@@ -113,11 +103,10 @@ class Perfumery:
         rating = asked.get("rating")
         if isinstance(rating, bool) or not isinstance(rating, int | float) or not 1 <= rating <= 5:
             raise Refused(422, "`rating` is a number from 1 to 5")
-        with self._lock:
-            known = self._picks.pop(str(asked.get("option_id")), None)
-        if known is None or known[0] != asked.get("dna_id"):
+        known = self.memory.take("option", str(asked.get("option_id")))
+        if known is None or known["dna_id"] != asked.get("dna_id"):
             raise Refused(404, "there is no such option of this DNA, or it was rated already")
-        update = self.ranker.learn(known[1], (rating - 3) / 2)
+        update = self.ranker.learn(picked(known["pick"]), (rating - 3) / 2)
         self.tell_loss()
         self._say(
             "rl_update",
@@ -157,6 +146,11 @@ def features(notes: dict[str, str]) -> tuple[float, ...]:
     digest = hashlib.sha256(json.dumps(notes, sort_keys=True).encode()).digest()
     parts = [FIELDS[name].index(value) / (len(FIELDS[name]) - 1) for name, value in notes.items()]
     return (*parts, *(digest[n] / 255 for n in range(FEATURES - len(parts))))
+
+
+def picked(kept: dict[str, Any]) -> Pick:
+    """Return a decision as it was before it was remembered."""
+    return Pick(tuple(map(tuple, kept["options"])), kept["chosen"], kept["log_probability"])
 
 
 def mode_of(asked: dict[str, Any]) -> str:
@@ -259,6 +253,9 @@ def main() -> None:
         "--role", default="production", help="the `version` label of the metrics: production or canary"
     )
     parser.add_argument("--log", type=Path, help="where log lines go; standard output by default")
+    parser.add_argument(
+        "--memory", type=Path, help="a SQLite file for all versions: a visit survives a rollback"
+    )
     parser.add_argument("--checkpoint", type=Path, default=Path(__file__).with_name("checkpoint.json"))
     parser.add_argument("--seed", type=int, help="makes ids and options the same every time")
     parser.add_argument("--fault", choices=FAULTS, default="none")
@@ -272,6 +269,7 @@ def main() -> None:
         log=given.log.open("a") if given.log else sys.stdout,
         fault=given.fault,
         chance=chance,
+        memory=Memory(given.memory),
     )
     perfumery.ranker.load(json.loads(given.checkpoint.read_text()))
     perfumery.tell_loss()

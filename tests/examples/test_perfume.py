@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import io
 import json
 import math
 import os
@@ -29,7 +30,7 @@ def part(name: str):
     return module
 
 
-brief, ranker = part("brief"), part("ranker")
+brief, ranker, app = part("brief"), part("ranker"), part("app")
 GOOD = {"family": "citrus", "top": "mint", "heart": "iris", "base": "musk"}
 
 
@@ -156,6 +157,41 @@ def test_beyond_the_clip_nothing_is_gained(advantage, moves):
     bonus = ranker.LEARNING_RATE * ranker.ENTROPY_BONUS
     assert clipped == 1.0
     assert (abs(learner.weights[0] - before) > bonus) is moves
+
+
+# -- what both versions remember -----------------------------------------------------------------
+
+
+def version(name: str, role: str, file: Path | None):
+    """Return one version of the service, as its script makes it."""
+    learner = app.Ranker(random.Random(3))
+    memory = app.Memory(file)
+    models = app.ensemble_from({})
+    return app.Perfumery(name, app.Metrics(role), models, learner, io.StringIO(), memory=memory)
+
+
+def test_a_visit_that_began_on_the_canary_goes_on_after_its_rollback(tmp_path):
+    """Wish on the canary, look on stable, rate on stable: nothing of the visit is lost, nor counted twice."""
+    canary = version("v0.2.0", "canary", tmp_path / "perfumes.sqlite")
+    stable = version("v0.1.0", "production", tmp_path / "perfumes.sqlite")
+    dna = canary.create({"brief": "a warm rose", "mode": "fast"})[1]
+    status, shown = stable.options({"dna_id": dna["id"], "mode": "fast"})
+    assert (status, shown["version"], len(shown["options"])) == (200, "v0.1.0", app.SHOWN)
+    rating = {"dna_id": dna["id"], "option_id": shown["options"][0]["id"], "rating": 5}
+    assert stable.feedback(rating)[0] == 200
+    with pytest.raises(app.Refused, match="rated already"):
+        canary.feedback(rating)
+
+
+def test_what_was_remembered_long_ago_is_forgotten(monkeypatch):
+    """The file does not grow for ever."""
+    alone = version("v0.1.0", "production", None)
+    first = alone.create({"brief": "the sea", "mode": "fast"})[1]
+    memory = sys.modules[type(alone.memory).__module__]
+    monkeypatch.setattr(memory, "KEPT", 3)
+    alone.options({"dna_id": first["id"], "mode": "fast"})
+    with pytest.raises(app.Refused, match="no such DNA"):
+        alone.options({"dna_id": first["id"], "mode": "fast"})
 
 
 # -- the walk -------------------------------------------------------------------------------------
