@@ -64,8 +64,9 @@ def _latency(folder: Path, *, again: str = "") -> list[str]:
     return [
         *timed,
         # To track is to count: the row's http_req_cnt.
-        f"http-response track-sc2 var(txn.ms),add(txn.base) table {LATENCY_TABLE} if {plain}",
         f"http-response track-sc2 {classed} table {LATENCY_TABLE} unless {plain}",
+        # Nothing is tracked twice: after the other rule this one does nothing.
+        f"http-response track-sc2 var(txn.ms),add(txn.base) table {LATENCY_TABLE}",
     ]
 
 

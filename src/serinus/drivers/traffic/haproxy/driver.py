@@ -20,7 +20,15 @@ from serinus.drivers.traffic.haproxy.files import read_map, write_all
 from serinus.drivers.traffic.haproxy.latency import LATENCY_TABLE
 from serinus.drivers.traffic.haproxy.prometheus import queries, scrape_config
 from serinus.drivers.traffic.haproxy.runtime import Refused, Runtime, Server, Unreachable
-from serinus.drivers.traffic.haproxy.slots import ALONE, MATCHES_FILE, PICKS, SPLIT_FILE, Plan, carried_share, plan
+from serinus.drivers.traffic.haproxy.slots import (
+    ALONE,
+    MATCHES_FILE,
+    PICKS,
+    SPLIT_FILE,
+    Plan,
+    carried_share,
+    plan,
+)
 from serinus.drivers.traffic.haproxy.statistics import aborts_so_far, counters
 from serinus.drivers.traffic.haproxy.template import description
 from serinus.ports.traffic import (
@@ -106,7 +114,7 @@ class HaproxyDriver:
             self._write(instance, plan(self._config, desired, before, resolved))
             return _not_there(instance, error)
         # Of a map that somebody has emptied, the file still knows who has which slot and counters.
-        before = seen.split or read_map(Path(instance.config_dir) / SPLIT_FILE)
+        before = dict(seen.split) or read_map(Path(instance.config_dir) / SPLIT_FILE)
         made = plan(self._config, desired, before, resolved, seen.aborts)
         self._write(instance, made)
         try:

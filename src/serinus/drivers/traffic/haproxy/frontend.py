@@ -11,7 +11,6 @@ from serinus.core.bucketing import BUCKETS
 from serinus.drivers.traffic.haproxy.config import HaproxyConfig
 from serinus.drivers.traffic.haproxy.exposition import BREAKER_TABLE, FAILED_IN_A_ROW, TRIES
 from serinus.drivers.traffic.haproxy.sections import VERSION_HEADER, count, milliseconds, repeatable, section
-
 from serinus.drivers.traffic.haproxy.slots import ALONE, PICKS, alone, backend
 
 __all__ = ["frontend", "once"]
@@ -38,8 +37,7 @@ def frontend(config: HaproxyConfig, split: str, matches: str) -> str:
             f"http-request allow if {{ nbsrv({ALONE}) gt 0 }}",
             f"http-request set-var(txn.total) str(total),map({split}),add(0)",
             "http-request allow unless { var(txn.total) -m found }",
-            # The step inside is told even stable; all others find it at the end.
-            f"http-request set-var(txn.to) str(stable),map({split}) unless {repeatable(config)}",
+            f"http-request set-var(txn.to) str(stable),map({split})",
             *_pins(config, split, matches),
             *_key(config),
             *_bucket(split),
@@ -110,15 +108,14 @@ def _log(config: HaproxyConfig) -> list[str]:
 
 def _pins(config: HaproxyConfig, split: str, matches: str) -> list[str]:
     """Return the rules that send named units and matching requests to the canary."""
-    lines = []
+    some, lines = f"{{ nbsrv({PICKS}) gt 0 }}", []
     for kind, header in (("u", config.user_header), ("w", config.workflow_header)):
         lines.append(f"acl picked req.fhdr({header}),hex,concat(.{kind}),map({split}) -m found")
     return [
         *lines,
         f"acl picked req.hdrs,map_reg({matches}) -m found",
-        f"http-request set-var(txn.pinned) str(canary),map({split}) if {{ nbsrv({PICKS}) gt 0 }} picked",
-        "http-request set-var(txn.to) var(txn.pinned) if { var(txn.pinned) -m found }",
-        "http-request allow if { var(txn.pinned) -m found }",
+        f"http-request set-var(txn.to) str(canary),map({split}) if {some} picked",
+        f"http-request allow if {some} picked",
         "http-request allow unless { var(txn.total) -m int gt 0 }",
     ]
 
@@ -128,9 +125,10 @@ def _key(config: HaproxyConfig) -> list[str]:
     without = "unless { var(txn.key) -m len gt 0 }"
     headers = (config.workflow_header, config.session_header, config.user_header)
     sources = [*(f"req.fhdr({h})" for h in headers), f"req.cook({config.cookie})"]
-    lines = [f"http-request set-var(txn.key) {source} {without}" for source in sources]
+    first, *others = (f"http-request set-var(txn.key) {source}" for source in sources)
     return [
-        *lines,
+        first,
+        *(f"{other} {without}" for other in others),
         f"http-request set-var(txn.fresh) uuid() {without}",
         f"http-request set-var(txn.key) var(txn.fresh) {without}",
     ]

@@ -39,7 +39,7 @@ SPLIT_FILE, MATCHES_FILE = "split.map", "matches.map"
 #: or that units or requests are named. They open before the split map and rest after it, like any server.
 ALONE, PICKS = "serinus_alone", "serinus_picks"
 _NOWHERE = ("127.0.0.1", 9)
-#: A version's counters begin at its number times this; as many numbers as there are before they are used again.
+#: A version's counters begin at its number times this; so many numbers there are before they are used again.
 ROWS, _NUMBERS = 1 << 16, (1 << 15) - 1
 #: As many versions as there may ever be, and a gap between each two of them.
 MOST_RANGES = 64

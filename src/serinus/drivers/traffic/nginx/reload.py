@@ -21,7 +21,14 @@ from serinus.drivers.traffic.nginx.findings import find_folder, find_program, te
 from serinus.drivers.traffic.nginx.inforce import InForce, Unreachable
 from serinus.drivers.traffic.nginx.logs import move_away
 from serinus.drivers.traffic.nginx.render import text_of
-from serinus.drivers.traffic.nginx.weights import FLUSH_SECONDS, Plan, carried_share, render, stamped, unstamped
+from serinus.drivers.traffic.nginx.weights import (
+    FLUSH_SECONDS,
+    Plan,
+    carried_share,
+    render,
+    stamped,
+    unstamped,
+)
 from serinus.ports.traffic import (
     Capability,
     Carried,

@@ -180,19 +180,19 @@ def _side(config: ReloadConfig, plan: Plan) -> str:
 def _versions(plan: Plan) -> str:
     """Return which version has answered (the last address), and whether the canary was asked at all."""
     stable, canary = (_quoted(version) for version, _ in (plan.stable, plan.canary))
-    if not plan.has_canary:
-        return (
-            f'map "" $serinus_version {{ default {stable}; }}\n    map "" $serinus_candidate {{ default ""; }}'
-        )
-    some = "|".join(re.escape(address) for address in plan.canary[1])
-    # Most requests are tried once, and their address is found as it is: expressions are for the others.
-    mine = "".join(f'"{address}" {canary}; ' for address in plan.canary[1])
-    others = [address for address in plan.stable[1] if address not in plan.canary[1]]
-    theirs, nobody = ("".join(f'"{address}" {name}; ' for address in others) for name in (stable, '""'))
+    if plan.has_canary:
+        some = "|".join(re.escape(address) for address in plan.canary[1])
+        # Most requests are tried once, and their address is found as it is: expressions are for the others.
+        mine = "".join(f'"{address}" {canary}; ' for address in plan.canary[1])
+        others = [address for address in plan.stable[1] if address not in plan.canary[1]]
+        last = mine + "".join(f'"{a}" {stable}; ' for a in others) + f'"~[ ,]({some})$" {canary}; '
+        asked = mine + "".join(f'"{a}" ""; ' for a in others) + f'"~(^|[ ,])({some})($|[ ,])" {canary}; '
+        of = "$upstream_addr"
+    else:
+        last, asked, of = "", "", '""'
     return (
-        f'map $upstream_addr $serinus_version {{ {mine}{theirs}"~[ ,]({some})$" {canary}; default {stable}; }}\n'
-        f'    map $upstream_addr $serinus_candidate {{ {mine}{nobody}"~(^|[ ,])({some})($|[ ,])" {canary}; '
-        'default ""; }'
+        f"map {of} $serinus_version {{ {last}default {stable}; }}\n"
+        f'    map {of} $serinus_candidate {{ {asked}default ""; }}'
     )
 
 
