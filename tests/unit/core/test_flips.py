@@ -54,9 +54,10 @@ def test_two_salts_mix_nearly_all_of_the_smaller_side_and_the_operator_reads_so(
     found = flips_of([*by_hash("a", users, 500), *by_hash("b", users, 500)], 60.0, "v2", "v1")
     assert (found.watched, found.flipped, found.fewer) == (600, 63, 63)
     assert found.sentence == (
-        "units do not stick: 63 of 600 watched were served by more than one version (100 % of those on v2; up "
-        "to 5 % is normal), and no change of the split explains it. Users see both, and the comparison mixes "
-        "them: bring every process to the present snapshot and the same SDK, then roll back and start again"
+        "units do not stick: 63 of 600 watched were served by more than one version (100 % of those on v2; "
+        "up to 5 % is normal), and no change of the split explains it. Users see both, and the comparison "
+        "mixes them: bring every process to the present snapshot and the same SDK, then roll back and start "
+        "again"
     )
     most = flips_of([*by_hash("a", users, 9500), *by_hash("b", users, 9500)], 60.0, "v2", "v1")
     assert most.flipped > 0.9 * most.fewer
