@@ -277,7 +277,7 @@ class Router:
             key = workflow_id or session_id or user_id
             seen = xxh64_intdigest(key.encode(), watch.seed)
             if seen < watch.limit and watch.seen.get(seen) is not choice:
-                _watch(watch, state.plan, choice, seen, key)
+                watch.look(state.plan, choice, seen, key)
         if choice.is_canary and choice.priority and state.plan.keeps:
             key = workflow_id or session_id or user_id
             unit = xxh64_intdigest((state.plan.prefix + key).encode())
@@ -421,19 +421,6 @@ def _seated(state: _State, plan: Plan, unit: int, priority: str, *, placed: bool
             return plan.seated[seat.version][priority]
         break
     return plan.stable[priority]
-
-
-def _watch(watch: Watch, plan: Plan, choice: Choice, seen: int, key: str) -> None:
-    """Take in where a unit is, if it is the hash that has put it there.
-
-    Of what has put it elsewhere (it stays, a person, a filter, an open breaker) this process knows the
-    reason, and a choice of the plan before is that plan's.
-    """
-    at, share = plan.slot(xxh64_intdigest((plan.prefix + key).encode()) % BUCKETS)
-    if 0 < share < BUCKETS and choice.is_canary == (at < share):
-        watch.add(seen, choice, choice.version if choice.is_canary else "", share)
-    else:
-        watch.pass_over(seen, choice)
 
 
 def _may_try(state: _State) -> bool:

@@ -11,11 +11,36 @@ from xxhash import xxh64_intdigest
 
 TYPE_CHECKING = False  # typing itself costs milliseconds and a megabyte; checkers know this name
 if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Split(Protocol):
+        """What is needed of a plan."""
+
+        prefix: str
+
+        def slot(self, bucket: int) -> tuple[int, int]:
+            """Return where a bucket lies in its slot, and how many of that are the canary's."""
+            ...
+
+    class Given(Protocol):
+        """What is needed of a choice."""
+
+        @property
+        def version(self) -> str:
+            """The version that serves."""
+            ...
+
+        @property
+        def is_canary(self) -> bool:
+            """Whether it is under test."""
+            ...
+
     #: (hash of the unit's key, version or empty for stable, share in basis points)
     Seen = tuple[int, str, int]
 
 __all__ = ["Watch"]
 
+BUCKETS = 10_000
 #: Units that are watched at a time, of one deployment.
 MAX_WATCHED = 512
 #: Facts about them: each may have been on a few versions, at a few shares.
@@ -40,15 +65,27 @@ class Watch:
         self._fresh: list[Seen] = []
         self._renewed = 0.0
 
+    def look(self, plan: Split, choice: Given, unit: int, key: str) -> None:
+        """Take in where a watched unit is, if it is the hash that has put it there.
+
+        Of what has put it elsewhere (it stays, a person, a filter, an open breaker) this process knows the
+        reason, and a choice of the plan before is that plan's.
+        """
+        at, share = plan.slot(xxh64_intdigest((plan.prefix + key).encode()) % BUCKETS)
+        if 0 < share < BUCKETS and choice.is_canary == (at < share):
+            self.add(unit, choice, choice.version if choice.is_canary else "", share)
+        else:
+            self._pass_over(unit, choice)
+
     def add(self, unit: int, given: object, version: str, share_bp: int) -> None:
-        """Take a watched unit in, where the hash alone has put it."""
-        self.pass_over(unit, given)
+        """Take in where a watched unit is; ``given`` is what it was given, by identity."""
+        self._pass_over(unit, given)
         seen = (unit, version, share_bp)
         if unit < self.limit and seen not in self._known and len(self._known) < MAX_KNOWN:
             self._known.add(seen)
             self._fresh.append(seen)
 
-    def pass_over(self, unit: int, given: object) -> None:
+    def _pass_over(self, unit: int, given: object) -> None:
         """Remember that there is nothing to say of a unit as long as it is given the same."""
         self.seen[unit] = given
         while len(self.seen) > MAX_WATCHED:
