@@ -91,8 +91,8 @@ class Watch:
         while len(self.seen) > MAX_WATCHED:
             self.limit >>= 1
             # Other threads go on adding: a copy is taken in one piece, and what is lost is seen again.
-            self.seen = {u: given for u, given in list(self.seen.items()) if u < self.limit}
-            self._known = {s for s in list(self._known) if s[0] < self.limit}
+            self.seen = {u: given for u, given in self.seen.copy().items() if u < self.limit}
+            self._known = {s for s in self._known.copy() if s[0] < self.limit}
 
     def take(self, now: float, every: float) -> list[Seen]:
         """Take what is new. ``every`` seconds all is new again, and fewer units are no longer held back."""
