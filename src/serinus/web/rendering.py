@@ -55,7 +55,8 @@ def rendered(request: Request, name: str, status: int = 200, **values: Any) -> H
         findings=FINDINGS,
         finding_signs=FINDING_SIGNS,
         token_ends=getattr(request.state, "token_ends", ""),
-        **{"caller": None, "csrf": "", **values},
+        # A refusal is shown with the way on to the other pages to whoever is signed in.
+        **{"caller": None, "csrf": "", **getattr(request.state, "visitor", {}), **values},
     )
     answer = HTMLResponse(page, status_code=status)
     if "lang" in request.query_params:

@@ -38,7 +38,11 @@ def panel(view: Mapping[str, Any], language: str) -> dict[str, Any] | None:
         "sign": SIGNS[judge["finding"]],
         "headline": t(judge["headline"]),
         "sentence": _sentence(judge, view, language),
-        "checks": [_row(c, view, t, language) for c in sorted(judge["checks"], key=lambda c: c["over"])],
+        "checks": [
+            _row(c, view, t, language)
+            for c in sorted(judge["checks"], key=lambda c: c["over"])
+            if c["estimate"] is not None or c["note"] or c["finding"] in ("harm", "safe")
+        ],
         "budget": _budget(judge, t, language),
         "where": t("Where it hurts" if judge["finding"] == "harm" else "Where a difference shows"),
         "slices": [_slice(s, t) for s in judge["slices"]],
@@ -49,7 +53,8 @@ def panel(view: Mapping[str, Any], language: str) -> dict[str, Any] | None:
 def _sentence(judge: Mapping[str, Any], view: Mapping[str, Any], language: str) -> str:
     """Return the judge's sentence, unless the page's first one says it; other languages get the numbers."""
     if language == "en":
-        return "" if judge["sentence"].rstrip(".") in view["sentence"] else str(judge["sentence"])
+        said, above = (_plain(s) for s in (judge["sentence"], f"{view['sentence']} {judge['headline']}"))
+        return "" if said in above else str(judge["sentence"])
     t = translator(language)
     clauses = []
     for c in judge["checks"]:
@@ -59,6 +64,11 @@ def _sentence(judge: Mapping[str, Any], view: Mapping[str, Any], language: str) 
         clauses.append(f"{t(c['label'])}: {t('canary')} {canary}, {t('stable')} {stable}")
     worst = f". {t('Worst in')}: {judge['slices'][0]['stratum']}" if judge["slices"] else ""
     return "; ".join(clauses) + worst if clauses else t("Nothing to compare yet")
+
+
+def _plain(sentence: str) -> str:
+    """Return a sentence as it is compared: one in another is the same clause after a semicolon."""
+    return sentence.rstrip(".").replace(". W", "; w")
 
 
 def _row(c: Mapping[str, Any], view: Mapping[str, Any], t: Translate, language: str) -> dict[str, Any]:
