@@ -129,6 +129,6 @@ class SetPages:
 
 
 def _offered(view: dict[str, Any], role: Role) -> dict[str, Any]:
-    gates = [Role(s["gate"]) for s in view["stages"] if s["state"] == "now" and s["gate"]]
+    gate = next((Role(s["gate"]) for s in view["stages"] if s["state"] == "now" and s["gate"]), Role.APPROVER)
     buttons = [(name, label) for name, (label, _) in ACTIONS.items() if name in view["allowed"]]
-    return offered(role, buttons, {"approve": gate for gate in gates})
+    return offered(role, buttons, {"approve": gate})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from serinus.control.wording import lasted
+from serinus.web.words_members import MEMBERS
 from serinus.web.words_parts import PARTS
 from serinus.web.words_rules import RULES
 from serinus.web.words_sets import SETS
@@ -184,6 +185,7 @@ _KOREAN = {
     "Show": "보기",
     "service": "서비스",
     "status": "상태",
+    **MEMBERS,
     **PARTS,
     **RULES,
     **SETS,
