@@ -8,28 +8,38 @@ such as a reason that a person gave, stays as it is: so does every sentence of a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from serinus.control.spoken_korean import SENTENCES, TIMES, WORDS
 
 __all__ = ["spoken", "times"]
 
+#: Longer texts, and deeper ones, are no sentences of ours; nor is one whose parts fit in so many ways.
+LONGEST, DEEPEST, TRIES = 2500, 8, 60
+#: What stands for a version in sentences about a whole A/B/n test.
+CONTEST = "the A/B/n test of "
+_VERSION = r"[^\s;:,]+"
+_VERSIONS = rf"{_VERSION}(?:(?:, | and ){_VERSION})*"
 #: How a value of a template looks; what kind it is, is written behind its name: ``{why:said}``.
 _LOOKS = {
-    "": r"(?:(?!\. |; ).)+?",  # within one clause
-    "free": ".+?",
-    "said": ".+?",
-    "word": "[^;:()]+?",
-    "n": r"[\d,.]+",
-    "value": r"[-+\d,.e]+",
-    "share": r"[\d,.]+ %",
-    "time": r"[\d,.]+ (?:ms|s|min|h|d)(?: \d+ (?:s|min|h))?",
-    "versions": r"[^;:]+?",
+    "": re.compile(r"(?:(?!\. |; ).)+", re.DOTALL),  # within one clause
+    "free": re.compile(r".+", re.DOTALL),
+    "said": re.compile(r".+", re.DOTALL),
+    "word": re.compile(r"[^;:]+"),
+    "hooks": re.compile(r"hooks? [^;:]+"),
+    "n": re.compile(r"[\d,.]+"),
+    "value": re.compile(r"[-+\d,.e]+"),
+    "share": re.compile(r"[\d,.]+ %"),
+    "time": re.compile(r"[\d,.]+ (?:ms|s|min|h|d)(?: \d+ (?:s|min|h))?"),
+    "versions": re.compile(_VERSIONS),
 }
 _VALUE = re.compile(r"{(\w+)(?::(\w+))?}")
+#: A clause about one of several candidates.
+_OF = re.compile(rf"({_VERSIONS}): (.+)", re.DOTALL)
 #: Between what is said together, from the outside in: sentences, and clauses.
-_BETWEEN = (re.compile(r"(?<=\.) (?=\S)"), re.compile("; "))
+_BETWEEN = ((re.compile(r"(?<=\.) (?=\S)"), " "), (re.compile("; "), "; "))
 
 
 def spoken(text: str, language: str) -> str:
@@ -40,7 +50,7 @@ def spoken(text: str, language: str) -> str:
     >>> spoken("Rolled back from 25 % to v1: orders are lost", "ko")
     '25 %에서 v1(으)로 롤백: orders are lost'
     """
-    return _korean(text) if language == "ko" else text
+    return _korean(text) if language == "ko" and len(text) <= LONGEST else text
 
 
 def times(text: str) -> str:
@@ -54,43 +64,96 @@ def times(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _korean(text: str) -> str:
+    return _said(text, 0)
+
+
+def _said(text: str, depth: int) -> str:
+    if depth > DEEPEST:
+        return text
     body = text.removesuffix(".")
-    for english, kinds, korean, anchor in _templates():
-        if anchor not in body:
-            continue
-        if found := english.fullmatch(body):
-            values = {name: _value(kinds[name], value) for name, value in found.groupdict().items()}
-            return korean.format(**values) + text[len(body) :]
-    for between in _BETWEEN:
+    for template in _templates():
+        values = template.values_of(body)
+        if values is not None:
+            korean = {n: _value(template.kinds[n], v, depth + 1) for n, v in values.items()}
+            return template.korean.format(**korean) + text[len(body) :]
+    for between, joint in _BETWEEN:
         parts = between.split(text)
         if len(parts) > 1:
-            return (" " if between is _BETWEEN[0] else "; ").join(_korean(part) for part in parts)
-    return text
+            return joint.join(_said(part, depth + 1) for part in parts)
+    of = _OF.fullmatch(text)
+    return f"{of[1]}: {_said(of[2], depth + 1)}" if of else text
 
 
-def _value(kind: str, value: str) -> str:
+def _value(kind: str, value: str, depth: int) -> str:
     if kind == "said":
-        return _korean(value)
+        return _said(value, depth)
     if kind == "word":
         return WORDS.get(value, value)
     if kind == "versions":
         return value.replace(" and ", ", ")
+    if kind == "hooks":
+        return "훅 " + value.partition(" ")[2].replace(" and ", ", ")
+    if value.startswith(CONTEST):
+        return f"A/B/n 테스트({value.removeprefix(CONTEST).replace(' and ', ', ')})"
     return times(value) if kind == "time" else value
 
 
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """A sentence with places for values: what stands before, between and after them, and their kinds."""
+
+    english: str
+    korean: str
+    kinds: dict[str, str] = field(init=False)
+    literals: list[str] = field(init=False)
+    longest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "kinds", dict(_VALUE.findall(self.english)))
+        put(self, "literals", _VALUE.split(self.english)[::3])
+        put(self, "longest", max(self.literals, key=len))
+
+    def values_of(self, text: str) -> dict[str, str] | None:
+        """Return the values with which this is the text; ``None``: it is another sentence."""
+        first, last = self.literals[0], self.literals[-1]
+        if self.longest not in text or not (text.startswith(first) and text.endswith(last)):
+            return None
+        if not self.kinds:
+            return {} if text == first else None
+        return self._fit(text, len(first), list(self.kinds.items()), self.literals[1:], [TRIES])
+
+    def _fit(
+        self, text: str, at: int, kinds: list[tuple[str, str]], literals: list[str], tries: list[int]
+    ) -> dict[str, str] | None:
+        (name, kind), literal = kinds[0], literals[0]
+        for end in _ends(text, at, literal, last=len(literals) == 1):
+            tries[0] -= 1
+            if tries[0] < 0:
+                return None
+            value = text[at:end]
+            if not _LOOKS[kind].fullmatch(value):
+                continue
+            if len(literals) == 1:
+                return {name: value}
+            rest = self._fit(text, end + len(literal), kinds[1:], literals[1:], tries)
+            if rest is not None:
+                return {name: value, **rest}
+        return None
+
+
+def _ends(text: str, at: int, literal: str, *, last: bool) -> Iterator[int]:
+    """Yield where a value that begins at ``at`` may end, the nearest first."""
+    if last:
+        if len(text) - len(literal) > at:
+            yield len(text) - len(literal)
+        return
+    end = text.find(literal, at + 1)
+    while end != -1:
+        yield end
+        end = text.find(literal, end + 1)
+
+
 @lru_cache(maxsize=1)
-def _templates() -> tuple[tuple[re.Pattern[str], dict[str, str], str, str], ...]:
-    """Return each template as a pattern, its values' kinds, its Korean, and a text that is surely in it."""
-    return tuple(_compiled(SENTENCES.items()))
-
-
-def _compiled(
-    sentences: Iterable[tuple[str, str]],
-) -> Iterable[tuple[re.Pattern[str], dict[str, str], str, str]]:
-    for english, korean in sentences:
-        kinds = {name: kind or "" for name, kind in _VALUE.findall(english)}
-        literals = _VALUE.split(english)[::3]
-        pattern = re.escape(literals[0])
-        for (name, kind), literal in zip(kinds.items(), literals[1:], strict=True):
-            pattern += f"(?P<{name}>{_LOOKS[kind]}){re.escape(literal)}"
-        yield re.compile(pattern, re.DOTALL), kinds, korean, max(literals, key=len)
+def _templates() -> tuple[_Template, ...]:
+    return tuple(_Template(english, korean) for english, korean in SENTENCES.items())

@@ -10,6 +10,9 @@ JUDGE = {
     ),
     "safe: {what:said}": "안전: {what}",
     "judge: {what:said}": "판정: {what}",
+    "errors": "오류",
+    "latency": "지연 시간",
+    "errors, latency": "오류, 지연 시간",
     "no harm seen so far": "아직 악화는 보이지 않음",
     "no harm seen": "악화는 보이지 않음",
     "no harm found": "악화가 발견되지 않음",
@@ -18,12 +21,12 @@ JUDGE = {
     "Worst in {where}": "가장 나쁜 곳: {where}",
     "worst in {where}": "가장 나쁜 곳: {where}",
     "errors: no requests on both sides yet": "오류: 아직 양쪽 모두에 요청이 없습니다",
-    "errors in {where}: {canary:share} at the canary against {stable:share} at stable ({size}, surely more than {low})": (
+    "errors in {where}: {canary:share} at the canary against {stable:share} at stable ({size}, "
+    "surely more than {low})": (
         "{where} 오류: 카나리 {canary}, 안정 버전 {stable} ({size}, 확실히 {low} 초과)"
     ),
-    "errors: {canary:share} at the canary against {stable:share} at stable ({size}, surely more than {low})": (
-        "오류: 카나리 {canary}, 안정 버전 {stable} ({size}, 확실히 {low} 초과)"
-    ),
+    "errors: {canary:share} at the canary against {stable:share} at stable ({size}, surely more "
+    "than {low})": ("오류: 카나리 {canary}, 안정 버전 {stable} ({size}, 확실히 {low} 초과)"),
     "errors in {where}: {canary:share} at the canary against {stable:share} at stable ({size})": (
         "{where} 오류: 카나리 {canary}, 안정 버전 {stable} ({size})"
     ),
@@ -36,6 +39,7 @@ JUDGE = {
     "errors: {canary:share} at the canary against {stable:share} at stable": (
         "오류: 카나리 {canary}, 안정 버전 {stable}"
     ),
+    "{size} slower or more is excluded": "{size} 이상 느림은 배제됨",
     "{size} or more is excluded": "{size} 이상은 배제됨",
     "{size} is nearly excluded": "{size}은(는) 거의 배제됨",
     "too little seen to exclude {size}": "{size}을(를) 배제하기에는 측정이 부족함",
@@ -50,7 +54,8 @@ JUDGE = {
     "latency: warming up, {left:time} left": "지연 시간: 준비 중, {left} 남음",
     "latency: nothing measured on both sides yet": "지연 시간: 아직 양쪽 모두에서 측정된 것이 없습니다",
     "latency: as stable": "지연 시간: 안정 버전과 같음",
-    "latency in {where}: {size} slower than stable, surely more than {low:share}: {before:n} → {after:time} typically": (
+    "latency in {where}: {size} slower than stable, surely more than {low:share}: {before:n} → "
+    "{after:time} typically": (
         "{where} 지연 시간: 안정 버전보다 {size} 느림, 확실히 {low} 초과: 보통 {before} → {after}"
     ),
     "latency: {size} slower than stable, surely more than {low:share}: {before:n} → {after:time} typically": (
@@ -64,12 +69,12 @@ JUDGE = {
     ),
     "latency: {size} slower than stable": "지연 시간: 안정 버전보다 {size} 느림",
     "latency: {size} faster than stable": "지연 시간: 안정 버전보다 {size} 빠름",
-    "{size} slower or more is excluded": "{size} 이상 느림은 배제됨",
     "at 100 %: no requests yet": "100 %에서: 아직 요청이 없습니다",
     "at 100 %: latency is beyond anything stable's recorded history explains": (
         "100 %에서: 지연 시간이 기록된 안정 버전으로 설명되지 않습니다"
     ),
-    "at 100 %: {canary:share} errors against {stable:share} recorded of stable, more than {size} × drift explains": (
+    "at 100 %: {canary:share} errors against {stable:share} recorded of stable, more than {size} "
+    "× drift explains": (
         "100 %에서: 오류 {canary}, 기록된 안정 버전 {stable}, {size}배 변동으로 설명되지 않음"
     ),
     "at 100 %: {canary:share} errors against {stable:share} recorded of stable": (
@@ -81,10 +86,12 @@ JUDGE = {
     "within {size} × of what was recorded": "기록의 {size}배 이내",
     "no requests of {side:word} for {time:time}": "{time} 동안 {side} 요청 없음",
     "no requests of {side:word} yet": "아직 {side} 요청 없음",
-    "the canary gets {share:share} more traffic than configured: check the split before trusting the comparison": (
+    "the canary gets {share:share} more traffic than configured: check the split before trusting "
+    "the comparison": (
         "카나리가 설정보다 {share} 많은 트래픽을 받습니다: 비교를 믿기 전에 트래픽 비율을 확인하세요"
     ),
-    "the canary gets {share:share} less traffic than configured: check the split before trusting the comparison": (
+    "the canary gets {share:share} less traffic than configured: check the split before trusting "
+    "the comparison": (
         "카나리가 설정보다 {share} 적은 트래픽을 받습니다: 비교를 믿기 전에 트래픽 비율을 확인하세요"
     ),
     "{n:n} of {all:n} windows had requests on one side only": (
@@ -119,12 +126,17 @@ JUDGE = {
     "{check:word}: nothing measured at the canary": "{check}: 카나리에서 측정된 것이 없음",
     "breaker: {state:word} (must be closed)": "차단기: {state} (닫혀 있어야 함)",
     "time at this step: {time:time} (at least {least:time})": "이 단계의 시간: {time} (최소 {least})",
-    "time at 50 % or more: {time:time} (at least {least:time})": "50 % 이상에서의 시간: {time} (최소 {least})",
+    "time at 50 % or more: {time:time} (at least {least:time})": (
+        "50 % 이상에서의 시간: {time} (최소 {least})"
+    ),
     "{check}: {canary:value} at the canary against {stable:value} at stable": (
         "{check}: 카나리 {canary}, 안정 버전 {stable}"
     ),
+    "{check:word}: {metric} is not reported by this service": (
+        "{check}: 이 서비스는 {metric}을(를) 보고하지 않음"
+    ),
+    "{check:word}: no {metric} from the canary": "{check}: 카나리에서 온 {metric} 없음",
     "{check}: not reported yet": "{check}: 아직 보고되지 않았습니다",
     "worse than tolerated is excluded": "허용보다 나쁨은 배제됨",
     "too early to tell": "판단하기에는 이름",
-    "{version:versions}: {what:said}": "{version}: {what}",
 }

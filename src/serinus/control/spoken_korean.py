@@ -6,6 +6,8 @@ The first that fits is taken, so a template goes before a wider one. None ends i
 from __future__ import annotations
 
 from serinus.control.spoken_judge import JUDGE
+from serinus.control.spoken_parts import CONTEST, HOOKS
+from serinus.control.spoken_sets import SETS
 
 __all__ = ["SENTENCES", "TIMES", "WORDS"]
 
@@ -40,9 +42,8 @@ _ROLLBACK = {
         "{share}에서 {stable}(으)로 자동 롤백: {why}"
     ),
     "Rolled back from {share:share} to {stable}: {why:said}": "{share}에서 {stable}(으)로 롤백: {why}",
-    "Rolled back automatically, across the irreversible {step:said}, from {share:share} to {stable}: {why:said}": (
-        "되돌릴 수 없는 {step}을(를) 넘어 {share}에서 {stable}(으)로 자동 롤백: {why}"
-    ),
+    "Rolled back automatically, across the irreversible {step:said}, from {share:share} to "
+    "{stable}: {why:said}": ("되돌릴 수 없는 {step}을(를) 넘어 {share}에서 {stable}(으)로 자동 롤백: {why}"),
     "Rolled back, across the irreversible {step:said}, from {share:share} to {stable}: {why:said}": (
         "되돌릴 수 없는 {step}을(를) 넘어 {share}에서 {stable}(으)로 롤백: {why}"
     ),
@@ -60,7 +61,8 @@ _ROLLBACK = {
         "되돌리는 중, {before} → {after}, {stable}이(가) 정상인 동안"
     ),
     "Going back at {share:share}, then {rungs}: {why:said}": "{share}에서 되돌리는 중, 다음 {rungs}: {why}",
-    "The rollback is held at {share:share}: stable {stable} cannot be sent traffic ({down:said}). It goes on "
+    "The rollback is held at {share:share}: stable {stable} cannot be sent traffic ({down:said}). "
+    "It goes on "
     "by itself as soon as stable answers. Why back: {why:said}": (
         "{share}에서 롤백이 보류됨: 안정 버전 {stable}에 트래픽을 보낼 수 없습니다 ({down}). 안정 버전이 "
         "응답하면 자동으로 계속됩니다. 롤백 사유: {why}"
@@ -72,17 +74,44 @@ _ROLLBACK = {
     "the circuit breaker opened after {n:n} failures in a row": "연속 {n}번 실패하여 차단기가 열렸습니다",
     "the circuit breaker opened ({where})": "차단기가 열렸습니다 ({where})",
     "no usable measurement for {time:time} ({why:said})": "{time} 동안 쓸 수 있는 측정값이 없음 ({why})",
-    "Not rolled back: {step:said} is irreversible and was completed. {then:said} Why back: {why:said}. Somebody "
+    "Not rolled back: {step:said} is irreversible and was completed. {then:said} Why back: "
+    "{why:said}. Somebody "
     "has to decide: roll back across it, or approve to go on": (
         "롤백하지 않음: {step}은(는) 되돌릴 수 없고 이미 완료되었습니다. {then} 롤백 사유: {why}. 사람이 "
         "결정해야 합니다: 넘어서 롤백하거나, 승인하여 계속하세요"
     ),
+    "This data plane cannot keep units on {version} while its share shrinks, so the share stays at "
+    "{share:share}, new units included": (
+        "비율이 줄어드는 동안 이 데이터 플레인은 {version}의 단위를 유지할 수 없어, 새 단위를 포함해 비율이 "
+        "{share}에 머뭅니다"
+    ),
+    "`stickiness: hash` cannot tell new units from those on {version}, so the share stays at {share:share}, "
+    "new units included": (
+        "`stickiness: hash`는 새 단위와 {version}의 단위를 구별할 수 없어, 새 단위를 포함해 비율이 {share}에 "
+        "머뭅니다"
+    ),
+    "{step:said} is irreversible: once completed, nothing goes back across it by itself": (
+        "{step}은(는) 되돌릴 수 없습니다: 완료되면 자동으로 넘어서 롤백하지 않습니다"
+    ),
+    "Instead somebody is asked; until then new units would go to {stable}, and those on {version} stay": (
+        "대신 사람에게 묻습니다; 그때까지 새 단위는 {stable}(으)로 가고 {version}의 단위는 남습니다"
+    ),
+    "Instead somebody is asked; until then {why}, so the share would stay as it is, new units included": (
+        "대신 사람에게 묻습니다; 그때까지 새 단위를 포함해 비율이 그대로 머뭅니다 ({why})"
+    ),
+    "nobody is moved to stable {stable}, which cannot be sent traffic ({down:said}). To be dropped as "
+    "soon as it can: {who:said}": (
+        "안정 버전 {stable}에 트래픽을 보낼 수 없어 ({down}) 아무도 옮기지 않습니다. 가능해지면 제외할 후보: "
+        "{who}"
+    ),
+    "Nothing is compensated, as was asked for": "요청대로 보상하지 않습니다",
     "New units go to {stable}; those on {version} stay": (
         "새 단위는 {stable}(으)로 가고 {version}에 있는 단위는 남습니다"
     ),
     "Everyone is on {version}, new units too, and stays": "새 단위까지 모두 {version}에 있고 그대로 남습니다",
     "Goes on at {share:share}, decided by {by}: {why:free}": "{by}의 결정으로 {share}에서 계속: {why}",
     "step {n:n} ({share:share})": "{n}단계 ({share})",
+    "Step {n:n} ({share:share})": "{n}단계 ({share})",
 }
 
 _WALK = {
@@ -95,6 +124,9 @@ _WALK = {
     ),
     "{version} started with {who}; everyone else stays on {stable}": (
         "{version}이(가) 지정된 대상({who})으로 시작했고 나머지는 {stable}에 남습니다"
+    ),
+    "{version} started with {who:free}; everyone stays on {stable}": (
+        "{version}이(가) 시작했고 ({who}) 모두 {stable}에 남습니다"
     ),
     "{version} started; everyone stays on {stable}": "{version}이(가) 시작했고 모두 {stable}에 남습니다",
     "Traffic {before:share} → {after:share} by hand, forced": "트래픽 {before} → {after}, 수동, 강제",
@@ -110,6 +142,7 @@ _WALK = {
     "Resumed at {share:share}": "{share}에서 다시 시작했습니다",
     "Approved at {share:share} by {by}: {why:free}": "{by}이(가) {share}에서 승인: {why}",
     "Approved at {share:share} by {by}": "{by}이(가) {share}에서 승인했습니다",
+    "Approved at {share:share}": "{share}에서 승인했습니다",
     "{version} promoted: everyone is on it": "{version} 승격됨: 모두 사용 중입니다",
     "Forced past: {why:said}": "강제로 넘어감: {why}",
     "{version} deprecated: {other} took over": "{version} 폐기됨: {other}(으)로 대체",
@@ -135,7 +168,8 @@ _WALK = {
     ),
     "{version} waits at {share:share} to be promoted": "{version}이(가) {share}에서 승격을 기다립니다",
     "{share:share} passed: {tally:said}. Traffic → {after:share}": "{share} 통과: {tally}. 트래픽 → {after}",
-    "{share:share} passed: {tally:said}. Everyone switched to {version} at once; {stable} is kept warm until "
+    "{share:share} passed: {tally:said}. Everyone switched to {version} at once; {stable} is kept "
+    "warm until "
     "{until}": "{share} 통과: {tally}. 모두 즉시 {version}(으)로 전환; {stable}은(는) {until}까지 대기 유지",
     "{share:share} passed: {tally:said}. Everyone switched to {version} at once": (
         "{share} 통과: {tally}. 모두 즉시 {version}(으)로 전환"
@@ -150,7 +184,8 @@ _WALK = {
     "{version} is warm, everyone is on {stable}: {tally:said}; {left:time} left": (
         "{version} 준비됨, 모두 {stable} 사용 중: {tally}; {left} 남음"
     ),
-    "Mirroring {share:share} of requests to {version}, whose answers nobody sees: {tally:said}; {left:time} "
+    "Mirroring {share:share} of requests to {version}, whose answers nobody sees: {tally:said}; "
+    "{left:time} "
     "left": "요청의 {share}를 {version}에 미러링 중, 응답은 쓰이지 않음: {tally}; {left} 남음",
     "Holding at {share:share}: {why:said}. Approve to go on without it, or roll back": (
         "{share}에서 멈춤: {why}. 승인하면 그것 없이 계속하고, 아니면 롤백하세요"
@@ -165,7 +200,9 @@ _WALK = {
     "{version} cannot be sent traffic ({why:said})": "{version}에 트래픽을 보낼 수 없음 ({why})",
     "{n:n} of its last {all:n} requests failed": "최근 요청 {all}건 중 {n}건 실패",
     "Circuit breaker {before:word} → {after:word}": "차단기 {before} → {after}",
-    "{version:versions}: Circuit breaker {before:word} → {after:word}": "{version}: 차단기 {before} → {after}",
+    "{version:versions}: Circuit breaker {before:word} → {after:word}": (
+        "{version}: 차단기 {before} → {after}"
+    ),
     "Watched for {time:time} after promotion, and kept: {found:said}": (
         "승격 후 {time} 동안 감시했고 유지합니다: {found}"
     ),
@@ -181,47 +218,6 @@ _WALK = {
     ),
     "Freezes are overridden for {version}: {why:free}": "{version}의 동결을 무시합니다: {why}",
     "{name}: frozen until {until}": "{name}: {until}까지 동결",
-}
-
-_CONTEST = {
-    "{version} dropped automatically: {why:said}. Its users are on {stable}; {rest:versions} goes on": (
-        "{version} 자동 제외: {why}. 그 사용자는 {stable}을(를) 사용하고 {rest}은(는) 계속됩니다"
-    ),
-    "{version} dropped automatically: {why:said}. Its users are on {stable}; {rest:versions} go on": (
-        "{version} 자동 제외: {why}. 그 사용자는 {stable}을(를) 사용하고 {rest}은(는) 계속됩니다"
-    ),
-    "{version} dropped: {why:said}. Its users are on {stable}; {rest:versions} goes on": (
-        "{version} 제외: {why}. 그 사용자는 {stable}을(를) 사용하고 {rest}은(는) 계속됩니다"
-    ),
-    "{version} dropped: {why:said}. Its users are on {stable}; {rest:versions} go on": (
-        "{version} 제외: {why}. 그 사용자는 {stable}을(를) 사용하고 {rest}은(는) 계속됩니다"
-    ),
-    "{version} was dropped: {why:said}": "{version} 제외됨: {why}",
-    "{names:versions} cannot be told apart ({numbers:free})": "{names} 사이의 차이를 알 수 없습니다 ({numbers})",
-    "{names:versions} cannot be told apart": "{names} 사이의 차이를 알 수 없습니다",
-    "Somebody has to choose: promote one by its version": "사람이 골라야 합니다: 버전을 지정해 승격하세요",
-    "{version} waits to be promoted": "{version}이(가) 승격을 기다립니다",
-    "{names:said}: choose one by its version": "{names}: 버전을 지정해 고르세요",
-}
-
-_HOOKS = {
-    "Asking {hooks} {before:said}": "{hooks}에 묻는 중 ({before})",
-    "Waiting for {hooks} {before:said}, for {time:time} so far: {words:free}": (
-        "{hooks}의 답을 {time} 동안 기다리는 중 ({before}): {words}"
-    ),
-    "Waiting for {hooks} {before:said}, for {time:time} so far": (
-        "{hooks}의 답을 {time} 동안 기다리는 중 ({before})"
-    ),
-    "before the first request to {version}": "{version} 첫 요청 전",
-    "before {share:share}": "{share} 전",
-    "at the end of the step at {share:share}": "{share} 단계 끝",
-    "before {version} is promoted": "{version} 승격 전",
-    "Approved past {hooks}": "{hooks}을(를) 넘어 승인했습니다",
-    "hook {name} said no: {words:free}": "훅 {name} 거절: {words}",
-    "hook {name} said no": "훅 {name} 거절",
-    "hook {name} did not answer in {time:time}": "훅 {name}이(가) {time} 안에 답하지 않음",
-    "hook {name} has not said yes": "훅 {name}이(가) 아직 승낙하지 않음",
-    "The hooks said yes": "훅이 승낙했습니다",
 }
 
 _AROUND = {
@@ -245,18 +241,22 @@ _AROUND = {
     "A compensation task is open: somebody has to complete it": (
         "보상 작업이 열려 있습니다: 사람이 완료해야 합니다"
     ),
-    "Compensation of {what:said} was given up after {n:n} tries ({error:free}): retry it, or put it right by hand": (
+    "Compensation of {what:said} was given up after {n:n} tries ({error:free}): retry it, or put "
+    "it right by hand": (
         "{what}의 보상을 {n}번 시도한 뒤 포기했습니다 ({error}): 다시 시도하거나 직접 바로잡으세요"
     ),
-    "Compensation of {what:said}: try {n:n} of {all:n} failed after {took:time}: {error:free}; the next in {next:time}": (
+    "Compensation of {what:said}: try {n:n} of {all:n} failed after {took:time}: {error:free}; "
+    "the next in {next:time}": (
         "{what} 보상: {all}번 중 {n}번째 시도가 {took} 만에 실패: {error}; 다음 시도는 {next} 후"
     ),
-    "Compensation of {what:said}: try {n:n} of {all:n} failed after {took:time}: {error:free}. Given up until "
+    "Compensation of {what:said}: try {n:n} of {all:n} failed after {took:time}: {error:free}. "
+    "Given up until "
     "somebody retries it; until it is done, {behind:word} waits": (
         "{what} 보상: {all}번 중 {n}번째 시도가 {took} 만에 실패: {error}. 누군가 다시 시도할 때까지 "
         "중단하며, 끝날 때까지 {behind} 보상은 기다립니다"
     ),
-    "Compensation of {what:said}: try {n:n} of {all:n} failed after {took:time}: {error:free}. Given up until "
+    "Compensation of {what:said}: try {n:n} of {all:n} failed after {took:time}: {error:free}. "
+    "Given up until "
     "somebody retries it": (
         "{what} 보상: {all}번 중 {n}번째 시도가 {took} 만에 실패: {error}. 누군가 다시 시도할 때까지 중단"
     ),
@@ -281,4 +281,4 @@ _AROUND = {
     ),
 }
 
-SENTENCES = {**_ROLLBACK, **_WALK, **_CONTEST, **_HOOKS, **_AROUND, **JUDGE}
+SENTENCES = {**HOOKS, **_ROLLBACK, **_WALK, **CONTEST, **_AROUND, **JUDGE, **SETS}

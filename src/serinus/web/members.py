@@ -28,8 +28,8 @@ ACTIONS = {
     "token": (
         "New token",
         (
-            "Whoever has it acts as {name}, within the role chosen here. Its secret is shown once, on the next "
-            "page."
+            "Whoever has it acts as {name}, within the role chosen here. Its secret is shown once, on the "
+            "next page."
         ),
     ),
     "role": ("Change the role", "Tokens of {name} can do no more than this from now on, at once."),

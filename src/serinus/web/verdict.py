@@ -14,6 +14,7 @@ from serinus.control.judgement import (
     interval_text,
     value_text,
 )
+from serinus.control.spoken import times
 from serinus.core.analysis.sequential.words import duration
 from serinus.web.intervals import interval_picture
 from serinus.web.words import translator
@@ -37,7 +38,7 @@ def panel(view: Mapping[str, Any], language: str) -> dict[str, Any] | None:
         "finding": judge["finding"],
         "sign": SIGNS[judge["finding"]],
         "headline": t(judge["headline"]),
-        "sentence": _sentence(judge, view, language),
+        "sentence": _sentence(judge, view),
         "checks": [
             _row(c, view, t, language)
             for c in sorted(judge["checks"], key=lambda c: c["over"])
@@ -50,20 +51,10 @@ def panel(view: Mapping[str, Any], language: str) -> dict[str, Any] | None:
     }
 
 
-def _sentence(judge: Mapping[str, Any], view: Mapping[str, Any], language: str) -> str:
-    """Return the judge's sentence, unless the page's first one says it; other languages get the numbers."""
-    if language == "en":
-        said, above = (_plain(s) for s in (judge["sentence"], f"{view['sentence']} {judge['headline']}"))
-        return "" if said in above else str(judge["sentence"])
-    t = translator(language)
-    clauses = []
-    for c in judge["checks"]:
-        if c["over"] or c["canary"] is None:
-            continue
-        canary, stable = value_text(c["canary"], c["unit"]), value_text(c["stable"], c["unit"])
-        clauses.append(f"{t(c['label'])}: {t('canary')} {canary}, {t('stable')} {stable}")
-    worst = f". {t('Worst in')}: {judge['slices'][0]['stratum']}" if judge["slices"] else ""
-    return "; ".join(clauses) + worst if clauses else t("Nothing to compare yet")
+def _sentence(judge: Mapping[str, Any], view: Mapping[str, Any]) -> str:
+    """Return the judge's sentence, unless what stands above it says it."""
+    said, above = (_plain(s) for s in (judge["sentence"], f"{view['sentence']} {judge['headline']}"))
+    return "" if said in above else str(judge["sentence"])
 
 
 def _plain(sentence: str) -> str:
@@ -153,8 +144,4 @@ def watch_text(watch: Mapping[str, Any] | None, view: Mapping[str, Any], languag
 
 def _time(seconds: float, language: str) -> str:
     said = duration(seconds).replace(" ", "\u00a0")  # a number and its unit stay on one line
-    if language != "ko":
-        return said
-    for english, korean in (("\u00a0min", "분"), ("\u00a0s", "초"), ("\u00a0h", "시간")):
-        said = said.replace(english, korean)
-    return said
+    return times(said) if language == "ko" else said

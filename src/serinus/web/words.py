@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from serinus.control.spoken import times
 from serinus.control.wording import lasted
 from serinus.web.words_members import MEMBERS
 from serinus.web.words_parts import PARTS
@@ -214,7 +215,4 @@ def lasting(seconds: float, language: str) -> str:
     ('1 h 30 min', '1시간 30분', '0 s')
     """
     said = lasted(seconds) if seconds >= 1 else "0 s"
-    if language == "ko":
-        for english, korean in ((" min", "분"), (" s", "초"), (" h", "시간"), (" d", "일")):
-            said = said.replace(english, korean)
-    return said
+    return times(said) if language == "ko" else said
