@@ -29,8 +29,9 @@ WORDS = {
     "canary": "카나리",
     "stable": "안정 버전",
     "the deployment": "배포",
-    "is configured": "설정된 것이",
-    "is there for it": "이에 맞는 것이",
+    "is configured": "설정된 알림 채널이",
+    "is there for it": "이에 맞는 알림 채널이",
+    "is meant for it by policy and routes": "정책과 경로에 따라 이를 받을 알림 채널이",
     "said yes": "승낙했습니다",
     "said no": "거절했습니다",
     "gave no answer": "답하지 않았습니다",
@@ -227,6 +228,9 @@ _AROUND = {
     "Nobody was told: no notification channel {why:word}": "아무에게도 알리지 못함: {why} 없습니다",
     "Told by {channel}: {title:free}": "{channel}(으)로 알림: {title}",
     "Not told by {channel} ({error:free}): {title:free}": "{channel}(으)로 알리지 못함 ({error}): {title}",
+    "over the limit of {n:n} in {time:time}; summed up at {at}": (
+        "{time}에 {n}건 제한을 넘음; {at}에 모아서 알림"
+    ),
     "Every proxy carries {share:share}, {took:time} after the decision": (
         "결정 후 {took}에 모든 프록시가 {share}를 적용했습니다"
     ),

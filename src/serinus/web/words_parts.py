@@ -113,4 +113,5 @@ PARTS = {
         "여러 버전이 첫 비율을 나누어 바로 받고 나머지는 {stable}에 남습니다. 시작을 막을 조건을 먼저 "
         "확인합니다."
     ),
+    "{n} held back or sent together with others": "보류되었거나 함께 보낸 알림 {n}건",
 }
