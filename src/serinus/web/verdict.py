@@ -127,7 +127,7 @@ def _slice(s: Mapping[str, Any], t: Translate) -> dict[str, str]:
         "canary": value_text(s["canary"], unit),
         "stable": value_text(s["stable"], unit),
         "size": change_text(s["ratio"], {"scale": "ratio", "unit": unit}) if s["ratio"] else "–",
-        "chance": t(chance_text(s["evidence"])),
+        "chance": t(chance_text(s["evidence"])).replace("1 in ", t("1 in ")),
     }
 
 

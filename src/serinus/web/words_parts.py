@@ -114,4 +114,5 @@ PARTS = {
         "확인합니다."
     ),
     "{n} held back or sent together with others": "보류되었거나 함께 보낸 알림 {n}건",
+    "1 in ": "1/",
 }
