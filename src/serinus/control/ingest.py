@@ -24,7 +24,10 @@ from serinus.core.errors import InvalidInput, SerinusError
 from serinus.core.histogram import Histogram
 from serinus.ports.store import Transaction
 
-__all__ = ["Batch", "Ingest"]
+__all__ = ["EXECUTOR", "Batch", "Ingest"]
+
+#: How the sources of batches begin that a control plane sends itself, of the rules that it executes.
+EXECUTOR = "rules"
 
 #: Batches wait at most this long for others to share their commit.
 FLUSH_SECONDS = 0.2
@@ -254,13 +257,20 @@ class Ingest:
                 if news.deployment not in running:
                     continue
                 key = breaker_key(*snapshot.arm(news))
-                states = {**(await tx.sources.cursor(key) or {}), f"process {batch.source[:8]}": news.state}
+                states = {**(await tx.sources.cursor(key) or {}), self._who(batch): news.state}
                 await tx.sources.set_cursor(key, states)
                 service = await tx.services.get(tenant_id, running[news.deployment])
                 if service and news.state == "open":
                     await tx.leases.wake(service.id, self._context.clock.now())
                     opened = True
         return opened
+
+    def _who(self, batch: Batch) -> str:
+        """Return what people are told of the process that sent a batch."""
+        if not batch.source.startswith(f"{EXECUTOR}_"):
+            return f"process {batch.source[:8]}"
+        replica = self._context.replica
+        return "rules executed by the control plane" + ("" if replica == "embedded" else f", {replica}")
 
 
 def _checked(batch: Batch) -> Batch:
