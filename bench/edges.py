@@ -126,7 +126,7 @@ def _bare_traefik(folder: Path, port: int, upstream: int) -> list[str]:
     servers = [{"url": f"http://127.0.0.1:{upstream}"}]
     routers = {"app": {"rule": "PathPrefix(`/`)", "entryPoints": ["web"], "service": "app"}}
     services = {"app": {"loadBalancer": {"servers": servers, "serversTransport": "app"}}}
-    # Timeouts as every other proxy here has without us; Traefik's own default waits without end. A transport
+    # Timeouts as the bare Envoy and HAProxy have; Traefik's own default waits without end. A transport
     # that is named keeps two idle connections unless it is told, where the unnamed one keeps 200.
     timeouts = {"dialTimeout": "1s", "responseHeaderTimeout": "15s"}
     transports = {"app": {"maxIdleConnsPerHost": 200, "forwardingTimeouts": timeouts}}
