@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import tempfile
@@ -96,6 +97,15 @@ def check_url(url: str, field: str, next_step: str) -> None:
 def _wrong(field: str, what: str, next_step: str) -> InvalidInput:
     where = f"driver_config.{field}"
     return InvalidInput(f"{where} {what}.", field=where, next_step=next_step)
+
+
+def json_object(content: bytes) -> dict[str, Any] | None:
+    """Return an answer's JSON object, or ``None``: somebody else listens where a proxy should."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def replace_file(path: Path, content: str, *, beside: Path | None = None, mode: int = 0o644) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from serinus.drivers._proxies import json_object
 from serinus.drivers.traffic.envoy.config import ROUTE_CONFIG
 
 __all__ = ["Admin", "ClusterCounters", "Unreachable", "addresses_of"]
@@ -49,11 +50,11 @@ class Admin:
 
     async def server_info(self) -> dict[str, Any]:
         """Return version, state and uptime."""
-        return dict((await self._ask("/server_info")).json())
+        return await self._told("/server_info")
 
     async def routes(self) -> tuple[dict[str, Any] | None, str]:
         """Return the route configuration that is in force, and why a newer one was refused."""
-        dump = (await self._ask("/config_dump?resource=dynamic_route_configs")).json()
+        dump = await self._told("/config_dump?resource=dynamic_route_configs")
         for entry in dump.get("configs", []):
             config = entry.get("route_config", {})
             if config.get("name") == ROUTE_CONFIG:
@@ -63,7 +64,7 @@ class Admin:
 
     async def addresses(self) -> dict[str, list[str]]:
         """Return the addresses of every active cluster by name."""
-        dump = (await self._ask("/config_dump?resource=dynamic_active_clusters")).json()
+        dump = await self._told("/config_dump?resource=dynamic_active_clusters")
         return {e["cluster"]["name"]: addresses_of(e["cluster"]) for e in dump.get("configs", [])}
 
     async def counters(self, names: Mapping[str, str]) -> dict[str, ClusterCounters]:
@@ -73,7 +74,7 @@ class Admin:
         the canary here, though no client saw it. An answer that broke off in the middle succeeded for
         Envoy, which only looks at its head; it is an error here.
         """
-        hosts = (await self._ask("/clusters?format=json")).json()
+        hosts = await self._told("/clusters?format=json")
         made: dict[str, ClusterCounters] = {version: ClusterCounters() for version in names.values()}
         for status in hosts.get("cluster_statuses", []):
             if status["name"] in names and status.get("host_statuses"):
@@ -89,6 +90,14 @@ class Admin:
     async def reopen_logs(self) -> None:
         """Let it write its logs to new files, after the old ones were moved."""
         await self._ask("/reopen_logs", method="POST")
+
+    async def _told(self, path: str) -> dict[str, Any]:
+        found = json_object((await self._ask(path)).content)
+        if found is None:
+            raise Unreachable(
+                f"does not answer at {self.url}: what listens there is no Envoy's admin interface"
+            )
+        return found
 
     async def _ask(self, path: str, *, method: str = "GET") -> httpx.Response:
         try:

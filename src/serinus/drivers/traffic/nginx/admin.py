@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from serinus.drivers._proxies import json_object
 from serinus.drivers.traffic.nginx.config import Instance
 from serinus.drivers.traffic.nginx.document import version_of
 from serinus.drivers.traffic.nginx.render import token_of
@@ -93,7 +94,9 @@ class Admin:
             Unreachable: It does not answer.
             Refused: It does not know our token.
         """
-        told = (await self._ask("GET", "/statistics")).json()
+        told = json_object((await self._ask("GET", "/statistics")).content)
+        if told is None:
+            raise Refused(f"answers without its counters at {self.url}: is it this service's NGINX?")
         edges = [*(float(edge) for edge in told["edges_ms"]), inf]
         return {version_of(name): _counters(found, edges) for name, found in told["versions"].items()}
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from serinus.drivers._proxies import json_object
 from serinus.drivers.traffic.traefik.config import STATE_PATH
 
 __all__ = ["Admin", "Unreachable", "VersionCounters", "differences", "sum_up"]
@@ -52,11 +53,11 @@ class Admin:
 
     async def version(self) -> str:
         """Return Traefik's version."""
-        return str(dict((await self._get("/api/version")).json()).get("Version", ""))
+        return str((await self._told("/api/version")).get("Version", ""))
 
     async def carried(self) -> dict[str, dict[str, Any]]:
         """Return routers, middlewares and services in force, by their names at the provider."""
-        raw = (await self._get("/api/rawdata")).json()
+        raw = await self._told("/api/rawdata")
         return {
             kind: {_PROVIDER.sub("", name): found for name, found in raw.get(kind, {}).items()}
             for kind in ("routers", "middlewares", "services")
@@ -66,15 +67,19 @@ class Admin:
         """Return our plugin's revision and, by service and version, its breakers; empty without it."""
         try:
             answer = await self._client.get(STATE_PATH)
-            return dict(answer.json()) if answer.status_code == 200 else {}
         except (httpx.HTTPError, OSError) as error:
             raise Unreachable(f"does not answer at {self.url}") from error
-        except ValueError:
-            return {}
+        return (json_object(answer.content) if answer.status_code == 200 else None) or {}
 
     async def metrics(self) -> str:
         """Return the Prometheus text."""
         return (await self._get("/metrics")).text
+
+    async def _told(self, path: str) -> dict[str, Any]:
+        found = json_object((await self._get(path)).content)
+        if found is None:
+            raise Unreachable(f"does not answer at {self.url}: what listens there is no Traefik's API")
+        return found
 
     async def _get(self, path: str) -> httpx.Response:
         try:
