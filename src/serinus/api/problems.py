@@ -96,7 +96,18 @@ def of(request: Request, error: SerinusError) -> JSONResponse:
 async def _malformed(request: Request, error: Exception) -> JSONResponse:
     """Tell every field that the schema refused; the value itself is not repeated."""
     assert isinstance(error, RequestValidationError)
-    errors = [{"field": _place(e["loc"]), "message": e["msg"]} for e in error.errors()]
+    found = error.errors()
+    if found[0]["type"] == "json_invalid":
+        where, why = found[0]["loc"][-1], found[0].get("ctx", {}).get("error", "")
+        return problem(
+            request,
+            400,
+            "invalid-input",
+            f"The body is no JSON: at character {where}, {why}.".replace(", .", "."),
+            field="body",
+            next_step="Send a JSON object, as /api/v1/openapi.json describes it.",
+        )
+    errors = [{"field": _place(e["loc"]), "message": e["msg"].removeprefix("Value error, ")} for e in found]
     first = errors[0]
     return problem(
         request,
@@ -117,8 +128,10 @@ def _place(loc: tuple[int | str, ...]) -> str:
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    kinds = {404: "not-found", 405: "method-not-allowed"}
+    kinds = {400: "invalid-input", 404: "not-found", 405: "method-not-allowed"}
     details = {
+        # A body that is no JSON at all, or is nested deeper than anybody reads.
+        400: "The body cannot be read as JSON.",
         404: f"There is nothing at {request.url.path[:200]}.",
         405: f"{request.method} is not possible here.",
     }
