@@ -97,16 +97,10 @@ async def _malformed(request: Request, error: Exception) -> JSONResponse:
     """Tell every field that the schema refused; the value itself is not repeated."""
     assert isinstance(error, RequestValidationError)
     found = error.errors()
-    if found[0]["type"] == "json_invalid":
-        where, why = found[0]["loc"][-1], found[0].get("ctx", {}).get("error", "")
-        return problem(
-            request,
-            400,
-            "invalid-input",
-            f"The body is no JSON: at character {where}, {why}.".replace(", .", "."),
-            field="body",
-            next_step="Send a JSON object, as /api/v1/openapi.json describes it.",
-        )
+    unread = _unread(request, found[0])
+    if unread:
+        what, next_step = unread
+        return problem(request, 400, "invalid-input", what, field="body", next_step=next_step)
     errors = [{"field": _place(e["loc"]), "message": e["msg"].removeprefix("Value error, ")} for e in found]
     first = errors[0]
     return problem(
@@ -119,6 +113,19 @@ async def _malformed(request: Request, error: Exception) -> JSONResponse:
         errors=errors,
         next_step="Correct the fields listed in `errors`.",
     )
+
+
+def _unread(request: Request, first: dict[str, Any]) -> tuple[str, str] | None:
+    """Say why a body was not even looked into, and what to do; ``None`` when it was."""
+    if first["type"] == "json_invalid":
+        where = f"at character {first['loc'][-1]}: {first.get('ctx', {}).get('error', 'unexpected')}"
+        return f"The body is no JSON, {where}.", "Send what /api/v1/openapi.json describes."
+    sent_as = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if first["loc"] == ("body",) and not sent_as.endswith("json"):
+        kind = sent_as[:80] or "nothing in particular"
+        what = f"The body is not read as JSON: it was sent as {kind}."
+        return what, "Send the header `Content-Type: application/json`."
+    return None
 
 
 def _place(loc: tuple[int | str, ...]) -> str:
