@@ -130,7 +130,8 @@ class Commands:
                     next_step="Promote it or roll it back first; `upstreams` may be added at any time.",
                 )
             changed = replace(service, **changes)
-            ensure_addresses(changes.get("upstreams") or {})
+            given = changes.get("upstreams") or {}
+            ensure_addresses({v: a for v, a in given.items() if a != service.upstreams.get(v)})
             if "stable_version" in changes:
                 ensure_reachable(changed, (changed.stable_version,))
             self._traffic.of(changed)
