@@ -122,6 +122,9 @@ def test_mistakes_are_told_with_what_to_do(shell):
     away = shell("rollout", "list", code=3, SERINUS_URL="http://127.0.0.1:1")
     assert "serinus up" in away
     assert "not known" in shell("rollout", "list", code=4, SERINUS_TOKEN="srn_wrong")
+    assert "Write it like http://" in shell("login", "serinus.example.com", "--token", "x", code=2)
+    config = ("proxy", "config", "envoy", "--service", "checkout")
+    assert "carried by in-process, not by envoy" in shell(*config, code=2)
 
 
 def test_a_refused_start_leaves_no_draft_that_a_rollback_could_mistake(shell):
