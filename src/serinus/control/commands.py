@@ -132,7 +132,7 @@ class Commands:
             changed = replace(service, **changes)
             given = changes.get("upstreams") or {}
             ensure_addresses({v: a for v, a in given.items() if a != service.upstreams.get(v)})
-            if "stable_version" in changes:
+            if changes.get("stable_version"):
                 ensure_reachable(changed, (changed.stable_version,))
             self._traffic.of(changed)
             await tx.services.save(changed)
