@@ -21,6 +21,7 @@ from serinus.ports.compensation import Compensations
 from serinus.ports.fleet import Instance, Order
 from serinus.ports.people import Member, Members
 from serinus.ports.release_sets import Freezes, ReleaseSets, SetTimeline
+from serinus.ports.sightings import Sightings
 from serinus.ports.traffic import Finding
 from serinus.ports.vault import SealedSecrets
 
@@ -763,6 +764,11 @@ class Transaction(Protocol):
     @property
     def freezes(self) -> Freezes:
         """Freezes in this transaction."""
+        ...
+
+    @property
+    def sightings(self) -> Sightings:
+        """Sightings in this transaction."""
         ...
 
 

@@ -286,6 +286,20 @@ samples = Table(
     Index(None, "start"),
 )
 
+sightings = Table(
+    "sightings",
+    metadata,
+    _tenant(),
+    Column("deployment_id", String(40), ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True),
+    # A seeded hash of the unit's key: not the one that decides, and no key.
+    Column("unit", String(16), primary_key=True),
+    Column("version", String(200), primary_key=True),
+    Column("share_bp", Integer, primary_key=True),
+    Column("seen_at", BigInteger, nullable=False),
+    Index(None, "seen_at"),
+    sqlite_with_rowid=False,
+)
+
 sources = Table(
     "sources",
     metadata,
