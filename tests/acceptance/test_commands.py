@@ -122,6 +122,25 @@ def test_mistakes_are_told_with_what_to_do(shell):
     away = shell("rollout", "list", code=3, SERINUS_URL="http://127.0.0.1:1")
     assert "serinus up" in away
     assert "not known" in shell("rollout", "list", code=4, SERINUS_TOKEN="srn_wrong")
+    assert "Write it like http://" in shell("login", "serinus.example.com", "--token", "x", code=2)
+    config = ("proxy", "config", "envoy", "--service", "checkout")
+    assert "carried by in-process, not by envoy" in shell(*config, code=2)
+
+
+def test_a_refused_start_leaves_no_draft_that_a_rollback_could_mistake(shell):
+    """By hand and by the walk; and a draft never hides what everybody is on from a rollback."""
+    shell("service", "create", "checkout", "--stable", "v1")
+    shell("rollout", "start", "checkout", "v2", "--percentage", "10")
+    run = ("rollout", "run", "--service", "checkout", "--version", "v3")
+    assert "already has an active canary" in shell(*run, code=4)
+    assert "already has an active canary" in shell("rollout", "start", "checkout", "v3", code=4)
+    shell("rollout", "promote", "checkout", "--force")
+    assert "outside 0 to 100" in shell("rollout", "start", "checkout", "v3", "--percentage", "150", code=4)
+    assert json.loads(shell("rollout", "list", "--json"))["total"] == 1
+    shell("rollout", "start", "checkout", "v3", "--at", "2099-01-31T06:00")
+    why = shell("rollout", "rollback", "checkout", code=2)
+    assert '--reason "WHY"' in why
+    assert "Rolled back from 100 % to v1" in shell("rollout", "rollback", "checkout", "--reason", "worse")
 
 
 def test_doctor_says_what_is_not_well_and_what_to_do(shell):

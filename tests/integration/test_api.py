@@ -399,3 +399,27 @@ async def test_a_database_that_is_full_or_locked_is_503_not_500(world, monkeypat
         answer = await c.get("/deployments")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
     assert answer.json()["detail"] == "The database's disk is full."
+
+
+@pytest.mark.parametrize("body", [b"{bad", b"[" * 100_000])
+async def test_a_body_that_is_no_json_says_so_in_words(world, body):
+    """Not the parser's position as if it were a field; and what to send instead."""
+    async with world.client() as c:
+        answer = await c.post("/deployments", content=body, headers={"content-type": "application/json"})
+        form = {"content-type": "application/x-www-form-urlencoded"}  # what curl -d sends by itself
+        as_form = await c.post("/deployments", content=b'{"version": "v2"}', headers=form)
+    assert as_form.json()["next_step"] == "Send the header `Content-Type: application/json`."
+    said = answer.json()
+    assert (answer.status_code, said["type"].rpartition("/")[2]) == (400, "invalid-input")
+    assert "JSON" in said["detail"]
+    assert said["next_step"]
+    assert said.get("field", "body") == "body"
+
+
+async def test_one_sentence_about_one_field(world):
+    """Nothing of the validator's own vocabulary."""
+    async with world.client() as c:
+        neither = (await c.post("/deployments", json={"version": "v2"})).json()
+        nobody = (await c.post("/members", json={"name": "ada", "role": "viewer", "email": "ada"})).json()
+    assert neither["detail"] == "body: give service_id or ruleset_id; both only if they are the same"
+    assert [e["field"] for e in nobody["errors"]] == ["email"]

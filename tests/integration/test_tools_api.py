@@ -94,3 +94,64 @@ async def test_a_policy_says_what_people_are_told(world):
             await c.post(f"/deployments/{identity}/rollback", json={"reason": "x"})
             events = (await c.get(f"/deployments/{identity}/events")).json()["events"]
         assert any(e["kind"] == "notification" for e in events) is told
+
+
+async def test_a_plan_is_asked_about_its_start_too(world):
+    """The share and the named units are checked with the rest: what a start would refuse leaves no draft."""
+    await world.service()
+    body = {"service_id": "checkout", "version": "v2"}
+    async with world.client() as c:
+        wide = await c.post("/deployments/plan", json={**body, "canary_pct": 101})
+        assert (wide.status_code, wide.json()["field"]) == (400, "canary_pct")
+        named = {**body, "canary_pct": 10, "canary_target_filter": {"user_ids": ["ada"]}}
+        assert (await c.post("/deployments/plan", json=named)).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["nix", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:80; return 200"])
+async def test_an_address_that_no_proxy_could_be_told_is_refused_at_once(world, address):
+    """With a service, with a change of it, with a draft and with a candidate; nothing is stored."""
+    await world.service()
+    draft = {"service_id": "checkout", "version": "v2"}
+    candidates = [{"version": v, "addresses": [address]} for v in ("v2", "v3")]
+    calls = [
+        ("POST", "/services", {"name": "x", "stable_version": "v1", "upstreams": {"v1": [address]}}),
+        ("PATCH", "/services/checkout", {"upstreams": {"v2": [address]}}),
+        ("POST", "/deployments", {**draft, "addresses": [address]}),
+        ("POST", "/deployments/plan", {**draft, "addresses": [address]}),
+        ("POST", "/deployments", {**draft, "strategy": {"type": "ab", "candidates": candidates}}),
+    ]
+    async with world.client() as c:
+        for method, path, body in calls:
+            said = (await c.request(method, path, json=body)).json()
+            assert said["detail"] == f"{address!r} is no address."
+            assert said["next_step"] == "Write it as host:port."
+        assert (await c.get("/deployments")).json()["total"] == 0
+        assert (await c.get("/services/checkout")).json()["upstreams"] == {}
+
+
+async def test_a_proxys_service_cannot_be_put_on_a_version_without_an_address(world, tmp_path):
+    """A slip in the version's name would leave the proxies without a split to carry."""
+    instance = {"name": "e", "admin": "http://127.0.0.1:1", "config_dir": str(tmp_path)}
+    config = {"instances": [instance]}
+    await world.service(driver="envoy", driver_config=config, upstreams={"v1": ["127.0.0.1:9"]})
+    async with world.client() as c:
+        refused = await c.patch("/services/checkout", json={"stable_version": "v77"})
+        assert (refused.status_code, refused.json()["detail"]) == (
+            400,
+            "No address is known for checkout v77.",
+        )
+        assert (await c.get("/services/checkout")).json()["stable_version"] == "v1"
+        both = {"stable_version": "v2", "upstreams": {"v2": ["127.0.0.1:8"]}}
+        assert (await c.patch("/services/checkout", json=both)).status_code == 200
+
+
+async def test_a_draft_of_what_became_stable_meanwhile_says_so(world):
+    """Two drafts of one version: the second is not needed any more once the first is promoted."""
+    await world.service()
+    first = await world.canary()
+    async with world.client() as c:
+        late = (await c.post("/deployments", json={"service_id": "checkout", "version": "v2"})).json()
+        assert (await c.post(f"/deployments/{first}/promote", json={"force": True})).status_code == 200
+        refused = await c.post(f"/deployments/{late['deployment_id']}/start-canary")
+    assert refused.status_code == 400
+    assert refused.json()["detail"] == "v2 is checkout's stable version by now: everyone is on it."

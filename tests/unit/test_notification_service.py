@@ -49,6 +49,15 @@ async def test_every_part_of_a_rollback_is_told(channels):
     assert (fields["Rolled back to"], fields["Tenant"], fields["Deployment"]) == ("v1", "acme", "dep_1")
 
 
+async def test_alerts_lead_to_their_deployment(channels):
+    """Where the dashboard's address is known."""
+    told = service(channels, public_url="https://serinus.example.com/")
+    await told.send_canary_rollback_alert("dep_1", "checkout", "slow")
+    await told.send_canary_warning_alert("dep_1", "checkout", ["w"])
+    links = {m.link for m in channels["slack"].messages}
+    assert links == {"https://serinus.example.com/deployments/dep_1"}
+
+
 async def test_a_failing_channel_does_not_stop_the_other_and_the_log_says_why(channels, caplog):
     """The answer is false for the one, true for the other."""
     channels["slack"].failures = [DeliveryFailed("Slack answered 503")]

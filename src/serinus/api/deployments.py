@@ -118,10 +118,11 @@ async def start(
     """Put the canary under traffic. Approver."""
     call = await make_call(request, caller, "deployment.start", deployment_id, Role.APPROVER, key)
     body = body or StartBody()
-    return answer(await plane.commands.start(call, deployment_id, body.canary_pct, _named(body)))
+    return answer(await plane.commands.start(call, deployment_id, body.canary_pct, named(body)))
 
 
-def _named(body: StartBody) -> TargetFilter | None:
+def named(body: StartBody) -> TargetFilter | None:
+    """Return the units that a start names; ``None`` for none."""
     named = body.canary_target_filter
     if named is None:
         return None
@@ -134,7 +135,7 @@ async def schedule(
 ) -> Response:
     """Have it start by itself at a later time; until then it can be cancelled. Approver."""
     call = await make_call(request, caller, "deployment.schedule", deployment_id, Role.APPROVER, key)
-    done = await plane.commands.schedule(call, deployment_id, body.start_at, body.canary_pct, _named(body))
+    done = await plane.commands.schedule(call, deployment_id, body.start_at, body.canary_pct, named(body))
     return answer(done)
 
 

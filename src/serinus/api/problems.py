@@ -96,7 +96,12 @@ def of(request: Request, error: SerinusError) -> JSONResponse:
 async def _malformed(request: Request, error: Exception) -> JSONResponse:
     """Tell every field that the schema refused; the value itself is not repeated."""
     assert isinstance(error, RequestValidationError)
-    errors = [{"field": _place(e["loc"]), "message": e["msg"]} for e in error.errors()]
+    found = error.errors()
+    unread = _unread(request, found[0])
+    if unread:
+        what, next_step = unread
+        return problem(request, 400, "invalid-input", what, field="body", next_step=next_step)
+    errors = [{"field": _place(e["loc"]), "message": e["msg"].removeprefix("Value error, ")} for e in found]
     first = errors[0]
     return problem(
         request,
@@ -110,6 +115,19 @@ async def _malformed(request: Request, error: Exception) -> JSONResponse:
     )
 
 
+def _unread(request: Request, first: dict[str, Any]) -> tuple[str, str] | None:
+    """Say why a body was not even looked into, and what to do; ``None`` when it was."""
+    if first["type"] == "json_invalid":
+        where = f"at character {first['loc'][-1]}: {first.get('ctx', {}).get('error', 'unexpected')}"
+        return f"The body is no JSON, {where}.", "Send what /api/v1/openapi.json describes."
+    sent_as = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if first["loc"] == ("body",) and not sent_as.endswith("json"):
+        kind = sent_as[:80] or "nothing in particular"
+        what = f"The body is not read as JSON: it was sent as {kind}."
+        return what, "Send the header `Content-Type: application/json`."
+    return None
+
+
 def _place(loc: tuple[int | str, ...]) -> str:
     parts = [p for p in loc if p not in ("body", "query", "path", "header")]
     return ".".join(str(p) for p in parts) or str(loc[0] if loc else "body")
@@ -117,8 +135,10 @@ def _place(loc: tuple[int | str, ...]) -> str:
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    kinds = {404: "not-found", 405: "method-not-allowed"}
+    kinds = {400: "invalid-input", 404: "not-found", 405: "method-not-allowed"}
     details = {
+        # A body that is no JSON at all, or is nested deeper than anybody reads.
+        400: "The body cannot be read as JSON.",
         404: f"There is nothing at {request.url.path[:200]}.",
         405: f"{request.method} is not possible here.",
     }

@@ -51,7 +51,7 @@ PersonName = Annotated[
     str,
     Field(pattern=r"^[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?$", min_length=1, max_length=120),
 ]
-Email = Annotated[str, Field(pattern=r"^[^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+$", max_length=254)]
+Email = Annotated[str, Field(pattern=r"^([^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+)?$", max_length=254)]
 Address = Annotated[str, Field(min_length=3, max_length=255)]
 
 
@@ -164,6 +164,12 @@ class StartBody(Body):
 
     canary_pct: Percentage | None = None
     canary_target_filter: FilterBody | None = None
+
+
+class PlanBody(StartBody, NewDeploymentBody):
+    """A draft and its start at once, to be looked at only."""
+
+    model_config = NewDeploymentBody.model_config
 
 
 class ScheduleBody(StartBody):
@@ -315,7 +321,7 @@ class NewMemberBody(Body):
     name: PersonName
     role: RoleName
     kind: Literal["person", "service_account"] = "person"
-    email: Email | Literal[""] = Field(default="", description="A person has one, a service account none.")
+    email: Email = Field(default="", description="A person has one, a service account none.")
 
 
 class MemberChanges(Body):

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
-from serinus.api.deployments import answer
+from serinus.api.deployments import answer, named
 from serinus.api.deps import CallerDep, KeyDep, PlaneDep, make_call
-from serinus.api.schemas import Answer, Body, NewDeploymentBody, Text
+from serinus.api.schemas import Answer, Body, PlanBody, Text
 from serinus.control.commands import NewDeployment
 from serinus.core.model import CompensationStrategy, Role
 from serinus.core.policy.budget import CONTRACT
@@ -31,7 +31,7 @@ class NoteBody(Body):
 
 
 @router.post("/deployments/plan", response_model=Answer, tags=["deployments"], operation_id="planDeployment")
-async def plan(request: Request, plane: PlaneDep, caller: CallerDep, body: NewDeploymentBody) -> Response:
+async def plan(request: Request, plane: PlaneDep, caller: CallerDep, body: PlanBody) -> Response:
     """Check everything that making and starting it would check; nothing is stored or moved. Approver."""
     call = await make_call(request, caller, "deployment.plan", body.service, Role.APPROVER)
     new = NewDeployment(
@@ -44,7 +44,7 @@ async def plan(request: Request, plane: PlaneDep, caller: CallerDep, body: NewDe
         analysis=body.analysis,
         addresses=tuple(body.addresses),
     )
-    return answer(await plane.tools.plan(call, new))
+    return answer(await plane.tools.plan(call, new, body.canary_pct, named(body)))
 
 
 @router.post(

@@ -12,7 +12,7 @@ from serinus.drivers._start import PollAt, StartWith
 from serinus.drivers.catalog import STARTED_WITH, TRAFFIC, capabilities, load, pollable
 from serinus.ports.traffic import Capability, DesiredSplit, Scraped
 
-__all__ = ["MEANINGS", "StartWith", "prometheus_of", "proxy_start", "who_can_what"]
+__all__ = ["MEANINGS", "StartWith", "prometheus_of", "proxy_start", "splits_by_our_hash", "who_can_what"]
 
 #: Each capability as a user would ask for it.
 MEANINGS = {
@@ -37,6 +37,17 @@ def who_can_what() -> dict[str, dict[str, bool]]:
         MEANINGS[capability]: {driver: capability in theirs for driver, theirs in known.items()}
         for capability in Capability
     }
+
+
+def splits_by_our_hash(driver: str, config: Mapping[str, Any]) -> bool:
+    """Tell whether a service's driver puts every unit on the side that the SDK would.
+
+    Raises:
+        InvalidInput: The settings are wrong.
+    """
+    return (
+        driver not in TRAFFIC or Capability.STICKY in load(TRAFFIC[driver]).from_config(config).capabilities
+    )
 
 
 def prometheus_of(

@@ -65,7 +65,7 @@ def _id_of(who: str) -> str:
     if re.fullmatch(r"mem_[0-9a-f]+", who):
         return who
     found = (m["member_id"] for m in api().get("/members")["members"] if m["name"] == who)
-    return str(next(found, "mem_"))
+    return str(next(found, who))
 
 
 @members.command("add")

@@ -18,7 +18,14 @@ DEFAULT_URL = "http://127.0.0.1:8600"
 
 
 class Unreachable(Exception):
-    """The control plane does not answer."""
+    """The control plane does not answer, or only that it is not ready."""
+
+    def __init__(self, detail: str, *, next_step: str = "") -> None:
+        """Say what, and what to do about it; by default, to start it."""
+        self.next_step = next_step or (
+            "Start it with `serinus up`, or say where it is: `serinus login URL TOKEN`."
+        )
+        super().__init__(detail)
 
 
 class Refused(Exception):
@@ -113,7 +120,11 @@ class Api:
             raise Unreachable(f"No control plane answers at {self.url} ({type(error).__name__}).") from error
         self._warn(answer.headers.get("serinus-token-expires"))
         if answer.status_code == 503:
-            raise Unreachable(_problem(answer).get("detail", "The control plane is not ready."))
+            told = _problem(answer)
+            raise Unreachable(
+                told.get("detail", "The control plane is not ready."),
+                next_step=told.get("next_step") or "It may only be busy: try again, or run `serinus doctor`.",
+            )
         if answer.status_code >= 400:
             raise Refused(_problem(answer))
         return answer.json() if answer.content else None
@@ -137,8 +148,10 @@ class Api:
         make = "Say which: --service NAME." if names else "Make one: serinus service create NAME --stable V1"
         raise Refused({"detail": several, "next_step": make})
 
-    def find_deployment(self, named: str) -> str:
+    def find_deployment(self, named: str, *, begun: bool = False) -> str:
         """Return a deployment's id for an id, or for a service: its newest that runs, or its newest.
+
+        ``begun``: leave out those that have not begun, which must not hide the one that everybody is on.
 
         Raises:
             Refused: There is none.
@@ -146,9 +159,11 @@ class Api:
         if named.startswith("dep_"):
             return named
         for status in ("canary", None):
-            found = self.get("/deployments", service_id=named, status=status, page_size=1)["deployments"]
-            if found:
-                return str(found[0]["deployment_id"])
+            some = 20 if begun else 1
+            found = self.get("/deployments", service_id=named, status=status, page_size=some)["deployments"]
+            known = [d for d in found if begun and d["status"] not in ("draft", "scheduled")] or found
+            if known:
+                return str(known[0]["deployment_id"])
         raise Refused(
             {
                 "detail": f"There is no deployment of a service {named!r}.",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "JsonFlag",
     "ServiceOption",
+    "WhyOption",
     "api",
     "err",
     "explained",
@@ -39,6 +40,21 @@ ServiceOption = Annotated[
     ),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def _why(reason: str) -> str:
+    """Ask for the reason that is missing; who cannot be asked is told how to give it."""
+    if reason.strip():
+        return reason
+    if not sys.stdin.isatty():
+        raise failed("A reason is missing: it is written down with your name.", 'Give it: --reason "WHY"')
+    return str(typer.prompt("Why"))
+
+
+WhyOption = Annotated[
+    str,
+    typer.Option("--reason", callback=_why, help="Why, in one sentence; asked for when it is left out."),
+]
 
 
 def out() -> Console:
@@ -124,11 +140,7 @@ def handled() -> Iterator[None]:
     try:
         yield
     except Unreachable as error:
-        err().print(f"[red]✘[/] {error}")
-        err().print(
-            "  [dim]next[/]  Start it with `serinus up`, or say where it is: `serinus login URL TOKEN`."
-        )
-        raise typer.Exit(3) from None
+        raise failed(str(error), error.next_step, code=3) from None
     except Refused as error:
         for line in problem_lines(error.problem):
             err().print(line)

@@ -232,7 +232,9 @@ def _measure(
 
     up = carries(wanted.percentage, since)
     (steps.passed if up.ok else steps.failed)("canary", f"{up.words}, after {up.seconds:.2f} s")
-    if up.ok and edge:
+    if up.ok and edge and _alike(control, wanted, view):
+        steps.say("served", "skipped", "not by requests: weights cannot tell versions of one address apart")
+    elif up.ok and edge:
         seen = verify(edge, service, view, bp, PROOF)
         (steps.passed if seen.ok else steps.failed)("served", seen.words)
     witness = Witness(edge, service, view, bp) if edge and up.ok else None
@@ -252,6 +254,17 @@ def _measure(
         last_canary_seconds=None if last is None else round(last, 3),
         requests=witness.asked if witness else 0,
     )
+
+
+def _alike(control: Api, wanted: Wanted, view: dict[str, Any]) -> bool:
+    """Tell whether the proxy names versions by their addresses, and both have the same."""
+    from serinus.bootstrap.proxies import splits_by_our_hash
+
+    service = control.get(f"/services/{wanted.service}")
+    if splits_by_our_hash(service["driver"], service["driver_config"]):
+        return False
+    known = service["upstreams"]
+    return bool({*known.get(view["version"], [])} & {*known.get(view["stable_version"], [])})
 
 
 def _tell_rollback(steps: Steps, wanted: Wanted, words: str, took: float | None, last: float | None) -> None:

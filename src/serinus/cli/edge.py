@@ -1,7 +1,8 @@
 """What commands see of the data plane: what it says that it carries, and what real requests get.
 
-Verification is exact, not statistical: the side of every unit is known from its hash, so each request
-has one right answer.
+Verification is exact where a driver splits by our hash: the side of every unit is known, so each request
+has one right answer. Plain NGINX has weights or a hash of its own: there the share of many requests is
+held against what so many can tell.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ __all__ = ["VERSION_HEADER", "Carrying", "Seen", "Witness", "edge_url", "read_ba
 VERSION_HEADER = "x-serinus-version"
 #: Seconds between two looks at what the proxies carry.
 LOOK_SECONDS = 0.05
+#: A share is only called wrong when chance would show it once in a thousand times.
+SURE = 0.999
 #: A witness is so many units, asks with this pause, and goes on for this long after the rollback.
 WITNESSES, PAUSE_SECONDS, LINGER_SECONDS = 50, 0.01, 0.3
 
@@ -112,23 +115,40 @@ class Seen:
     versions: Counter[str] = field(default_factory=Counter)
     #: What went wrong, in words, with how often.
     wrong: Counter[str] = field(default_factory=Counter)
+    #: Where nobody's side is known: the canary, its share (0 to 1), and what the requests can tell of it.
+    counted: tuple[str, float, tuple[float, float]] | None = None
 
     @property
     def ok(self) -> bool:
         """Tell whether there were requests and every one went where it should."""
+        if self.counted:
+            _, share, (low, high) = self.counted
+            return self.asked > 0 and not self.wrong and low <= share <= high
         return self.asked > 0 and self.right == self.asked
 
     @property
     def words(self) -> str:
         """The counts, and what was wrong."""
         by = ", ".join(f"{version} {n}" for version, n in sorted(self.versions.items()))
+        if self.counted:
+            canary, share, (low, high) = self.counted
+            fits = "which fits" if low <= share <= high else "which does not fit"
+            tells = f"so many tell {low * 100:.0f} to {high * 100:.0f} %"
+            got = f"{self.versions[canary]} of {self.asked} requests got {canary} ({by or 'no answer'})"
+            return self._with_worst(f"{got}, {fits} {share * 100:g} %: {tells}")
         said = f"{self.right} of {self.asked} requests went where the hash sends them ({by or 'no answer'})"
+        return self._with_worst(said)
+
+    def _with_worst(self, said: str) -> str:
         worst = "; ".join(f"{n} × {why}" for why, n in self.wrong.most_common(3))
         return f"{said}: {worst}" if worst else said
 
 
 def verify(url: str, service: dict[str, Any], view: dict[str, Any], canary_bp: int, requests: int) -> Seen:
-    """Send real requests, as units of both sides, and hold each answer's version against the hash's.
+    """Send real requests and hold the versions of their answers against the split.
+
+    As units of both sides, each against its hash, where the driver splits by ours; else as many units,
+    whose answers are counted.
 
     Args:
         url: Where the proxy (or the application) answers; its path is asked by GET.
@@ -137,14 +157,46 @@ def verify(url: str, service: dict[str, Any], view: dict[str, Any], canary_bp: i
         canary_bp: What is carried.
         requests: At most so many requests are sent.
     """
+    from serinus.bootstrap.proxies import splits_by_our_hash
+
+    both = 0 < canary_bp < BUCKETS
+    if both and not splits_by_our_hash(service["driver"], service.get("driver_config") or {}):
+        return _counted(url, service, view, canary_bp, requests)
+    sides = units_of(view["strategy"]["salt"], canary_bp, max(1, requests // 2) if both else requests)
+    seen = Seen()
+    for got, expected in _answers(url, service, list(_asked(sides, view)), seen):
+        if got == expected:
+            seen.right += 1
+        else:
+            seen.wrong[_mismatch(got, expected, view)] += 1
+    return seen
+
+
+def _counted(url: str, service: dict[str, Any], view: dict[str, Any], canary_bp: int, requests: int) -> Seen:
+    """Hold the share of the canary's answers against the split: no single one is right or wrong."""
+    from serinus.sim.proportion import clopper_pearson
+
+    seen, versions = Seen(), {view["version"], view["stable_version"]}
+    units = [(f"serinus-probe-{uuid.uuid4().hex[:12]}", "") for _ in range(requests)]
+    for got, _ in _answers(url, service, units, seen):
+        if got in versions:
+            seen.right += 1
+        else:
+            seen.wrong[_mismatch(got, " or ".join(sorted(versions)), view)] += 1
+    sure = clopper_pearson(seen.versions[view["version"]], seen.asked, SURE)
+    seen.counted = (view["version"], canary_bp / BUCKETS, sure)
+    return seen
+
+
+def _answers(
+    url: str, service: dict[str, Any], asked: list[tuple[str, str]], seen: Seen
+) -> Iterator[tuple[str, str]]:
+    """Ask as each unit; yield the version that answered with what was expected, and count both."""
     import httpx
 
     header = str((service.get("driver_config") or {}).get("user_header", "x-user-id"))
-    both = 0 < canary_bp < BUCKETS
-    sides = units_of(view["strategy"]["salt"], canary_bp, max(1, requests // 2) if both else requests)
-    seen = Seen()
     with httpx.Client(timeout=10, trust_env=False, follow_redirects=False) as client:
-        for unit, expected in _asked(sides, view):
+        for unit, expected in asked:
             seen.asked += 1
             try:
                 answer = client.get(url, headers={header: unit})
@@ -153,11 +205,7 @@ def verify(url: str, service: dict[str, Any], view: dict[str, Any], canary_bp: i
                 continue
             got = answer.headers.get(VERSION_HEADER, "")
             seen.versions[got or "unnamed"] += 1
-            if got == expected:
-                seen.right += 1
-            else:
-                seen.wrong[_mismatch(got, expected, view)] += 1
-    return seen
+            yield got, expected
 
 
 class Witness:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from serinus.cli.common import JsonFlag, api, handled, lines, out, print_json
+from serinus.cli.common import JsonFlag, WhyOption, api, handled, lines, out, print_json
 
 __all__ = ["app"]
 
@@ -23,7 +23,7 @@ def set_(
     name: Name,
     from_: Annotated[str, typer.Option("--from", help='"fri 16:00", "20:00" or "2026-12-20 00:00".')],
     until: Annotated[str, typer.Option("--until", help="Written alike.")],
-    reason: Annotated[str, typer.Option("--reason", prompt="Why", help="Why, in one sentence.")],
+    reason: WhyOption = "",
     day: Annotated[
         list[str] | None, typer.Option("--day", help="With clock times: a day on which it begins; repeat.")
     ] = None,

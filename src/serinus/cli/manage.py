@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from serinus.cli.client import Api, data_dir, save_profile
-from serinus.cli.common import JsonFlag, api, handled, out, print_json
+from serinus.cli.common import JsonFlag, api, failed, handled, out, print_json
 
 __all__ = ["dashboard", "login", "services"]
 
@@ -119,6 +119,8 @@ def login(
     ],
 ) -> None:
     """Remember a control plane and a token for the commands that follow."""
+    if not url.startswith(("http://", "https://")):
+        raise failed(f"{url} is no address of a control plane.", "Write it like http://127.0.0.1:8600")
     with handled():
         who = Api(url, token).get("/whoami")
         save_profile(data_dir(), url, token)

@@ -83,8 +83,13 @@ def _settings(driver: str, service: str | None, file: Path | None) -> dict[str, 
         raise typer.BadParameter("Give --service or --driver-config.")
     found = api().get(f"/services/{service}")
     config: dict[str, Any] = found["driver_config"]
-    if found["driver"] != "agents":
+    if found["driver"] == driver:
         return config
+    if found["driver"] != "agents":
+        raise failed(
+            f"{service} is carried by {found['driver']}, not by {driver}: its settings are another's.",
+            f"Give {driver}'s own settings: --driver-config FILE.",
+        )
     polled: dict[str, dict[str, Any]] = config.get("polled", {})
     if driver not in polled:
         raise failed(

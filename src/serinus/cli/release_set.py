@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from serinus.cli.client import Api, Refused
-from serinus.cli.common import JsonFlag, api, err, handled, lines, out, print_json
+from serinus.cli.common import JsonFlag, WhyOption, api, err, handled, lines, out, print_json
 from serinus.cli.policy_files import Wrong, read_as
 from serinus.core.codec import to_json
 from serinus.core.policy.release_sets import release_set_from
@@ -117,7 +117,7 @@ def resume(release_set: Named = "", as_json: JsonFlag = False) -> None:
 @app.command()
 def rollback(
     release_set: Named = "",
-    reason: Annotated[str, typer.Option("--reason", prompt="Why", help="Why, in one sentence.")] = "",
+    reason: WhyOption = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Roll back every member, the last first."""

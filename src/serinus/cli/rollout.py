@@ -11,7 +11,7 @@ import typer
 
 from serinus.cli import judged, render
 from serinus.cli.client import Api
-from serinus.cli.common import JsonFlag, ServiceOption, api, err, handled, lines, out, print_json
+from serinus.cli.common import JsonFlag, ServiceOption, WhyOption, api, err, handled, lines, out, print_json
 from serinus.cli.planning import STAGES, analysis_of, hooks_of, plan_of
 from serinus.cli.strategy_files import contest_of, moment_of, strategy_of
 from serinus.cli.walk import EARLY
@@ -160,6 +160,7 @@ def _walk(
 ) -> None:
     from serinus.cli.walk import Walk
 
+    control.post("/deployments/plan", body)  # what is refused leaves no draft behind
     made = control.post("/deployments", body, key=uuid.uuid4().hex)
     identity = made["deployment_id"]
     control.post(f"/deployments/{identity}/start-canary", {}, key=uuid.uuid4().hex)
@@ -272,10 +273,12 @@ def start(
             "strategy": moves,
         }
         later = {"start_at": moment_of(at)} if at else {}
-        made = control.post("/deployments", body, key=uuid.uuid4().hex)
         asked: dict[str, Any] = {} if percentage is None else {"canary_pct": percentage}
         if user or workflow:
             asked["canary_target_filter"] = {"user_ids": user or [], "workflow_ids": workflow or []}
+        if not later:  # what stands in the way of one for later may be gone by then
+            control.post("/deployments/plan", {**body, **asked})
+        made = control.post("/deployments", body, key=uuid.uuid4().hex)
         verb = "schedule" if later else "start-canary"
         _show(control.post(f"/deployments/{made['deployment_id']}/{verb}", {**asked, **later}), as_json)
 
@@ -331,10 +334,10 @@ def traffic(
         _show(control.put(path, {"traffic_percentage": percentage, "force": force}), as_json)
 
 
-def _act(deployment: str, action: str, body: dict[str, Any], as_json: bool) -> None:
+def _act(deployment: str, action: str, body: dict[str, Any], as_json: bool, *, begun: bool = False) -> None:
     with handled():
         control = api()
-        path = f"/deployments/{control.find_deployment(deployment)}/{action}"
+        path = f"/deployments/{control.find_deployment(deployment, begun=begun)}/{action}"
         _show(control.post(path, body, key=uuid.uuid4().hex), as_json)
 
 
@@ -369,7 +372,7 @@ def cancel(deployment: Named, as_json: JsonFlag = False) -> None:
 @app.command("override-freeze")
 def override_freeze(
     deployment: Named,
-    reason: Annotated[str, typer.Option("--reason", prompt="Why", help="Why, in one sentence.")],
+    reason: WhyOption = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Let it start and grow in a freeze; needs the role admin."""
@@ -392,7 +395,7 @@ def promote(
 @app.command()
 def rollback(
     deployment: Named,
-    reason: Annotated[str, typer.Option("--reason", prompt="Why", help="Why, in one sentence.")],
+    reason: WhyOption = "",
     compensation: Annotated[bool, typer.Option(help="Run the compensation strategy.")] = True,
     force: Annotated[
         bool, typer.Option("--force", help="At once, and to a stable side that does not answer as well.")
@@ -414,7 +417,7 @@ def rollback(
         "across_irreversible": across,
         **({"version": version} if version else {}),
     }
-    _act(deployment, "rollback", body, as_json)
+    _act(deployment, "rollback", body, as_json, begun=True)
 
 
 def _show(view: dict[str, Any], as_json: bool) -> None:

@@ -14,9 +14,10 @@ from serinus.control.deciding import Deciding, StartGuard, freshened
 from serinus.control.hooks import check_hooks
 from serinus.control.record import write_decision, write_event
 from serinus.control.saga import check_compensations
-from serinus.control.starts import ensure_may_start
+from serinus.control.starts import ensure_may_start, ensure_reachable
 from serinus.control.traffic import TrafficPool
 from serinus.control.unit import Answer, Call, execute
+from serinus.core.address import ensure_addresses
 from serinus.core.codec import from_json
 from serinus.core.decision import Decision
 from serinus.core.errors import Conflict, InvalidInput, NotFound, StaleRevision
@@ -107,6 +108,7 @@ class Commands:
                 upstreams={v: tuple(a) for v, a in (new.upstreams or {}).items()},
                 created_at=self._context.clock.now(),
             )
+            ensure_addresses(service.upstreams)
             self._traffic.of(service)
             await tx.services.add(service)
             await tx.leases.wake(service.id, self._context.clock.now())
@@ -128,6 +130,10 @@ class Commands:
                     next_step="Promote it or roll it back first; `upstreams` may be added at any time.",
                 )
             changed = replace(service, **changes)
+            given = changes.get("upstreams") or {}
+            ensure_addresses({v: a for v, a in given.items() if a != service.upstreams.get(v)})
+            if changes.get("stable_version"):
+                ensure_reachable(changed, (changed.stable_version,))
             self._traffic.of(changed)
             await tx.services.save(changed)
             await tx.leases.wake(service.id, self._context.clock.now())

@@ -10,6 +10,7 @@ from typing import Any
 
 from serinus.control.evidence import gather
 from serinus.control.traffic import TrafficPool
+from serinus.core.address import ensure_addresses, split_address
 from serinus.core.analysis.evidence import Evidence
 from serinus.core.analysis.verdict import Outcome
 from serinus.core.contest import all_healths, arms, chosen, drop, place_of, settled
@@ -24,7 +25,16 @@ from serinus.core.policy.strategies import addresses_from
 from serinus.core.winner import standing
 from serinus.ports.store import Transaction
 
-__all__ = ["dropped", "gather_all", "knock_all", "promoted", "unmet", "with_addresses", "with_sides"]
+__all__ = [
+    "dropped",
+    "gather_all",
+    "knock_all",
+    "promoted",
+    "reaching",
+    "unmet",
+    "with_addresses",
+    "with_sides",
+]
 
 
 async def with_addresses(
@@ -35,12 +45,26 @@ async def with_addresses(
     strategy: Mapping[str, Any] | None,
 ) -> Service:
     """Store where a draft's version answers, and each candidate of its strategy, as far as that is given."""
-    found = addresses_from(strategy) | ({version: addresses} if addresses else {})
-    if not found:
-        return service
-    service = replace(service, upstreams={**service.upstreams, **found})
-    await tx.services.save(service)
-    return service
+    found = reaching(service, version, addresses, strategy)
+    if found is not service:
+        await tx.services.save(found)
+    return found
+
+
+def reaching(
+    service: Service, version: str, addresses: tuple[str, ...], strategy: Mapping[str, Any] | None
+) -> Service:
+    """Return the service with where a draft's version and its strategy's candidates answer.
+
+    Raises:
+        InvalidInput: An address is none.
+    """
+    for address in addresses:
+        split_address(address, "addresses")
+    found = addresses_from(strategy)
+    ensure_addresses(found, "strategy.candidates")
+    found |= {version: addresses} if addresses else {}
+    return replace(service, upstreams={**service.upstreams, **found}) if found else service
 
 
 async def knock_all(traffic: TrafficPool, service: Service, d: Deployment) -> tuple[Knocked, ...]:

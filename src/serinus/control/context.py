@@ -17,7 +17,7 @@ from serinus.ports.clock import Clock
 from serinus.ports.hooks import HookCaller
 from serinus.ports.store import Store, Transaction
 
-__all__ = ["Bell", "Caller", "Context", "new_id", "stamp"]
+__all__ = ["Bell", "Caller", "Context", "new_id", "page_of", "stamp"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +118,11 @@ def _in_the_store(tx: Transaction) -> Assignments:
     return tx.assignments
 
 
+def page_of(public_url: str, deployment_id: str) -> str:
+    """Return the page of a deployment, or nothing when the dashboard's address is unknown."""
+    return f"{public_url.rstrip('/')}/deployments/{deployment_id}" if public_url else ""
+
+
 @dataclass(kw_only=True, slots=True)
 class Context:
     """What commands, the monitor and the views share."""
@@ -147,4 +152,4 @@ class Context:
 
     def link(self, deployment_id: str) -> str:
         """Return the page of a deployment, or nothing when our address is unknown."""
-        return f"{self.public_url.rstrip('/')}/deployments/{deployment_id}" if self.public_url else ""
+        return page_of(self.public_url, deployment_id)

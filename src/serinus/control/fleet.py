@@ -251,7 +251,12 @@ async def found(tx: Transaction, caller: Caller, id_or_name: str) -> Service:
     """
     service = await tx.services.get(caller.tenant_id, id_or_name)
     if service is None or not caller.sees(service.name):
-        raise caller.missing(NotFound(f"There is no service {id_or_name[:80]!r}."))
+        raise caller.missing(
+            NotFound(
+                f"There is no service {id_or_name[:80]!r}.",
+                next_step="`serinus service list`, or GET /api/v1/services, shows yours.",
+            )
+        )
     if service.driver != AGENTS:
         raise Conflict(
             f"{service.name} is carried by {service.driver}, not by agents.",

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from serinus.control import messages
-from serinus.control.context import new_id
+from serinus.control.context import new_id, page_of
 from serinus.core.errors import InvalidInput
 from serinus.ports.clock import Clock
 from serinus.ports.notify import DeliveryFailed, Level, Notification, Notifier, traits_of
@@ -32,12 +32,17 @@ class NotificationService:
         off: Mapping[str, str] | None = None,
         *,
         timeout: float = SEND_SECONDS,
+        public_url: str = "",
     ) -> None:
-        """Keep the configured channels, and for the others why they are off."""
+        """Keep the configured channels, and for the others why they are off.
+
+        ``public_url``: where people reach the dashboard; alerts lead to their deployment there.
+        """
         self._clock = clock
         self._notifiers = dict(notifiers)
         self._off = dict(off or {})
         self._timeout = timeout
+        self._public_url = public_url
 
     def channels(self) -> list[dict[str, Any]]:
         """Return every channel's name, whether it is on, and why not."""
@@ -126,6 +131,7 @@ class NotificationService:
             at=self._clock.now(),
             rollback_version=rollback_version,
             tenant_name=tenant_name,
+            link=page_of(self._public_url, deployment_id),
         )
         return await self.send_notification(told)
 
@@ -140,6 +146,7 @@ class NotificationService:
             warnings=warnings,
             at=self._clock.now(),
             tenant_name=tenant_name,
+            link=page_of(self._public_url, deployment_id),
         )
         return await self.send_notification(told)
 

@@ -54,7 +54,12 @@ class Queries:
         async with self._context.store.begin(write=False) as tx:
             found = await tx.services.get(caller.tenant_id, id_or_name)
             if found is None or not caller.sees(found.name):
-                raise caller.missing(NotFound(f"There is no service {id_or_name[:80]!r}."))
+                raise caller.missing(
+                    NotFound(
+                        f"There is no service {id_or_name[:80]!r}.",
+                        next_step="`serinus service list`, or GET /api/v1/services, shows yours.",
+                    )
+                )
             carried = await tx.sources.cursor(f"carried:{found.id}")
         return {**views.service_view(found), "proxy": carried}
 

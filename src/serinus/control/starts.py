@@ -17,7 +17,7 @@ from serinus.core.policy import confirm
 from serinus.core.policy.freezing import frozen_for, with_freezes
 from serinus.ports.store import Page, Transaction
 
-__all__ = ["Starts", "ensure_may_start"]
+__all__ = ["Starts", "ensure_may_start", "ensure_reachable"]
 
 #: So many scheduled starts of one service are looked at, the newest first.
 MOST_SCHEDULED = 100
@@ -44,6 +44,13 @@ async def ensure_may_start(
             field="stable_version",
             next_step="Set `stable_version` on the service first.",
         )
+    tested = [c.version for c in d.candidates] or [d.version]
+    if service.stable_version in tested:
+        raise InvalidInput(
+            f"{service.stable_version} is {service.name}'s stable version by now: everyone is on it.",
+            field="version",
+            next_step="Release another version; this draft is not needed any more.",
+        )
     running = replace(d, status=Status.CANARY, target_filter=target or TargetFilter())
     if target and d.candidates:
         raise InvalidInput(
@@ -52,15 +59,23 @@ async def ensure_may_start(
             next_step="Leave the filter out, or start one version as a canary.",
         )
     traffic.ensure_able(service, desired_split(service, running))
-    if service.driver != "in-process":
-        tested = [c.version for c in d.candidates] or [d.version]
-        missing = [v for v in (service.stable_version, *tested) if not service.upstreams.get(v)]
-        if missing:
-            raise InvalidInput(
-                f"No address is known for {service.name} {' and '.join(missing)}.",
-                field="upstreams",
-                next_step="Give `addresses` with the deployment, or `upstreams` on the service.",
-            )
+    ensure_reachable(service, (service.stable_version, *tested))
+
+
+def ensure_reachable(service: Service, versions: Sequence[str]) -> None:
+    """Refuse versions that the service's proxies would not find.
+
+    Raises:
+        InvalidInput: Which have no address, and where to give one.
+    """
+    missing = [v for v in versions if not service.upstreams.get(v)]
+    if missing and service.driver != "in-process":
+        raise InvalidInput(
+            f"No address is known for {service.name} {' and '.join(missing)}.",
+            field="upstreams",
+            next_step="Give `addresses` with the deployment (--address host:port), "
+            "or `upstreams` on the service.",
+        )
 
 
 class Starts:

@@ -6,12 +6,12 @@ A plan (everything but the traffic change), notes on a timeline, a service's hea
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from serinus.control import views
 from serinus.control.commands import Commands, NewDeployment, find_deployment, find_service
+from serinus.control.contest import reaching
 from serinus.control.context import Caller, Context, stamp
 from serinus.control.evidence import every_window
 from serinus.control.freezes import freezes_on
@@ -22,7 +22,7 @@ from serinus.control.unit import Answer, Call, execute
 from serinus.core.analysis.evidence import Arm, Side, Window
 from serinus.core.errors import NotFound
 from serinus.core.lifecycle.moves import under_watch
-from serinus.core.model import Deployment, Role, Service, Status
+from serinus.core.model import Deployment, Role, Service, Status, TargetFilter, parse_percentage
 from serinus.core.policy.budget import CONTRACT, Counts, budget_of, budget_view
 from serinus.core.policy.slos import Slo
 from serinus.ports.store import Page, Transaction
@@ -43,15 +43,22 @@ class Tools:
         self._context = context
         self._commands = commands
 
-    async def plan(self, call: Call, new: NewDeployment) -> Answer:
+    async def plan(
+        self,
+        call: Call,
+        new: NewDeployment,
+        percentage: object = None,
+        target: TargetFilter | None = None,
+    ) -> Answer:
         """Check everything that making and starting a deployment would check; store nothing of it."""
+        if percentage is not None:
+            parse_percentage(percentage, "canary_pct")
 
         async def work(tx: Transaction) -> tuple[int, Any]:
             service = await find_service(tx, call, new.service)
-            if new.addresses:
-                service = replace(service, upstreams={**service.upstreams, new.version: new.addresses})
+            service = reaching(service, new.version, new.addresses, new.strategy)
             draft = self._commands.draft(call, service, new)
-            await self._commands.may_start(tx, service, draft, None)
+            await self._commands.may_start(tx, service, draft, target)
             return 200, {**views.deployment_view(draft), "deployment_id": "", "driver": service.driver}
 
         return await execute(self._context, call, work)

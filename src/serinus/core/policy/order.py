@@ -276,7 +276,7 @@ def _kept(d: Deployment) -> str:
 
 def _hold(d: Deployment, phase: str, why: str, *, warn: bool = False) -> Decision:
     """Stay, and say so once: on the timeline, and to people when it needs them."""
-    message = f"Holding at {percent(d.traffic_bp)}: {why}."
+    message = f"Holding at {percent(d.traffic_bp)}: {why.rstrip('.')}."
     held = changed(d, sentence=message, phase=f"holding:{phase}")
     if d.phase == held.phase:
         return Decision(next_state=held)

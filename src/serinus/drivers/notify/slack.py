@@ -193,12 +193,18 @@ def _handle(answer: _post.Answer) -> str:
     raise DeliveryFailed(detail, retryable=word in _PASSING, retry_after=answer.retry_after)
 
 
+def _one_line(heading: str, n: Notification) -> str:
+    """Return all of it, for where attachments are not shown."""
+    parts = (heading, n.text, *(f"{k}: {v}" for k, v in n.fields))
+    return ". ".join(part.rstrip(".") for part in parts if part)
+
+
 def _body(n: Notification, channel: str) -> dict[str, Any]:
     colour, emoji = _LOOK[n.level]
     heading = f"{emoji} {_line(n.title)}"
     attachment: dict[str, Any] = {
         "color": colour,
-        "fallback": _escaped(". ".join((heading, n.text, *(f"{k}: {v}" for k, v in n.fields))), MAX_TEXT),
+        "fallback": _escaped(_one_line(heading, n), MAX_TEXT),
         "text": _escaped(n.text, MAX_TEXT),
         "fields": _fields(n.fields),
         "footer": "Serinus",

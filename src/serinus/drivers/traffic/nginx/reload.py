@@ -213,7 +213,8 @@ class NginxReloadDriver:
     async def _state(self, instance: Instance, plan: Plan, wanted: str) -> InstanceState:
         path = Path(instance.config_dir, "nginx.conf")
         there = path.read_text() if path.exists() else ""
-        share = carried_share(there, plan.canary[1], sticky=self._config.sticky) if plan.has_canary else 0
+        # What was rendered for this plan carries its share, even where both sides have the same addresses.
+        share = plan.bp if unstamped(there) == wanted else self._share(there, plan)
         line = shlex.join(command(self._config.binary, instance.config_dir))
         problem = self._unverified.get(instance.name, "")
         try:
@@ -225,6 +226,9 @@ class NginxReloadDriver:
         except Unreachable as error:
             return InstanceState(name=instance.name, ok=False, problem=f"{error}; start it: {line}")
         return InstanceState(name=instance.name, ok=not problem, carried_bp=share, problem=problem)
+
+    def _share(self, there: str, plan: Plan) -> int | None:
+        return carried_share(there, plan.canary[1], sticky=self._config.sticky) if plan.has_canary else 0
 
     async def statistics(self, desired: DesiredSplit) -> tuple[Counters, ...]:
         """Return cumulative counters per instance and version, read from their logs."""
