@@ -14,7 +14,6 @@ from serinus.cli.client import Api
 from serinus.cli.common import JsonFlag, ServiceOption, api, err, handled, lines, out, print_json
 from serinus.cli.planning import STAGES, analysis_of, hooks_of, plan_of
 from serinus.cli.strategy_files import contest_of, moment_of, strategy_of
-from serinus.cli.walk import EARLY
 from serinus.core.model import CompensationStrategy as Undoing
 from serinus.core.policy.presets import PRESETS
 
@@ -192,6 +191,8 @@ def _walk(
 
 
 def _outcome(code: int, view: dict[str, Any]) -> str:
+    from serinus.cli.walk import EARLY
+
     if code == EARLY:
         return "promoted_early"
     if view["status"] == "active":

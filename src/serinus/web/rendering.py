@@ -10,8 +10,8 @@ from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from serinus.control.judgement import FINDINGS
-from serinus.control.judgement import SIGNS as FINDING_SIGNS
+from serinus.control.judge_words import FINDINGS
+from serinus.control.judge_words import SIGNS as FINDING_SIGNS
 from serinus.core.errors import SerinusError
 from serinus.web.words import choose, lasting, translator
 
