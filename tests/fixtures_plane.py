@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from fixtures_store import FakeClock
+from schemas import put_schema, without_waiting
 from serinus.bootstrap.build import Running, build, create_app
 from serinus.control.context import Caller
 from serinus.core.model import Role
@@ -152,7 +153,9 @@ SYSTEM = Caller(tenant_id="", name="test", role=Role.VIEWER)
 async def world(tmp_path, clock):
     """Return a control plane whose loops do not run by themselves."""
     settings = Settings(data_dir=tmp_path, public_url="http://serinus.example")
+    put_schema(tmp_path)
     running = build(settings, clock=clock, notifiers={})
+    without_waiting(running.plane.context.store)
     loops, running.loops = running.loops, ()
     await running.start()
     running.loops = loops
