@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+import pytest
+
 pytest_plugins = [
     "fixtures_postgres",
     "fixtures_store",
@@ -21,3 +25,9 @@ pytest_plugins = [
     "perfume",
     "fixtures_traefik",
 ]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one more file at once than there are cores: half of the time a test waits for what it started."""
+    return (os.cpu_count() or 1) + 1
