@@ -12,10 +12,18 @@ import typer
 from serinus.cli import judged, render
 from serinus.cli.client import Api
 from serinus.cli.common import JsonFlag, ServiceOption, api, err, handled, lines, out, print_json
-from serinus.cli.planning import STAGES, analysis_of, hooks_of, plan_of
+from serinus.cli.planning import (
+    STAGES,
+    AddressOption,
+    PolicyOption,
+    PollOption,
+    VersionOption,
+    analysis_of,
+    hooks_of,
+    plan_of,
+)
 from serinus.cli.strategy_files import contest_of, moment_of, strategy_of
 from serinus.core.model import CompensationStrategy as Undoing
-from serinus.core.policy.presets import PRESETS
 
 __all__ = ["app"]
 
@@ -30,11 +38,9 @@ Named = Annotated[str, typer.Argument(help="Deployment id, or a service: its run
 
 @app.command()
 def run(
-    version: Annotated[str, typer.Option("--version", help="Which version.", envvar="SERINUS_VERSION")],
+    version: VersionOption,
     service: ServiceOption = "",
-    address: Annotated[
-        list[str] | None, typer.Option("--address", help="host:port of the new version; may be repeated.")
-    ] = None,
+    address: AddressOption = None,
     stages: Annotated[
         str | None,
         typer.Option(
@@ -55,14 +61,7 @@ def run(
             "--final-observation", min=0, help="Seconds at 100 %.", envvar="SERINUS_FINAL_OBSERVATION"
         ),
     ] = 1800,
-    policy: Annotated[
-        str,
-        typer.Option(
-            "--policy",
-            help="Policy file (YAML or JSON), or a preset: " + ", ".join(sorted(PRESETS)) + ".",
-            envvar="SERINUS_POLICY",
-        ),
-    ] = "orchestrator",
+    policy: PolicyOption = "orchestrator",
     stickiness: Annotated[str, typer.Option("--stickiness", help="persistent or hash.")] = "persistent",
     strategy: Annotated[
         Path | None,
@@ -85,7 +84,7 @@ def run(
     max_hold: Annotated[
         float, typer.Option("--max-hold", min=0, help="Give up after holding this many seconds (0: never).")
     ] = 0,
-    poll: Annotated[float, typer.Option("--poll", min=0.1, help="Seconds between two looks.")] = 1.0,
+    poll: PollOption = 1.0,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write what happened to this JSON file.")
     ] = None,
