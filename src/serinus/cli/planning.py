@@ -9,11 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from serinus.cli.common import err
+from serinus.core.model import CompensationStrategy as Undoing
 from serinus.core.policy.presets import PRESETS
 
 __all__ = [
     "STAGES",
     "AddressOption",
+    "CompensationOption",
     "PolicyOption",
     "PollOption",
     "ShareOption",
@@ -35,6 +37,10 @@ PolicyOption = Annotated[
         help="Policy file (YAML or JSON), or a preset: " + ", ".join(sorted(PRESETS)) + ".",
         envvar="SERINUS_POLICY",
     ),
+]
+CompensationOption = Annotated[
+    Undoing,
+    typer.Option("--compensation", help="What a rollback does beside moving traffic."),
 ]
 PollOption = Annotated[float, typer.Option("--poll", min=0.1, help="Seconds between two looks.")]
 
