@@ -73,19 +73,19 @@ class Shell:
 
 
 class QuickShell(Shell):
-    """Runs commands inside the test's process: a twentieth of the time, the same code from ``app`` on."""
+    """Runs commands inside the test's process: a twentieth of the time, the same code from ``typed`` on."""
 
     def apart(
         self, *words: object, code: int = 0, cwd: Path | None = None, given: str = "", **more: str
     ) -> tuple[str, str]:
         """Run a command that is given something on stdin; return what is on stdout and on stderr."""
-        from serinus.cli.app import app
+        from serinus.cli.app import typed
 
         gone = {k: None for k in os.environ if k.startswith("SERINUS_")}
         with contextlib.chdir(cwd or self.folder):
-            done = CliRunner().invoke(
-                app, [*map(str, words)], input=given, env={**gone, **self.environment, **more}
-            )
+            line = [*map(str, words)]
+            environment = {**gone, **self.environment, **more}
+            done = CliRunner().invoke(typed(line), line, input=given, env=environment)
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
         assert done.exit_code == code, done.stdout + done.stderr

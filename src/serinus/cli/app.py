@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any
 
 import typer
 
-__all__ = ["run", "tree"]
+__all__ = ["run", "tree", "typed"]
 
 #: Where each command and each group of commands is, in the order of the help.
 PLACES = {
@@ -75,10 +75,14 @@ def tree(named: Iterable[str] = tuple(PLACES)) -> typer.Typer:
     return made
 
 
+def typed(words: Sequence[str]) -> typer.Typer:
+    """Return what these words need. Help, completion and a slip of the pen need the whole tree."""
+    return tree(words[:1] if words and words[0] in PLACES else PLACES)
+
+
 def run() -> None:
-    """Run the command that was typed. Help, completion and a slip of the pen need the whole tree."""
-    word = sys.argv[1] if len(sys.argv) > 1 else ""
-    tree([word] if word in PLACES else PLACES)()
+    """Run the command that was typed."""
+    typed(sys.argv[1:])()
 
 
 def __getattr__(name: str) -> Any:
