@@ -36,7 +36,7 @@ class Plane:
             "ALERT_EMAIL_TO": "oncall@example.com",
         }
         self.process: subprocess.Popen | None = None
-        if not database and not (folder / "serinus.db").exists():
+        if not database:
             put_schema(folder)
 
     def start(self) -> None:

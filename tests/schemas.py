@@ -26,9 +26,10 @@ def migrate(url: str) -> None:
 
 
 def put_schema(folder: Path) -> Path:
-    """Put the embedded database, migrated and empty, into a folder; return its path."""
+    """Put the embedded database, migrated and empty, into a folder without one; return its path."""
     path = folder / "serinus.db"
-    path.write_bytes(_embedded())
+    if not path.exists():
+        path.write_bytes(_embedded())
     return path
 
 

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from needs import free_port
+from schemas import put_schema
 
 
 class Shell:
@@ -30,6 +31,7 @@ class Shell:
 
     def up(self, **more: str) -> subprocess.Popen:
         """Start the control plane and wait until it answers."""
+        put_schema(self.folder)
         log = (self.folder / "up.log").open("ab")
         fast = {"SERINUS_TICK_SECONDS": "0.2", "SERINUS_WINDOW_SECONDS": "1"}
         process = subprocess.Popen(
