@@ -127,6 +127,44 @@ async def test_korean_is_remembered(world):
     assert "로그인" in (await fresh.get("/login", headers={"accept-language": "ko-KR,ko;q=0.9"})).text
 
 
+async def test_what_runs_is_on_the_first_page_however_much_was_made_since(world, monkeypatch):
+    """The rest is turned over page by page, also under a filter."""
+    monkeypatch.setattr("serinus.web.listing.A_PAGE", 2)
+    await world.service()
+    await world.service("search")
+    running = await world.canary(service="search")
+    async with world.client() as c:
+        for version in ("v2", "v3", "v4"):
+            identity = await world.canary(version)
+            await c.post(f"/deployments/{identity}/rollback", json={"reason": f"{version} is wrong"})
+    browser = await browser_for(world)
+    first, second = [(await browser.get(f"/?page={n}")).text for n in (1, 2)]
+    assert f'href="/deployments/{running}"' in first
+    assert [v in first for v in ("v4 is wrong", "v3 is wrong", "v2 is wrong")] == [True, True, False]
+    assert 'rel="next" href="/?page=2"' in first
+    assert [v in second for v in ("v4 is wrong", "v3 is wrong", "v2 is wrong")] == [False, False, True]
+    assert running not in second
+    filtered = (await browser.get("/?service=checkout&status=rolled_back")).text
+    assert "service=checkout&amp;status=rolled_back&amp;page=2" in filtered
+    assert "Nothing like that is rolling out." in filtered
+    assert running not in filtered
+
+
+async def test_a_korean_page_has_korean_sentences_and_marks_what_is_not(world):
+    """The sentence, the timeline and the list; a reason that somebody gave stays."""
+    await world.service()
+    identity = await world.canary()
+    async with world.client() as c:
+        await c.post(f"/deployments/{identity}/rollback", json={"reason": "orders are lost"})
+    c = await browser_for(world)
+    page = (await c.get(f"/deployments/{identity}?lang=ko")).text
+    assert page.count("10 %에서 v1(으)로 롤백: orders are lost") == 2
+    assert "v2이(가) 단위의 10 %(으)로 시작했고 나머지는 v1에 남습니다." in page
+    assert "10 %에서 v1(으)로 롤백: orders are lost" in (await c.get("/")).text
+    assert ' lang="en">' not in page.partition("<main")[2]
+    assert "Rolled back from 10 % to v1" in (await c.get(f"/deployments/{identity}?lang=en")).text
+
+
 def luminance(colour: str) -> float:
     """Return a colour's relative luminance (WCAG 2)."""
     colour = colour.lstrip("#")

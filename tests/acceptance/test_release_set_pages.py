@@ -57,6 +57,9 @@ async def test_a_set_is_listed_shown_approved_and_rolled_back(world):
     member = re.search(r'href="(/deployments/dep_[0-9a-f]+)"', page)[1]
     assert f'href="{path}"' in (await c.get(member)).text
     approver = await browser_for(world, await world.token_of("approver"))
+    offered = (await approver.get(path)).text
+    assert [f'href="{path}/{move}"' in offered for move in ("rollback", "approve")] == [True, False]
+    assert "Needs the role admin: Approve" in offered
     assert "Ask somebody with the role admin." in await press(approver, path, "approve", code=403)
     page = await press(c, path, "approve", reason="support is quiet")
     assert "Approved after Wave 1 of 2 (eu) by first admin: support is quiet" in page

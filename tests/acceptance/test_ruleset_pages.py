@@ -191,6 +191,7 @@ async def test_from_the_breaker_to_the_executions_that_failed(world, pricing):
     page = (await c.get(f"/deployments/{d}")).text
     assert page.count(f'href="{path.replace("&", "&amp;")}"') == 2
     assert "The rules of v2.0.0 failed in 5 executions." in words(page)
+    assert "5 failures in a row (rules executed by the control plane)" in words(page)
     log = (await c.get(path)).text
     said = words(log)
     assert said.count("✘ failed v2.0.0") == 5

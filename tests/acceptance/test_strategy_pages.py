@@ -102,7 +102,7 @@ async def test_each_candidate_is_on_the_page_and_one_is_chosen(world):
     assert re.search(r"requests</th><td>80</td><td>20</td><td>30</td>", page)
     assert "테스트 중" in (await c.get(f"{path}?lang=ko")).text
     page = await press(c, path, "rollback", reason="legal says no", version="v2")
-    assert "v2 dropped: legal says no. Its users are on v1; v3 goes on." in page
+    assert "v2 제외: legal says no. 그 사용자는 v1을(를) 사용하고 v3은(는) 계속됩니다." in page
     promote = (await c.get(f"{path}/promote?lang=en")).text
     assert re.search(r'<select id="version" name="version" required><option>v3</option></select>', promote)
     page = await press(c, path, "promote", version="v3", force="yes")

@@ -10,6 +10,7 @@ import pytest
 
 from fixtures_store import FakeClock
 from serinus.core.analysis.evidence import Sample, SampleKind, Side, Window
+from serinus.core.analysis.flips import Sighting
 from serinus.core.errors import Conflict, InvalidInput, StaleRevision, Unavailable
 from serinus.core.histogram import Histogram
 from serinus.core.lifecycle import moves
@@ -797,3 +798,34 @@ async def test_freezes_are_a_tenants_own_and_replaced_by_name(store):
         assert await tx.freezes.all("ten_2") == []
         assert await tx.freezes.remove("ten_1", "nights")
         assert not await tx.freezes.remove("ten_1", "nights")
+
+
+async def test_sightings_are_facts_that_come_in_any_order_and_fade(store):
+    """A fact twice is one fact with the later time; old ones, and those of other tenants, are nobody's."""
+    await furnish(store)
+    await furnish(store, "ten_2")
+
+    def seen(unit: int, version: str = "", share_bp: int = 500) -> Sighting:
+        return Sighting(unit=f"{unit:016x}", version=version, share_bp=share_bp)
+
+    async with store.begin() as tx:
+        await tx.deployments.add(deployment())
+        await tx.sightings.add("ten_1", "dep_1", [], 1000)
+        await tx.sightings.add("ten_1", "dep_1", [seen(3), seen(1, "v2"), seen(1, "v2")], 1000)
+        await tx.sightings.add("ten_1", "dep_1", [seen(1, "v2"), seen(1), seen(2, share_bp=9999)], 1300)
+        await tx.sightings.add("ten_1", "dep_1", [seen(1, "v2")], 1100)
+    async with store.begin() as tx:
+        every = await tx.sightings.of("ten_1", "dep_1", 0, 512)
+        assert {(int(s.unit, 16), s.version, s.share_bp) for s in every} == {
+            (1, "v2", 500),
+            (1, "", 500),
+            (2, "", 9999),
+            (3, "", 500),
+        }
+        assert {s.unit for s in await tx.sightings.of("ten_1", "dep_1", 0, 2)} == {seen(1).unit, seen(2).unit}
+        assert seen(3) not in await tx.sightings.of("ten_1", "dep_1", 1200, 512)
+        assert await tx.sightings.of("ten_2", "dep_1", 0, 512) == []
+        assert await tx.sightings.prune(1200) == 1
+        assert len(await tx.sightings.of("ten_1", "dep_1", 0, 512)) == 3
+        assert await tx.deployments.delete("ten_1", "dep_1")
+        assert await tx.sightings.of("ten_1", "dep_1", 0, 512) == []

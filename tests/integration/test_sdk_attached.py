@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import threading
 import time
 
@@ -117,6 +119,27 @@ def test_pushes_arrive_measurements_are_counted_and_a_rollback_reaches_the_proce
     assert router.decide("user-1").version == "v1"
     until(lambda: live.call("GET", f"/deployments/{identity}")["status"] == "rolled_back")
     until(lambda: router.plan.deployment == "")
+    client.close()
+
+
+def test_where_a_few_units_are_is_sent_with_the_measurements(live):
+    """Hashes of all twenty here, stored; the users themselves go nowhere."""
+    client = attach(live)
+    router = client.service("checkout")
+    identity = canary(live, 50)
+    until(lambda: router.plan.weight == 5000)
+    sides = [router.expose(f"ada-{n}").is_canary for n in range(20)]
+    (database,) = live.folder.glob("*.db")
+
+    def stored() -> list[tuple[str, str, int]]:
+        with contextlib.closing(sqlite3.connect(database)) as sql:
+            asked = "SELECT unit, version, share_bp FROM sightings WHERE deployment_id = ?"
+            return sql.execute(asked, [identity]).fetchall()
+
+    until(lambda: len(stored()) == 20)
+    assert sorted(version for _, version, _ in stored()) == [""] * sides.count(False) + ["v2"] * sum(sides)
+    assert {share for *_, share in stored()} == {5000}
+    assert not any("ada" in unit for unit, *_ in stored())
     client.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from browsing import browser_for
 from fakes.notify import MemoryNotifier
 from fixtures_plane import World
 from serinus.bootstrap.build import build, create_app
@@ -252,6 +253,20 @@ async def test_five_an_hour_are_told_and_the_rest_is_summed_up(world):
     await world.warn(identity, "another")
     await world.tick(1)
     assert len(slack) == 7
+
+
+async def test_the_page_shows_what_failed_first_and_what_was_held_aside(world):
+    """Whoever looks at three in the morning finds the message that nobody got at the top."""
+    identity = await world.canary()
+    world.channels["slack"].failures = [DeliveryFailed("HTTP 404 no_team", retryable=False)]
+    for number in range(8):
+        await world.warn(identity, f"warning {number}")
+        await world.tick(60)
+    page = (await (await browser_for(world)).get(f"/deployments/{identity}")).text
+    told, _, aside = page.partition('data-part="told"')[2].partition('<details id="quiet">')
+    assert told.index("HTTP 404 no_team") < told.index("</span> sent</span>")
+    assert "</span> held</span>" not in told
+    assert "over the limit of 5 in 3600 s" in aside
 
 
 async def test_in_quiet_hours_only_what_is_critical_is_told(world):

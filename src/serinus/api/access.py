@@ -11,7 +11,6 @@ from serinus.api.deployments import answer
 from serinus.api.deps import CallerDep, KeyDep, PlaneDep, make_call
 from serinus.api.schemas import Answer, MemberChanges, NewMemberBody, NewTokenBody
 from serinus.control.tokens import NewToken
-from serinus.core.errors import InvalidInput
 from serinus.core.model import Role
 from serinus.ports.people import MemberKind
 
@@ -34,14 +33,7 @@ async def add_member(
 ) -> Response:
     """Add a person or a service account; what it may do, its tokens do. Admin."""
     call = await make_call(request, caller, "member.add", body.name, Role.ADMIN, key)
-    kind = MemberKind(body.kind)
-    if (kind is MemberKind.PERSON) != bool(body.email):
-        raise InvalidInput(
-            "A person needs an e-mail address." if kind is MemberKind.PERSON else "A program has no e-mail.",
-            field="email",
-            next_step='For a program, give `"kind": "service_account"` and no `email`.',
-        )
-    return answer(await plane.people.add(call, kind, body.name, Role(body.role), body.email))
+    return answer(await plane.people.add(call, MemberKind(body.kind), body.name, Role(body.role), body.email))
 
 
 @router.patch("/members/{member_id}", response_model=Answer, operation_id="setMemberRole")

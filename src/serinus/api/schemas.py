@@ -356,6 +356,16 @@ class Judgement(Answer):
     warnings: list[str] = Field(description="What is wrong with the set-up of the comparison.")
 
 
+class Sticking(Answer):
+    """Whether units stick: of the few that are watched, those served by more than one version."""
+
+    watched: int
+    flipped: int = Field(description="Served by more than one version without a reason.")
+    fewer_side: int = Field(description="Watched units on the side that has fewer of them.")
+    tolerated: float = Field(description="The part of `fewer_side` up to which it is normal, 0 to 1.")
+    sentence: str = Field(description="What to do about it; empty while it is normal.")
+
+
 class DeploymentView(Answer):
     """One deployment."""
 
@@ -383,6 +393,7 @@ class DeploymentView(Answer):
         default=None, description="Until when the old side is kept for an instant switch back."
     )
     judge: Judgement | None = Field(default=None, description="None for fixed thresholds.")
+    stickiness: Sticking | None = Field(default=None, description="None before anybody looked.")
     watch: dict[str, Any] | None = Field(
         default=None, description="After promotion: until when it is watched, and against what."
     )

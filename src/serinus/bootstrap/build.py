@@ -29,6 +29,7 @@ from serinus.control.polling import Poller, SourcePool
 from serinus.control.reconcile import Reconciler
 from serinus.control.saga import SagaRelay
 from serinus.control.traffic import DriverFactory, TrafficPool
+from serinus.core.analysis.flips import RECENT_SECONDS
 from serinus.core.analysis.queries import Source
 from serinus.drivers.catalog import RELAYED, TRAFFIC, capabilities, load, rule_engines
 from serinus.drivers.probe.tcp import TcpProbe
@@ -175,6 +176,7 @@ def _loops(
                 into_seconds=ROLL_UP_INTO_SECONDS,
                 delete_before=(now - timedelta(days=settings.retention_days)).timestamp(),
             )
+            await tx.sightings.prune(now.timestamp() - RECENT_SECONDS)
             await tx.idempotency.prune(now - timedelta(hours=IDEMPOTENCY_HOURS))
             await tx.executions.prune(
                 before=now - timedelta(days=settings.retention_days), most=EXECUTIONS_KEPT

@@ -7,6 +7,7 @@ from datetime import datetime
 from math import inf
 from typing import Any
 
+from serinus.control.sightings import lately
 from serinus.core.analysis.evidence import Evidence, Side, TrafficState, Window
 from serinus.core.bucketing import BUCKETS
 from serinus.core.histogram import Histogram
@@ -58,6 +59,7 @@ async def gather(
         fresh_successes=fresh[1],
         notes=notes,
         problems=problems or {},
+        sightings=await lately(tx, d, moment),
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serinus.control.context import Caller, Context, new_id
-from serinus.control.ingest import Ingest
+from serinus.control.ingest import EXECUTOR, Ingest
 from serinus.control.rule_views import encoded
 from serinus.control.rulesets import SHADOW
 from serinus.control.snapshot import LoadedRuleset, Snapshot, Snapshots
@@ -94,7 +94,7 @@ class Executor:
         self._context, self._snapshots, self._ingest = context, snapshots, ingest
         self._sandbox = sandbox
         self._tenants: dict[str, _Tenant] = {}
-        self._source, self._seq = new_id("rules"), 0
+        self._source, self._seq = new_id(EXECUTOR), 0
         self._good: deque[Execution] = deque()
         self._failed: deque[Execution] = deque(maxlen=MAX_FAILED)
         self._shadows: set[asyncio.Task[None]] = set()

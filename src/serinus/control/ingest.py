@@ -15,6 +15,7 @@ from typing import Any
 from serinus.control.arrivals import Arrival, Arrivals
 from serinus.control.context import Caller, Context
 from serinus.control.evidence import breaker_key
+from serinus.control.sightings import SightingsInput, Watching
 from serinus.control.snapshot import Snapshot, Snapshots
 from serinus.core.analysis.evidence import Sample, SampleKind, Side, Window
 from serinus.core.bucketing import PRIORITIES
@@ -23,7 +24,10 @@ from serinus.core.errors import InvalidInput, SerinusError
 from serinus.core.histogram import Histogram
 from serinus.ports.store import Transaction
 
-__all__ = ["Batch", "Ingest"]
+__all__ = ["EXECUTOR", "Batch", "Ingest"]
+
+#: How the sources of batches begin that a control plane sends itself, of the rules that it executes.
+EXECUTOR = "rules"
 
 #: Batches wait at most this long for others to share their commit.
 FLUSH_SECONDS = 0.2
@@ -85,6 +89,7 @@ class Batch:
     samples: tuple[_SampleInput, ...] = ()
     units: tuple[Arrival, ...] = ()
     breakers: tuple[_BreakerNews, ...] = ()
+    sightings: tuple[SightingsInput, ...] = ()
 
 
 class Ingest:
@@ -97,6 +102,7 @@ class Ingest:
         self._waiting: list[tuple[str, Batch, asyncio.Future[None]]] = []
         self._flusher: asyncio.Task[None] | None = None
         self._arrivals = Arrivals(context, snapshots)
+        self._watching = Watching()
         self._endpoints: dict[str, set[str]] = defaultdict(set)
 
     async def submit_for(self, caller: Caller, data: Any) -> None:
@@ -114,7 +120,7 @@ class Ingest:
         batch = from_json(Batch, data, "batch")
         running = (await self._snapshots.get(caller.tenant_id)).running
         kept = {}
-        for name in ("windows", "samples", "units", "breakers"):
+        for name in ("windows", "samples", "units", "breakers", "sightings"):
             named = [running.get(one.deployment) for one in getattr(batch, name)]
             for service in named:
                 if service:
@@ -170,11 +176,21 @@ class Ingest:
     async def _commit(self, by_tenant: Mapping[str, list[Batch]]) -> bool:
         """Store all batches in one transaction; tell whether a breaker opened."""
         snapshots = {t: await self._snapshots.get(t) for t in by_tenant}
+        try:
+            return await self._stored(by_tenant, snapshots)
+        except BaseException:
+            self._watching.forget(
+                one.deployment for bs in by_tenant.values() for b in bs for one in b.sightings
+            )
+            raise
+
+    async def _stored(self, by_tenant: Mapping[str, list[Batch]], snapshots: Mapping[str, Snapshot]) -> bool:
         woken = False
         async with self._context.store.begin() as tx:
             for tenant_id, batches in by_tenant.items():
                 new = [b for b in batches if await self._is_new(tx, tenant_id, b)]
                 await self._merge(tx, tenant_id, new, snapshots[tenant_id])
+                await self._sightings(tx, tenant_id, new, snapshots[tenant_id])
                 woken |= await self._breakers(tx, tenant_id, new, snapshots[tenant_id])
         return woken
 
@@ -200,6 +216,14 @@ class Ingest:
         for deployment, arm in {*windows, *samples}:
             taken = list(windows[deployment, arm].values())
             await tx.evidence.merge(tenant_id, deployment, taken, samples[deployment, arm], arm)
+
+    async def _sightings(
+        self, tx: Transaction, tenant_id: str, batches: list[Batch], snapshot: Snapshot
+    ) -> None:
+        clock = self._context.clock
+        given = [one for batch in batches for one in batch.sightings]
+        for deployment, fresh in self._watching.news(given, snapshot, clock.monotonic()).items():
+            await tx.sightings.add(tenant_id, deployment, fresh, int(clock.now().timestamp()))
 
     def _window(self, given: _WindowInput, now: float) -> Window:
         width = self._context.window_seconds
@@ -233,13 +257,20 @@ class Ingest:
                 if news.deployment not in running:
                     continue
                 key = breaker_key(*snapshot.arm(news))
-                states = {**(await tx.sources.cursor(key) or {}), f"process {batch.source[:8]}": news.state}
+                states = {**(await tx.sources.cursor(key) or {}), self._who(batch): news.state}
                 await tx.sources.set_cursor(key, states)
                 service = await tx.services.get(tenant_id, running[news.deployment])
                 if service and news.state == "open":
                     await tx.leases.wake(service.id, self._context.clock.now())
                     opened = True
         return opened
+
+    def _who(self, batch: Batch) -> str:
+        """Return what people are told of the process that sent a batch."""
+        if not batch.source.startswith(f"{EXECUTOR}_"):
+            return f"process {batch.source[:8]}"
+        replica = self._context.replica
+        return "rules executed by the control plane" + ("" if replica == "embedded" else f", {replica}")
 
 
 def _checked(batch: Batch) -> Batch:
@@ -253,6 +284,8 @@ def _checked(batch: Batch) -> Batch:
                 Histogram.from_json(w.latency)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidInput(f"{where}.latency: {error}", field=f"{where}.latency") from error
+    for at, one in enumerate(batch.sightings):
+        one.check(f"batch.sightings[{at}]")
     for at, u in enumerate(batch.units):
         if u.priority not in PRIORITIES or len(u.hash) != 16 or not _is_hex(u.hash):
             raise InvalidInput(

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from serinus.control.context import stamp
+from serinus.core.analysis.flips import TOLERATED
 from serinus.core.analysis.sequential.answer import Answer, CheckAnswer
 from serinus.core.analysis.sequential.plan import ErrorHarm, Finding, LatencyHarm, Plan
 from serinus.core.codec import to_json
@@ -20,6 +21,7 @@ from serinus.core.model import Deployment, Status
 
 __all__ = [
     "answer_view",
+    "flips_view",
     "judge_view",
     "label",
     "surely_differs",
@@ -61,7 +63,22 @@ def judge_view(d: Deployment) -> dict[str, Any] | None:
         needed=plan.candidates / plan.budget,
         budget_used=0.0,
     )
-    return answer_view(answer, plan, ended=d.status is not Status.CANARY and not under_watch(d))
+    view = answer_view(answer, plan, ended=d.status is not Status.CANARY and not under_watch(d))
+    flips = flips_view(d)
+    return {**view, "warnings": view["warnings"] + [w for w in (flips and flips["sentence"],) if w]}
+
+
+def flips_view(d: Deployment) -> dict[str, Any] | None:
+    """Return how many watched units did not stick; ``None`` before anybody looked, and after the rollout."""
+    if d.flips is None or d.status is not Status.CANARY:
+        return None
+    return {
+        "watched": d.flips.watched,
+        "flipped": d.flips.flipped,
+        "fewer_side": d.flips.fewer,
+        "tolerated": TOLERATED,
+        "sentence": d.flips.sentence,
+    }
 
 
 def answer_view(answer: Answer, plan: Plan, *, ended: bool = False) -> dict[str, Any]:

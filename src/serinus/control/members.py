@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from serinus.control.context import Caller, Context, new_id, stamp
 from serinus.control.unit import Answer, Call, execute
-from serinus.core.errors import Conflict, NotFound
+from serinus.core.errors import Conflict, InvalidInput, NotFound
 from serinus.core.model import Role
 from serinus.ports.people import Member, MemberKind
 from serinus.ports.store import Transaction
 
 __all__ = ["People", "find_member"]
+
+#: As its bearer writes it, in any script: no control characters, no space at either end.
+NAME = re.compile(r"(?=.{1,120}\Z)[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?")
+EMAIL = re.compile(r"(?=.{3,254}\Z)[^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+")
 
 
 class People:
@@ -29,7 +34,12 @@ class People:
         return {"members": [member_view(m) for m in found], "total": len(found)}
 
     async def add(self, call: Call, kind: MemberKind, name: str, role: Role, email: str) -> Answer:
-        """Make a member; it can do nothing until it has a token."""
+        """Make a member; it can do nothing until it has a token.
+
+        Raises:
+            InvalidInput: The name is none, or the e-mail address does not go with the kind.
+        """
+        _check(kind, name, email)
         member = Member(
             id=new_id("mem"),
             tenant_id=call.caller.tenant_id,
@@ -75,6 +85,25 @@ class People:
                 "Nobody removes themselves or changes their own role.", next_step="Ask another admin."
             )
         return member
+
+
+def _check(kind: MemberKind, name: str, email: str) -> None:
+    if not NAME.fullmatch(name):
+        raise InvalidInput(
+            "A name has 1 to 120 characters, none of them a control character.",
+            field="name",
+            next_step="Give the name as its bearer writes it.",
+        )
+    if (kind is MemberKind.PERSON) != bool(email):
+        raise InvalidInput(
+            "A person needs an e-mail address." if kind is MemberKind.PERSON else "A program has no e-mail.",
+            field="email",
+            next_step='For a program, give `"kind": "service_account"` and no `email`.',
+        )
+    if email and not EMAIL.fullmatch(email):
+        raise InvalidInput(
+            f"{email[:80]!r} is no e-mail address.", field="email", next_step="Give one like ada@example.com."
+        )
 
 
 async def find_member(tx: Transaction, tenant_id: str, id_or_name: str) -> Member:

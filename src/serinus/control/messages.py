@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from serinus.control.phrases import name_in, say
+from serinus.control.spoken import spoken
 from serinus.control.wording import counted, cut, lasted, line, numbered, seconds_text, utc
 from serinus.core import codec
 from serinus.ports.notify import Level, Notification
@@ -72,6 +74,11 @@ class About:
         """Return a phrase in the message's language."""
         return say(self.language, phrase, **parts)
 
+    def read(self, text: str) -> str:
+        """Return what the core has said, line by line, in the message's language."""
+        lines = (re.match(r"(• )?(.*)", one) for one in text.split("\n"))
+        return "\n".join(f"{m[1] or ''}{spoken(m[2], self.language)}" for m in lines if m)
+
     def message(
         self, kind: str, level: Level, title: str, text: str, *pairs: tuple[str, str | None]
     ) -> Notification:
@@ -88,8 +95,10 @@ class About:
             kind=kind,
             level=level,
             title=title,
-            text=cut(text),
-            fields=tuple((name_in(self.language, name), cut(value)) for name, value in rows if value),
+            text=cut(self.read(text)),
+            fields=tuple(
+                (name_in(self.language, name), cut(self.read(value))) for name, value in rows if value
+            ),
             link=self.link,
             at=self.at,
             deployment_id=self.deployment_id,

@@ -12,7 +12,7 @@ from serinus.control.contest_view import comparisons, front
 from serinus.control.context import Caller, Context, stamp
 from serinus.control.evidence import every_total, every_window, gather
 from serinus.control.failures import events_of, failing_executions
-from serinus.control.judgement import judge_view, watch_view
+from serinus.control.judgement import flips_view, judge_view, watch_view
 from serinus.control.monitor import MONITOR
 from serinus.core.analysis.evidence import Side, Window
 from serinus.core.analysis.verdict import Outcome, Verdict
@@ -147,6 +147,8 @@ class Queries:
             warnings.append(f"{words}a rollback would be held until it can.")
         if d.answer and (d.status is Status.CANARY or under_watch(d)):
             warnings += [w for w in d.answer.warnings if not any(w in said for said in warnings)]
+        flips = flips_view(d)
+        warnings += [flips["sentence"]] if flips and flips["sentence"] else []
         if d.contested:
             out = (c for c in d.candidates if not c.live)
             warnings += [f"{c.version} was dropped: {c.drop_reason}" for c in out]

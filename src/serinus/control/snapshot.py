@@ -86,6 +86,8 @@ class Snapshot:
     rulesets: Mapping[str, LoadedRuleset] = field(default_factory=dict)
     #: deployments with several candidates → the candidates, in their order
     candidates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: canaries → how many buckets each version under test has
+    shares: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def arm(self, reported: _Reported) -> tuple[str, int]:
         """Return whose evidence a report is: the deployment's, and which candidate's of it.
@@ -110,6 +112,7 @@ class Snapshot:
             outdated=self.outdated,
             rulesets={key: rules for key, rules in self.rulesets.items() if rules.name in names},
             candidates=self.candidates,
+            shares=self.shares,
         )
 
     def keeps(self, deployment_id: str, unit_hash: str, epoch: int) -> bool:
@@ -226,6 +229,7 @@ async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf, units: _Uni
     outdated: dict[str, Outdated] = {}
     books: dict[str, str] = {}
     several: dict[str, tuple[str, ...]] = {}
+    shares: dict[str, Mapping[str, int]] = {}
     for service in await tx.services.all(tenant_id):
         current = await tx.deployments.current(tenant_id, service.id)
         canary = next((d for d in current if d.status is Status.CANARY), None)
@@ -233,6 +237,7 @@ async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf, units: _Uni
         services[service.name] = _entry(service, canary or watched_here)
         if canary:
             books[canary.id] = canary.book
+            shares[canary.id] = _shares(canary)
             old = await _units(tx, units, canary, services[service.name]["deployment"])
             outdated |= {canary.id: old} if old else {}
         if service.kind is ServiceKind.RULESET:
@@ -262,6 +267,7 @@ async def _build(tx: Transaction, tenant_id: str, shelf: _RuleShelf, units: _Uni
         outdated=outdated,
         rulesets=rulesets,
         candidates=several,
+        shares=shares,
     )
 
 
@@ -286,6 +292,12 @@ def _sent(loaded: LoadedRuleset) -> dict[str, Any]:
 def _served(d: Deployment) -> list[str]:
     """Return the versions of a deployment that may answer."""
     return [c.version for c in d.candidates if c.live] if d.contested else [d.version]
+
+
+def _shares(d: Deployment) -> Mapping[str, int]:
+    if not d.contested:
+        return {d.version: d.weight_bp}
+    return {seat.version: seat.end - seat.begin for seat in candidates.seats(d.candidates, d.weight_bp)}
 
 
 def _watched(d: Deployment, service: Service) -> bool:

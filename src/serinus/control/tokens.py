@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ KNOWN_SECONDS = 1.0
 MAX_KNOWN = 1000
 SESSION_HOURS = 12
 CODE_MINUTES = 15
+NAME = re.compile(r"(?=.{1,120}\Z)[A-Za-z0-9][A-Za-z0-9_. /:@+-]*")
 #: A token that ends sooner is warned of.
 WARN_DAYS = 7
 
@@ -159,7 +161,19 @@ class Access:
         return (stamp(caller.expires_at) or "") if caller.expires_at and caller.expires_at <= soon else ""
 
     async def create(self, call: Call, new: NewToken) -> Answer:
-        """Make a token; the answer is the only place where its secret is ever shown."""
+        """Make a token; the answer is the only place where its secret is ever shown.
+
+        Raises:
+            InvalidInput: Its name is none, its owner may not do so much, or there is no such service.
+            NotFound: There is no such member.
+        """
+        if not NAME.fullmatch(new.name):
+            raise InvalidInput(
+                "A token's name begins with a letter or digit and has 1 to 120 of A-Z a-z 0-9 _ . / : @ + - "
+                "and spaces.",
+                field="name",
+                next_step="Name it by what it is for, such as laptop or pipeline.",
+            )
         shown: list[str] = []
 
         async def work(tx: Transaction) -> tuple[int, Any]:

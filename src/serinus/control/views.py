@@ -7,7 +7,7 @@ from typing import Any
 
 from serinus.control.contest_view import candidates_view
 from serinus.control.context import stamp
-from serinus.control.judgement import judge_view, surely_differs, watch_view
+from serinus.control.judgement import flips_view, judge_view, surely_differs, watch_view
 from serinus.control.strategy_view import standing_view, strategy_view
 from serinus.core.analysis.evidence import Arm, Side, Window
 from serinus.core.analysis.sequential.plan import Finding
@@ -90,6 +90,7 @@ def deployment_view(d: Deployment) -> dict[str, Any]:
         "hooks": [to_json(ask) for ask in d.asks],
         "checks": [verdict_view(v) for v in d.verdicts],
         "judge": judge_view(d),
+        "stickiness": flips_view(d),
         "watch": watch_view(d),
         **candidates_view(d),
         "allowed": [a.value for a in _allowed(d)],
@@ -199,6 +200,7 @@ def comparison_view(d: Deployment, stable: Arm, canary: Arm, gate: tuple[Verdict
                 "significant_difference": False,
             },
             "judge": judge,
+            "stickiness": flips_view(d),
         }
     one, two = stable.errors / stable.requests, canary.errors / canary.requests
     latency = (canary.latency.mean or 0.0) - (stable.latency.mean or 0.0)
@@ -218,6 +220,7 @@ def comparison_view(d: Deployment, stable: Arm, canary: Arm, gate: tuple[Verdict
             "significant_difference": surely_differs(d.answer) if judge else _significant(stable, canary),
         },
         "judge": judge,
+        "stickiness": flips_view(d),
     }
 
 

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from serinus.core.analysis.checks import OnFail, evaluate_all
 from serinus.core.analysis.evidence import Evidence
+from serinus.core.analysis.flips import flips_of
 from serinus.core.analysis.judging import Judged, Setting, judge_evidence
 from serinus.core.analysis.sequential.plan import Plan
 from serinus.core.analysis.verdict import Outcome, blocking, failed
@@ -51,7 +52,7 @@ def decide(d: Deployment, evidence: Evidence, now: datetime, others: Sequence[Ev
         return confirm_move(d, evidence, now) or Decision(next_state=d)
     if d.contested:
         return _among(d, (evidence, *others), now)
-    measured = _measure(d, evidence, now)
+    measured = _with_flips(_measure(d, evidence, now), evidence, now)
     news = _breaker_news(d, measured) + _warnings(d, measured)
     return _asked(measured, ORDER, evidence, now, news)
 
@@ -59,6 +60,7 @@ def decide(d: Deployment, evidence: Evidence, now: datetime, others: Sequence[Ev
 def _among(d: Deployment, evidences: Sequence[Evidence], now: datetime) -> Decision:
     """Decide about several candidates."""
     measured, pairs = measure_all(d, evidences, now, _measure)
+    measured = _with_flips(measured, evidences[0], now)
     news = [n for before, after in pairs for n in _breaker_news(before, after, f"{after.version}: ")]
     news += _warnings(d, measured)
     decision = _asked(called(measured), among(evidences), evidences[0], now, tuple(news))
@@ -107,6 +109,13 @@ def _measure(d: Deployment, evidence: Evidence, now: datetime) -> Deployment:
         majority_seconds=d.majority_seconds + (carried if d.traffic_bp >= 5000 else 0.0),
         last_tick_at=now,
     )
+
+
+def _with_flips(d: Deployment, evidence: Evidence, now: datetime) -> Deployment:
+    """Return ``d`` with what is known of whether its units stick."""
+    if evidence.sightings is None:
+        return d
+    return changed(d, flips=flips_of(evidence.sightings, now.timestamp(), d.tested, d.stable_version))
 
 
 def _judge(d: Deployment, evidence: Evidence, now: datetime) -> Judged:
@@ -226,11 +235,12 @@ def _breaker_news(before: Deployment, after: Deployment, who: str = "") -> tuple
 
 
 def _warnings(before: Deployment, after: Deployment) -> tuple[Intent | Reason, ...]:
-    """Tell about checks that began to fail and only warn."""
+    """Tell about checks that began to fail and only warn, and about units that do not stick any more."""
 
     def warned(d: Deployment) -> dict[str, str]:
         bad = (v for v in d.verdicts if v.outcome is Outcome.FAIL and v.on_fail == OnFail.WARN)
-        return {v.check: v.message for v in bad}
+        flips = {"units": d.flips.sentence} if d.flips and d.flips.sentence else {}
+        return {v.check: v.message for v in bad} | flips
 
     fresh = [message for name, message in warned(after).items() if name not in warned(before)]
     if not fresh:

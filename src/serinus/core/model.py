@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from serinus.core.analysis.checks import Policy
+from serinus.core.analysis.flips import Flips
 from serinus.core.analysis.sequential.answer import Answer
 from serinus.core.analysis.verdict import Verdict
 from serinus.core.breaker import CLOSED_BREAKER, OPEN, Breaker
@@ -275,6 +276,8 @@ class Deployment:
     judge: str = ""
     judged_until: float = 0.0
     answer: Answer | None = None
+    #: Whether units stick; ``None``: nobody has looked yet.
+    flips: Flips | None = None
     #: A/B/n: every candidate, the canary first; empty with one canary, which is the fields above.
     candidates: tuple[Candidate, ...] = ()
     #: The candidate that was promoted; from then on it is the canary, and the others are history.

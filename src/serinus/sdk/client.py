@@ -23,6 +23,8 @@ __all__ = ["Client"]
 MAX_SAMPLES = 10_000
 #: Units that one batch tells of; the rest goes with the next ones.
 MAX_UNITS = 2_000
+#: Where watched units are served is told again after so many seconds: who tells it might have changed.
+WATCH_SECONDS = 60.0
 
 
 class Client:
@@ -222,6 +224,7 @@ class Client:
             self._recorders[name].reset()
         for router in self._routers.values():
             router.new_units()
+            router.sightings(0.0, 0.0)
         if started:
             self._start()
 
@@ -237,9 +240,30 @@ class Client:
         units = self.take_units()
         samples, self._samples = self._samples, []
         breakers, self._breakers = self._breakers, []
-        if not (windows or units or samples or breakers):
+        sightings = self._sightings()
+        if not (windows or units or samples or breakers or sightings):
             return None
-        return {"windows": windows, "units": units, "samples": samples, "breakers": breakers}
+        found = {"windows": windows, "units": units, "samples": samples, "breakers": breakers}
+        return {**found, "sightings": sightings} if sightings else found
+
+    def _sightings(self) -> list[dict[str, Any]]:
+        """Take where watched units were served, by service, version and share."""
+        import time
+
+        told: dict[tuple[str, str, str, int], list[str]] = {}
+        for name, router in list(self._routers.items()):
+            for unit, version, share in router.sightings(time.monotonic(), WATCH_SECONDS):
+                told.setdefault((name, router.plan.deployment, version, share), []).append(f"{unit:016x}")
+        return [
+            {
+                "service": service,
+                "deployment": deployment,
+                "version": version,
+                "share_bp": share,
+                "units": units,
+            }
+            for (service, deployment, version, share), units in told.items()
+        ]
 
     def take_units(self) -> list[dict[str, Any]]:
         """Take units that nobody was told of, as many as a batch tells of."""

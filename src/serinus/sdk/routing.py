@@ -14,6 +14,7 @@ from xxhash import xxh64_intdigest
 from serinus.sdk.kept import holds, sliced
 from serinus.sdk.rules import RuleError, compile_rule
 from serinus.sdk.seats import Breaker, Seat
+from serinus.sdk.watch import Watch
 
 TYPE_CHECKING = False  # typing itself costs milliseconds and a megabyte; checkers know this name
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from serinus.sdk.kept import Slices
+    from serinus.sdk.watch import Seen
 
     #: hash, priority, key, and the deployment's reset count when it was seen
     Unit = tuple[int, str, str, int]
@@ -124,6 +126,19 @@ class Plan:
         }
         self.special = bool(self.sticky or self.placed or users or workflows or self.rule or self.seats)
 
+    def slot(self, bucket: int) -> tuple[int, int]:
+        """Return where a bucket lies in the slot that it is in, and how many of the slot are the canary's."""
+        for seat in reversed(self.seats):
+            if seat.begin <= bucket:
+                return bucket - seat.begin, seat.end - seat.begin
+        return bucket, self.weight
+
+    @property
+    def splits(self) -> bool:
+        """Tell whether there are units on both sides, so that one may flip."""
+        shares = [seat.end - seat.begin for seat in self.seats] or [self.weight]
+        return any(0 < share < BUCKETS for share in shares)
+
 
 def _placed(sides: Mapping[str, Any]) -> dict[int, bool]:
     return {
@@ -174,10 +189,12 @@ class Router:
         state, before = self._state, self._state.plan
         if plan.deployment != before.deployment:
             state.forget()
+            state.watched = Watch(plan.deployment)
         elif plan.epoch != before.epoch:
             state.known, state.known_before = set(), set()  # what stays is in the snapshot's slices
         if plan.deployment == before.deployment and plan.weight < state.peak:
             plan.special = plan.special or plan.keeps
+        state.watch = state.watched if plan.splits else None
         state.peak = max(state.peak, plan.weight)
         state.plan = plan
         self._assign(plan, opened=state.opened_at is not None)
@@ -243,13 +260,24 @@ class Router:
         """Take units that could not be told of; they are told of again."""
         self._state.fresh.extend(units)
 
+    def sightings(self, now: float, every: float) -> list[Seen]:
+        """Take where watched units were served and nobody was told; after ``every`` seconds all anew."""
+        return self._state.watched.take(now, every)
+
     def expose(self, user_id: str = "", session_id: str = "", workflow_id: str = "") -> Choice:
         """Decide, and remember a unit that is on the canary as assigned (three keys, in their order).
 
         Where the hash alone decides, and of units that the snapshot keeps, there is nothing to remember.
+        A few units are watched for whether they stick.
         """
         choice = self.decide(user_id, session_id, workflow_id)
         state = self._state
+        watch = state.watch
+        if watch is not None and choice.priority:
+            key = workflow_id or session_id or user_id
+            seen = xxh64_intdigest(key.encode(), watch.seed)
+            if seen < watch.limit and watch.seen.get(seen) is not choice:
+                watch.look(state.plan, choice, seen, key)
         if choice.is_canary and choice.priority and state.plan.keeps:
             key = workflow_id or session_id or user_id
             unit = xxh64_intdigest((state.plan.prefix + key).encode())
@@ -272,10 +300,15 @@ class _State:
         "peak",
         "plan",
         "trying",
+        "watch",
+        "watched",
     )
 
     def __init__(self) -> None:
         self.plan = EMPTY
+        self.watched = Watch("")
+        #: The same while the split leaves anything to watch.
+        self.watch: Watch | None = None
         self.forget()
 
     def forget(self) -> None:

@@ -15,6 +15,7 @@ from serinus.control.plane import Plane
 from serinus.core.errors import SerinusError, Unauthenticated
 from serinus.web.deployment import DeploymentPages
 from serinus.web.listing import Listing
+from serinus.web.members import MemberPages
 from serinus.web.release_sets import SetPages
 from serinus.web.rendering import refused, rendered
 from serinus.web.rulesets import RulesetPages
@@ -36,6 +37,7 @@ def install(app: FastAPI, plane: Plane) -> None:
     visits = Visits(plane)
     listing, deployment = Listing(plane, visits), DeploymentPages(plane, visits)
     rulesets, sets = RulesetPages(plane, visits), SetPages(plane, visits)
+    members = MemberPages(plane, visits)
     static = Path(__file__).parent / "static"
     app.mount("/static", StaticFiles(directory=static), name="static")
     for method, path, page in (
@@ -58,6 +60,13 @@ def install(app: FastAPI, plane: Plane) -> None:
         ("GET", "/release-sets/{set_id}/live", sets.live),
         ("GET", "/release-sets/{set_id}/{action}", sets.confirm),
         ("POST", "/release-sets/{set_id}/{action}", sets.act),
+        ("GET", "/members", members.all),
+        ("GET", "/members/add", members.new),
+        ("POST", "/members/add", members.add),
+        ("GET", "/members/{member_id}/{action}", members.confirm),
+        ("POST", "/members/{member_id}/{action}", members.act),
+        ("GET", "/tokens/{token_id}/revoke", members.revoking),
+        ("POST", "/tokens/{token_id}/revoke", members.revoke),
         ("GET", "/deployments/{deployment_id}", deployment.page),
         ("GET", "/deployments/{deployment_id}/live", deployment.live),
         ("GET", "/deployments/{deployment_id}/{action}", deployment.confirm),

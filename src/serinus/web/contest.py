@@ -31,6 +31,8 @@ def contest_panel(view: Mapping[str, Any], language: str) -> dict[str, Any] | No
                 "sign": SIGNS.get(c["state"], "○"),
                 "kind": kind,
                 "share": c["traffic_percentage"],
+                "part": c["share"],
+                "begun": view["status"] not in ("draft", "scheduled"),
                 "reason": c["drop_reason"],
                 "headline": verdict["headline"] if verdict and c["state"] == "under test" else "",
                 "checks": verdict["checks"] if verdict else [],

@@ -12,6 +12,7 @@ from serinus.control.plane import Plane
 from serinus.control.unit import Call
 from serinus.core.errors import SerinusError
 from serinus.core.model import Role
+from serinus.web.buttons import offered
 from serinus.web.charts import charts
 from serinus.web.contest import contest_panel
 from serinus.web.live import stream
@@ -57,6 +58,11 @@ ACTIONS = {
     "cancel": ("Cancel the start", "It does not start by itself any more; it is a draft again."),
     "override-freeze": ("Override the freeze", "It starts and grows although a freeze is on."),
 }
+#: Of a start of several candidates.
+SEVERAL = (
+    "Several versions get their parts of the first share at once; everyone else stays on {stable}. What "
+    "would refuse a start is asked first."
+)
 #: Of a rollback that is under way already.
 AT_ONCE = (
     "It is going back by itself. This ends it now: everyone is on {stable} again within about a second, "
@@ -123,6 +129,8 @@ class DeploymentPages:
             label, consequence = "Roll back at once", AT_ONCE
         elif d["blocked"] and action == "approve":
             label, consequence = GO_ON
+        elif d.get("tested") and action == "start":
+            consequence = SEVERAL
         name = d.get("tested") or d["version"]
         if action == "promote" and values["contest"] and values["contest"]["running"]:
             name = t("the chosen candidate")
@@ -199,15 +207,8 @@ class DeploymentPages:
 
 
 def _offered(view: dict[str, Any], role: Role) -> dict[str, Any]:
-    """Return the buttons, each with the role that may press it and whether this one may; and who may what."""
-    buttons, roles = [], dict[Role, list[str]]()
-    for action, label in _buttons(view):
-        needed = FOR_ADMINS.get(action, Role.APPROVER)
-        if action == "approve" and view["gate_role"]:
-            needed = Role(view["gate_role"])
-        roles.setdefault(needed, []).append(label)
-        buttons.append({"action": action, "label": label, "may": role.reaches(needed)})
-    return {"buttons": buttons, "roles": [(needed.value, labels) for needed, labels in roles.items()]}
+    gate = {"approve": Role(view["gate_role"])} if view["gate_role"] else {}
+    return offered(role, _buttons(view), {**FOR_ADMINS, **gate})
 
 
 def _buttons(view: dict[str, Any]) -> list[tuple[str, str]]:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import Request, Response
 
+from serinus.control.context import Caller
 from serinus.control.plane import Plane
 from serinus.core.model import Status
 from serinus.ports.store import Page
 from serinus.web.charts import sparkline
 from serinus.web.live import stream
 from serinus.web.rendering import rendered
-from serinus.web.visits import Visits
+from serinus.web.visits import Visits, whole
 
 __all__ = ["Listing"]
+
+A_PAGE = 100
+MOST_RUNNING = Page(size=200)
+UNDER_WAY = (Status.CANARY, Status.SCHEDULED, Status.DRAFT)
 
 
 class Listing:
@@ -32,23 +38,41 @@ class Listing:
         known = await self._visits.known(request)
         caller, asked = known["caller"], request.query_params
         status = Status(asked["status"]) if asked.get("status") in {s.value for s in Status} else None
-        found = await self._plane.queries.deployments(caller, Page(size=100), asked.get("service"), status)
+        service, number = asked.get("service"), whole(asked.get("page"))
+        found = await self._plane.queries.deployments(
+            caller, Page(number=number, size=A_PAGE), service, status
+        )
         views = found["deployments"]
-        for view in views:
+        running = await self._running(caller, service, status, views) if number == 1 else []
+        for view in running:
             view["spark"] = sparkline(view["strategy"]["steps"], view["traffic_percentage"])
         services = (await self._plane.queries.services(caller))["services"]
         jobs = (await self._plane.queries.jobs(caller))["jobs"]
         return {
             **known,
-            "running": [v for v in views if _under_way(v)],
+            "running": running,
             "earlier": [v for v in views if not _under_way(v)],
             "services": services,
             "freezes": [f for f in (await self._plane.freezes.list(caller))["freezes"] if f["on"]],
+            "at": number,
+            "pages": -(-found["total"] // A_PAGE),
+            "query": urlencode({k: v for k, v in asked.items() if k in ("service", "status")}),
             "chosen": {"service": asked.get("service", ""), "status": asked.get("status", "")},
             "monitor": jobs[0]["state"] if jobs else "not running",
             "undone": (await self._plane.compensations.unfinished(caller))["compensations"],
             "live": "/live?" + str(asked),
         }
+
+    async def _running(
+        self, caller: Caller, service: str | None, status: Status | None, newest: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Return what is under way, newest first: however many have been made since, none is left out."""
+        views = {v["deployment_id"]: v for v in newest if _under_way(v)}
+        for wanted in UNDER_WAY if len(newest) == A_PAGE else ():
+            if status in (None, wanted):
+                more = await self._plane.queries.deployments(caller, MOST_RUNNING, service, wanted)
+                views |= {v["deployment_id"]: v for v in more["deployments"]}
+        return sorted(views.values(), key=lambda v: str(v["created_at"]), reverse=True)
 
     async def live(self, request: Request) -> Response:
         """The list's content, again whenever it changes."""
@@ -63,4 +87,4 @@ class Listing:
 
 def _under_way(view: dict[str, Any]) -> bool:
     """Tell whether something may still happen by itself: it rolls out, or is watched after promotion."""
-    return view["status"] in ("canary", "draft", "scheduled") or bool(view["watch"])
+    return view["status"] in UNDER_WAY or bool(view["watch"])

@@ -12,6 +12,7 @@ from serinus.control.unit import Call
 from serinus.core.errors import SerinusError
 from serinus.core.model import Role
 from serinus.ports.store import Page
+from serinus.web.buttons import offered
 from serinus.web.live import stream
 from serinus.web.rendering import rendered
 from serinus.web.visits import Visits
@@ -78,8 +79,7 @@ class SetPages:
             "set_states": STATES,
             "s": view,
             "events": events[::-1],
-            "may": caller.role.reaches(Role.APPROVER),
-            "buttons": [(name, label) for name, (label, _) in ACTIONS.items() if name in view["allowed"]],
+            **_offered(view, caller.role),
             "live": f"/release-sets/{view['release_set_id']}/live",
         }
 
@@ -126,3 +126,9 @@ class SetPages:
             case _:
                 raise SerinusError(f"There is no {action[:40]!r}.", next_step="Go back to its page.")
         return RedirectResponse(f"/release-sets/{set_id}", status_code=303)
+
+
+def _offered(view: dict[str, Any], role: Role) -> dict[str, Any]:
+    gate = next((Role(s["gate"]) for s in view["stages"] if s["state"] == "now" and s["gate"]), Role.APPROVER)
+    buttons = [(name, label) for name, (label, _) in ACTIONS.items() if name in view["allowed"]]
+    return offered(role, buttons, {"approve": gate})

@@ -9,9 +9,11 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
 
 from serinus.control.judge_words import FINDINGS
 from serinus.control.judge_words import SIGNS as FINDING_SIGNS
+from serinus.control.spoken import spoken
 from serinus.core.errors import SerinusError
 from serinus.web.words import choose, lasting, translator
 
@@ -52,15 +54,24 @@ def rendered(request: Request, name: str, status: int = 200, **values: Any) -> H
         path=request.url.path,
         states=STATES,
         signs=SIGNS,
+        told=lambda text: _told(text, language),
         findings=FINDINGS,
         finding_signs=FINDING_SIGNS,
         token_ends=getattr(request.state, "token_ends", ""),
-        **{"caller": None, "csrf": "", **values},
+        # A refusal is shown with the way on to the other pages to whoever is signed in.
+        **{"caller": None, "csrf": "", **getattr(request.state, "visitor", {}), **values},
     )
     answer = HTMLResponse(page, status_code=status)
     if "lang" in request.query_params:
         answer.set_cookie(LANGUAGE_COOKIE, language, max_age=31536000, samesite="lax")
     return answer
+
+
+def _told(text: str, language: str) -> Markup:
+    """Return a sentence of the core in the reader's language; one that stays English is marked as that."""
+    said = spoken(text, language)
+    words = escape(said.replace(" ×", "\u00a0×"))
+    return words if language == "en" or said != text else Markup('<span lang="en">{}</span>').format(words)
 
 
 def refused(request: Request, error: SerinusError) -> Response:

@@ -18,7 +18,7 @@ from serinus.core.ruletext import readable, rule_changes
 from serinus.ports.store import Page
 from serinus.web.live import stream
 from serinus.web.rendering import rendered
-from serinus.web.visits import Visits, number
+from serinus.web.visits import Visits, number, whole
 
 __all__ = ["RulesetPages"]
 
@@ -142,7 +142,7 @@ class RulesetPages:
         asked = request.query_params
         chosen = {name: asked.get(name) == "true" for name in FILTERS}
         deployment_id = asked.get("deployment_id", "")[:120]
-        page = Page(number=min(10_000, max(1, _whole(asked.get("page")))), size=A_PAGE)
+        page = Page(number=whole(asked.get("page")), size=A_PAGE)
         log = await self._plane.rulesets.executions(
             known["caller"], ruleset["ruleset_id"], page, deployment_id, **chosen
         )
@@ -202,7 +202,3 @@ class RulesetPages:
 def _to_version(ruleset: str, version: str, part: str) -> Response:
     query = urlencode({"version": version})
     return RedirectResponse(f"/rulesets/{ruleset}/version?{query}#{part}", status_code=303)
-
-
-def _whole(text: str | None) -> int:
-    return int(text) if text and text.isdecimal() and len(text) < 9 else 1

@@ -14,6 +14,7 @@ from serinus.control.judge_words import (
     interval_text,
     value_text,
 )
+from serinus.control.spoken import times
 from serinus.core.analysis.sequential.words import duration
 from serinus.web.intervals import interval_picture
 from serinus.web.words import translator
@@ -37,8 +38,12 @@ def panel(view: Mapping[str, Any], language: str) -> dict[str, Any] | None:
         "finding": judge["finding"],
         "sign": SIGNS[judge["finding"]],
         "headline": t(judge["headline"]),
-        "sentence": _sentence(judge, view, language),
-        "checks": [_row(c, view, t, language) for c in sorted(judge["checks"], key=lambda c: c["over"])],
+        "sentence": _sentence(judge, view),
+        "checks": [
+            _row(c, view, t, language)
+            for c in sorted(judge["checks"], key=lambda c: c["over"])
+            if c["estimate"] is not None or c["note"] or c["finding"] in ("harm", "safe")
+        ],
         "budget": _budget(judge, t, language),
         "where": t("Where it hurts" if judge["finding"] == "harm" else "Where a difference shows"),
         "slices": [_slice(s, t) for s in judge["slices"]],
@@ -46,19 +51,15 @@ def panel(view: Mapping[str, Any], language: str) -> dict[str, Any] | None:
     }
 
 
-def _sentence(judge: Mapping[str, Any], view: Mapping[str, Any], language: str) -> str:
-    """Return the judge's sentence, unless the page's first one says it; other languages get the numbers."""
-    if language == "en":
-        return "" if judge["sentence"].rstrip(".") in view["sentence"] else str(judge["sentence"])
-    t = translator(language)
-    clauses = []
-    for c in judge["checks"]:
-        if c["over"] or c["canary"] is None:
-            continue
-        canary, stable = value_text(c["canary"], c["unit"]), value_text(c["stable"], c["unit"])
-        clauses.append(f"{t(c['label'])}: {t('canary')} {canary}, {t('stable')} {stable}")
-    worst = f". {t('Worst in')}: {judge['slices'][0]['stratum']}" if judge["slices"] else ""
-    return "; ".join(clauses) + worst if clauses else t("Nothing to compare yet")
+def _sentence(judge: Mapping[str, Any], view: Mapping[str, Any]) -> str:
+    """Return the judge's sentence, unless what stands above it says it."""
+    said, above = (_plain(s) for s in (judge["sentence"], f"{view['sentence']} {judge['headline']}"))
+    return "" if said in above else str(judge["sentence"])
+
+
+def _plain(sentence: str) -> str:
+    """Return a sentence as it is compared: one in another is the same clause after a semicolon."""
+    return sentence.rstrip(".").replace(". W", "; w")
 
 
 def _row(c: Mapping[str, Any], view: Mapping[str, Any], t: Translate, language: str) -> dict[str, Any]:
@@ -126,7 +127,7 @@ def _slice(s: Mapping[str, Any], t: Translate) -> dict[str, str]:
         "canary": value_text(s["canary"], unit),
         "stable": value_text(s["stable"], unit),
         "size": change_text(s["ratio"], {"scale": "ratio", "unit": unit}) if s["ratio"] else "–",
-        "chance": t(chance_text(s["evidence"])),
+        "chance": t(chance_text(s["evidence"])).replace("1 in ", t("1 in ")),
     }
 
 
@@ -143,8 +144,4 @@ def watch_text(watch: Mapping[str, Any] | None, view: Mapping[str, Any], languag
 
 def _time(seconds: float, language: str) -> str:
     said = duration(seconds).replace(" ", "\u00a0")  # a number and its unit stay on one line
-    if language != "ko":
-        return said
-    for english, korean in (("\u00a0min", "분"), ("\u00a0s", "초"), ("\u00a0h", "시간")):
-        said = said.replace(english, korean)
-    return said
+    return times(said) if language == "ko" else said

@@ -16,7 +16,7 @@ from serinus.core.errors import Forbidden, Unauthenticated
 from serinus.core.model import Role
 from serinus.web.rendering import rendered
 
-__all__ = ["SESSION_COOKIE", "Visits", "number"]
+__all__ = ["SESSION_COOKIE", "Visits", "number", "whole"]
 
 SESSION_COOKIE = "serinus_session"
 
@@ -40,6 +40,7 @@ class Visits:
         access = self._plane.access
         caller = await access.session(session, getattr(request.state, "request_id", ""))
         request.state.token_ends = access.warning(caller)
+        request.state.visitor = {"caller": caller, "csrf": _csrf(session)}
         return caller
 
     async def posted(self, request: Request) -> tuple[Caller, dict[str, str]]:
@@ -56,8 +57,8 @@ class Visits:
 
     async def known(self, request: Request) -> dict[str, Any]:
         """Return what every page of somebody signed in shows: who it is, and the token of its forms."""
-        caller = await self.caller(request)
-        return {"caller": caller, "csrf": _csrf(request.cookies.get(SESSION_COOKIE, ""))}
+        await self.caller(request)
+        return dict(request.state.visitor)
 
     async def login(self, request: Request) -> Response:
         """Ask for a token; a one-time link signs in by itself."""
@@ -129,3 +130,8 @@ def number(text: str) -> object:
         return float(text)
     except ValueError:
         return text
+
+
+def whole(text: str | None) -> int:
+    """Return the number of a page; one that nobody can mean is the first."""
+    return min(10_000, max(1, int(text))) if text and text.isdecimal() and len(text) < 9 else 1

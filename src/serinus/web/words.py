@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from serinus.control.spoken import times
 from serinus.control.wording import lasted
+from serinus.web.words_members import MEMBERS
 from serinus.web.words_parts import PARTS
 from serinus.web.words_rules import RULES
 from serinus.web.words_sets import SETS
@@ -184,6 +186,7 @@ _KOREAN = {
     "Show": "보기",
     "service": "서비스",
     "status": "상태",
+    **MEMBERS,
     **PARTS,
     **RULES,
     **SETS,
@@ -212,7 +215,4 @@ def lasting(seconds: float, language: str) -> str:
     ('1 h 30 min', '1시간 30분', '0 s')
     """
     said = lasted(seconds) if seconds >= 1 else "0 s"
-    if language == "ko":
-        for english, korean in ((" min", "분"), (" s", "초"), (" h", "시간"), (" d", "일")):
-            said = said.replace(english, korean)
-    return said
+    return times(said) if language == "ko" else said

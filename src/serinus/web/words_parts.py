@@ -100,4 +100,19 @@ PARTS = {
     "tells afterwards": "나중에 알림",
     "no answer in time": "제때 답이 없음",
     "went on without it": "답 없이 계속함",
+    "somebody has to decide": "사람의 결정이 필요함",
+    "A new try is a new deployment:": "다시 시도하려면 새 배포를 만드세요:",
+    "VERSION": "버전",
+    "{n} % of traffic": "트래픽의 {n} %",
+    "{n} % of the test": "테스트의 {n} %",
+    "Nobody was served by either version yet.": "아직 어느 버전도 요청을 처리하지 않았습니다.",
+    "Nothing like that is rolling out.": "조건에 맞는 진행 중인 배포가 없습니다.",
+    "Show everything": "모두 보기",
+    "Several versions get their parts of the first share at once; everyone else stays on {stable}. What "
+    "would refuse a start is asked first.": (
+        "여러 버전이 첫 비율을 나누어 바로 받고 나머지는 {stable}에 남습니다. 시작을 막을 조건을 먼저 "
+        "확인합니다."
+    ),
+    "{n} held back or sent together with others": "보류되었거나 함께 보낸 알림 {n}건",
+    "1 in ": "1/",
 }

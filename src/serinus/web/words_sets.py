@@ -15,7 +15,6 @@ SETS = {
     "on": "적용 중",
     "Wave": "웨이브",
     "Stage": "단계",
-    "todo": "대기",
     "done": "완료",
     "rolling back": "롤백 중",
     "bakes": "안정화",
@@ -33,4 +32,6 @@ SETS = {
         "더 이상 시작되거나 승격되지 않습니다. 이미 나간 구성원은 계속되며, 자동 롤백은 유지됩니다."
     ),
     "It goes on. What was rolled back stays rolled back.": "계속 진행합니다. 롤백된 것은 그대로 둡니다.",
+    "Harm in one holds the others": "하나가 악화되면 나머지는 멈춤",
+    "Harm in one rolls all back": "하나가 악화되면 모두 롤백",
 }

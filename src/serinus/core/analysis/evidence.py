@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from serinus.core.analysis.flips import Sighting
 from serinus.core.codec import told
 from serinus.core.histogram import Histogram
 
@@ -134,6 +135,8 @@ class Evidence:
     fresh_successes: int = 0
     #: What is odd about the sources: a counter that was reset, a source that does not answer.
     notes: tuple[str, ...] = ()
+    #: Where watched units were served of late; ``None``: it was not looked up this time.
+    sightings: tuple[Sighting, ...] | None = None
     #: Metric (or ``requests``) → why a source could not say what it is, in words.
     problems: Mapping[str, str] = field(default_factory=dict)
 

@@ -10,6 +10,7 @@ from serinus.ports.assignments import Assignments, Placements
 from serinus.ports.compensation import Compensations
 from serinus.ports.people import Members
 from serinus.ports.release_sets import Freezes, ReleaseSets, SetTimeline
+from serinus.ports.sightings import Sightings
 from serinus.ports.store.audit import Audit
 from serinus.ports.store.deployments import Deployments, Leases, Services, Timeline
 from serinus.ports.store.evidence import EvidenceLog, Sources
@@ -144,6 +145,11 @@ class Transaction(Protocol):
     @property
     def freezes(self) -> Freezes:
         """Freezes in this transaction."""
+        ...
+
+    @property
+    def sightings(self) -> Sightings:
+        """Sightings in this transaction."""
         ...
 
 

@@ -2,11 +2,14 @@
 // from this server; without scripts the page is complete, it just has to be loaded again.
 "use strict";
 (() => {
+  // The reader's own way to write times, where it is in the language of the page.
+  const here = document.documentElement.lang;
+  const locale = navigator.languages.find((l) => l.startsWith(here)) ?? here;
   const zone = (root) => {
     for (const time of root.querySelectorAll("time[datetime]")) {
       const at = new Date(time.dateTime);
       const today = at.toDateString() === new Date().toDateString();
-      time.textContent = today ? at.toLocaleTimeString() : at.toLocaleString();
+      time.textContent = today ? at.toLocaleTimeString(locale) : at.toLocaleString(locale);
     }
   };
   zone(document);
@@ -20,7 +23,7 @@
   said.className = "hidden";
   said.setAttribute("role", "status");
   document.body.append(state, said);
-  const korean = document.documentElement.lang === "ko";
+  const korean = here === "ko";
   const say = (up) => { state.textContent = up ? (korean ? "● 실시간" : "● live") : (korean ? "○ 다시 연결 중" : "○ reconnecting"); };
 
   const raw = new Map();

@@ -26,13 +26,14 @@ from serinus.drivers.store.sql.members import SqlMembers, SqlSecrets
 from serinus.drivers.store.sql.people import SqlIdempotency, SqlSessions, SqlTenants, SqlTokens
 from serinus.drivers.store.sql.release_sets import SqlFreezes, SqlReleaseSets, SqlSetTimeline
 from serinus.drivers.store.sql.rules import SqlExecutions, SqlRulesets
+from serinus.drivers.store.sql.sightings import SqlSightings
 from serinus.drivers.store.sql.work import SqlJobs, SqlOutbox
 from serinus.ports.traffic import Finding
 
 __all__ = ["HEAD", "SqlStore", "SqlTransaction"]
 
 #: The newest migration; a test holds it against the folder, so that start-up needs no Alembic.
-HEAD = "0008"
+HEAD = "0009"
 #: Warn in ``doctor`` below this much free disk.
 LOW_DISK_BYTES = 200 * 1024 * 1024
 #: Warn in ``doctor`` when our clock and the database's differ by more.
@@ -70,6 +71,7 @@ class SqlTransaction:
         self.release_sets = SqlReleaseSets(connection)
         self.set_timeline = SqlSetTimeline(connection)
         self.freezes = SqlFreezes(connection)
+        self.sightings = SqlSightings(connection)
 
 
 class SqlStore:

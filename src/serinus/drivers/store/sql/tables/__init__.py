@@ -6,7 +6,7 @@ from serinus.drivers.store.sql.tables.assignments import assignment_slices, assi
 from serinus.drivers.store.sql.tables.audit import audit
 from serinus.drivers.store.sql.tables.columns import metadata
 from serinus.drivers.store.sql.tables.deployments import deployments, events, services
-from serinus.drivers.store.sql.tables.evidence import cursors, samples, sources, totals, windows
+from serinus.drivers.store.sql.tables.evidence import cursors, samples, sightings, sources, totals, windows
 from serinus.drivers.store.sql.tables.fleet import fleet_instances, fleet_orders
 from serinus.drivers.store.sql.tables.people import idempotency, members, secrets, sessions, tenants, tokens
 from serinus.drivers.store.sql.tables.release_sets import freezes, release_sets, set_events
@@ -38,6 +38,7 @@ __all__ = [
     "services",
     "sessions",
     "set_events",
+    "sightings",
     "sources",
     "tenants",
     "tokens",

@@ -16,7 +16,7 @@ from sqlalchemy import (
 
 from serinus.drivers.store.sql.tables.columns import Moment, metadata, tenant
 
-__all__ = ["cursors", "samples", "sources", "totals", "windows"]
+__all__ = ["cursors", "samples", "sightings", "sources", "totals", "windows"]
 
 windows = Table(
     "evidence_windows",
@@ -60,6 +60,20 @@ samples = Table(
     Column("kind", String(10), nullable=False),
     Column("value", Float, nullable=False),
     Index(None, "start"),
+)
+
+sightings = Table(
+    "sightings",
+    metadata,
+    tenant(),
+    Column("deployment_id", String(40), ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True),
+    # A seeded hash of the unit's key: not the one that decides, and no key.
+    Column("unit", String(16), primary_key=True),
+    Column("version", String(200), primary_key=True),
+    Column("share_bp", Integer, primary_key=True),
+    Column("seen_at", BigInteger, nullable=False),
+    Index(None, "seen_at"),
+    sqlite_with_rowid=False,
 )
 
 sources = Table(
