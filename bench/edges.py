@@ -125,8 +125,13 @@ def _bare_traefik(folder: Path, port: int, upstream: int) -> list[str]:
     }
     servers = [{"url": f"http://127.0.0.1:{upstream}"}]
     routers = {"app": {"rule": "PathPrefix(`/`)", "entryPoints": ["web"], "service": "app"}}
-    services = {"app": {"loadBalancer": {"servers": servers}}}
-    (folder / "bare-dynamic.yml").write_text(json.dumps({"http": {"routers": routers, "services": services}}))
+    services = {"app": {"loadBalancer": {"servers": servers, "serversTransport": "app"}}}
+    # Timeouts as the bare Envoy and HAProxy have; Traefik's own default waits without end. A transport
+    # that is named keeps two idle connections unless it is told, where the unnamed one keeps 200.
+    timeouts = {"dialTimeout": "1s", "responseHeaderTimeout": "15s"}
+    transports = {"app": {"maxIdleConnsPerHost": 200, "forwardingTimeouts": timeouts}}
+    http = {"routers": routers, "services": services, "serversTransports": transports}
+    (folder / "bare-dynamic.yml").write_text(json.dumps({"http": http}))
     (folder / "bare.yml").write_text(json.dumps(static))
     return [binary("traefik"), f"--configFile={folder}/bare.yml"]
 

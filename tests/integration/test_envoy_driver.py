@@ -87,6 +87,16 @@ async def test_requests_of_the_canary_have_a_log_of_their_own(edge):
     assert "lovelace" not in text
 
 
+async def test_answers_name_a_version_whatever_is_in_its_name(edge):
+    """Nothing in it is a command to Envoy."""
+    named = edge.split(None)
+    for version in ("50% %REQ(x-user-id)%", "ü", "x" * 2000):
+        await edge.carries(replace(named, stable=replace(named.stable, version=version)))
+        answer = await edge.client().get("/", headers={"x-user-id": "user-1"})
+        told = [value for name, value in answer.headers.raw if name.lower() == b"x-serinus-version"]
+        assert told == [version.encode()]
+
+
 async def test_the_canarys_log_is_moved_aside_when_it_is_full(edge):
     """Two files exist at most; Envoy goes on in a new one."""
     log, old = edge.folder / "canary.log", edge.folder / "canary.log.1"

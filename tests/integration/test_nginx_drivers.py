@@ -398,6 +398,18 @@ async def test_counting_goes_on_when_the_log_is_moved_away(plain_nginx_edge):
     assert counted["v1"].requests + counted["v2"].requests == 400
 
 
+async def test_a_reload_loses_no_count(plain_nginx_edge):
+    """Workers that end write down what they have kept: the lines of some requests are written together."""
+    edge = plain_nginx_edge
+    for bp in (5000, 2500, 1000):
+        await edge.carries(edge.split(bp))
+        await ask(edge.port, ["x"] * 50)
+    await edge.carries(edge.split(500))
+    async with asyncio.timeout(10):  # the workers of before are still ending
+        while sum(c.requests for c in (await edge.counted(edge.split(500))).values()) != 150:
+            await asyncio.sleep(0.05)
+
+
 async def test_what_a_reload_loses_is_printed(plain_nginx_edge, capsys):
     """Keep-alive clients may see resets: that is why this driver has no NO_RELOAD, and doctor says so."""
     lost = await _changed_under_load(plain_nginx_edge, 10)

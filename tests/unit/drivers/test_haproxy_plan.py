@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from itertools import permutations
 from math import inf
@@ -10,8 +11,8 @@ import pytest
 
 from serinus.core.model import Upstream
 from serinus.drivers.traffic.haproxy import HaproxyConfig
-from serinus.drivers.traffic.haproxy.latency import cumulative, edges, map_lines, total_ms
-from serinus.drivers.traffic.haproxy.slots import carried_share, plan, version_key
+from serinus.drivers.traffic.haproxy.latency import cumulative, edges, map_lines, rows, total_ms
+from serinus.drivers.traffic.haproxy.slots import base_of, carried_share, plan, version_key
 from serinus.drivers.traffic.haproxy.statistics import aborts_so_far
 from serinus.ports.traffic import DesiredSplit, Share, TrafficError
 
@@ -72,21 +73,50 @@ def test_every_time_has_exactly_one_class():
     for ms in (*range(200), 999, 59_999, 60_000, 10**9):
         found = [edge for network, edge in networks if IPv4Address(ms) in network]
         above = [edge for edge in edges() if ms < edge]
-        assert found == [str(above[0]) if above else "inf"], ms
+        assert found == [str(above[0]) if above else "65535"], ms
 
 
-def test_classes_add_up():
+def test_rows_add_up():
     """Cumulative, with nothing lost above the last edge; no answers, no histogram."""
-    buckets = cumulative({"1": 2, "5": 1, "inf": 1})
-    assert (buckets[1.0], buckets[4.0], buckets[5.0], buckets[60_000.0], buckets[inf]) == (2, 2, 3, 3, 4)
-    assert total_ms({"1": 2, "5": 1}) == 2 * 0.5 + 4.5
+    buckets = cumulative({0: 2, 4: 1, 60: 1, 72: 1, 65_535: 1})
+    assert (buckets[1.0], buckets[4.0], buckets[5.0], buckets[72.0]) == (2, 2, 3, 5)
+    assert (buckets[60_000.0], buckets[inf]) == (5, 6)
+    assert total_ms({0: 2, 4: 1}) == 2 * 0.5 + 4.5
     assert cumulative({}) == {}
+
+
+def test_the_same_time_is_in_the_same_class_with_a_row_of_its_own_and_without():
+    """Upwards, so that what is below an edge is known at the last row of its class."""
+    above = [edge for edge in edges() if edge > 64]
+    assert rows()[63] == above[0]
+    assert list(rows()) == sorted(rows())
+    assert list(rows().values()) == sorted(rows().values())
+    assert set(rows().values()) == {float(edge) for edge in edges()} | {inf}
 
 
 def test_counters_of_two_versions_are_never_one():
     """Whatever the names look like in the table."""
     names = ["v2", "v 2", "v_2", "v|2", "v" * 60, "v" * 61, "v" * 62, "ü", "v2~x"]
     assert len({version_key(name) for name in names}) == len(names)
+
+
+def test_a_newcomer_counts_in_rows_that_nobody_had():
+    """Also where it has the slot of another; a version keeps its rows with its slot."""
+    first = dict(planned(split("v1", "v2")).split)
+    assert {base_of(first, v) for v in ("v1", "v2")} == {65_536, 131_072}
+    alone = dict(planned(split("v1"), first).split)
+    newcomer = dict(planned(split("v1", "v3"), alone).split)
+    assert newcomer["version.2"] == "v3"
+    assert (base_of(newcomer, "v1"), base_of(newcomer, "v3")) == (65_536, 196_608)
+    assert base_of(newcomer, "v2") == 0
+
+
+def test_what_says_that_there_is_no_canary_is_a_server():
+    """One that is open for the slot of stable, and one while units or requests are named."""
+    assert [s for s in planned(split("v1")).servers if "alone" in s or "picks" in s] == ["serinus_alone/s1"]
+    assert [s for s in planned(split("v1", "v2")).servers if "alone" in s or "picks" in s] == []
+    named = replace(split("v1", "v2"), user_ids=("ada",))
+    assert [s for s in planned(named).servers if "alone" in s or "picks" in s] == ["serinus_picks/s1"]
 
 
 def test_only_a_slots_own_servers_count_its_broken_answers():

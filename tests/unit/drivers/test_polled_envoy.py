@@ -183,6 +183,16 @@ def test_without_an_admin_address_nothing_is_counted():
         EnvoyDriver.polled({"instances": [{"name": "edge-1", "admin": "nowhere"}]})
 
 
+def test_stable_is_named_without_looking_for_who_answered():
+    """Only a candidate's request may have been answered by another; what is no text is looked up."""
+    for version, value in (("v1", "v1"), ("50%", "50%%"), ("v\n1", "%UPSTREAM_METADATA(serinus:version)%")):
+        envoy = Envoy()
+        envoy.follows(replace(split("v1"), stable=Upstream(version=version, addresses=("10.0.0.1:80",))))
+        (route,) = envoy.routes
+        assert route["response_headers_to_add"][0]["header"] == {"key": "x-serinus-version", "value": value}
+        assert "retry_priority" not in route["route"]["retry_policy"]
+
+
 def test_a_candidate_behind_a_gap_fails_over_like_the_first_one():
     """v2 of an A/B/n test is out, so the first buckets are stable's: v3's requests are saved all the same."""
     envoy, v3 = Envoy(), split("v3").stable

@@ -22,6 +22,11 @@ _PRIORITIES = "type.googleapis.com/envoy.extensions.retry.priority.previous_prio
 #: So many pinned units a route: Envoy bounds the size of one pattern.
 _PINS = 100
 
+#: The version whose host has answered, which each host carries in its metadata.
+_WHO_ANSWERED = "%UPSTREAM_METADATA(serinus:version)%"
+#: Longest version, in characters, that is written into routes; Envoy takes 16,384 bytes.
+_LONGEST = 1000
+
 #: Clusters with their basis points, in the order of their buckets; together ``BUCKETS``.
 Shares = list[tuple[str, int]]
 Headers = list[dict[str, Any]]
@@ -40,12 +45,6 @@ def routes(config: EnvoyConfig, desired: DesiredSplit) -> dict[str, Any]:
     return {
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": ROUTE_CONFIG,
-        "response_headers_to_add": [
-            {
-                "header": {"key": VERSION_HEADER, "value": "%UPSTREAM_METADATA(serinus:version)%"},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }
-        ],
         "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": listed} | _mirror(desired)],
     }
 
@@ -137,28 +136,37 @@ def _pair(
     # With several candidates the first buckets may be stable's: the first one of them is out.
     if config.retry_methods and any(name != plain_name(desired.stable.version) for name, _ in shares):
         safe = {"name": ":method", "string_match": {"safe_regex": {"regex": methods}}}
-        made.append(_route(config, shares, [*headers, safe], hashed, repeat=True))
-    made.append(_route(config, shares, headers, hashed, repeat=False))
+        made.append(_route(config, desired, shares, [*headers, safe], hashed, repeat=True))
+    made.append(_route(config, desired, shares, headers, hashed, repeat=False))
     return made
 
 
 def _route(
-    config: EnvoyConfig, shares: Shares, headers: Headers, hashed: dict[str, Any] | None, *, repeat: bool
+    config: EnvoyConfig,
+    desired: DesiredSplit,
+    shares: Shares,
+    headers: Headers,
+    hashed: dict[str, Any] | None,
+    *,
+    repeat: bool,
 ) -> dict[str, Any]:
+    stable = desired.stable.version
     action: dict[str, Any] = {
         "timeout": f"{config.timeout_seconds:g}s",
         "retry_policy": {
             "retry_on": _RETRY_ALL if repeat else _RETRY_SAFE,
             "num_retries": 1,
-            # The second try goes to the next priority of the canary's cluster: to stable.
-            "retry_priority": {
-                "name": "envoy.retry_priorities.previous_priorities",
-                "typed_config": {"@type": f"{_PRIORITIES}.PreviousPrioritiesConfig", "update_frequency": 1},
-            },
             # At once: the default waits up to 25 ms, which every saved request would feel.
             "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.002s"},
         },
     }
+    if any(name.endswith(FAILOVER) for name, _ in shares):
+        # The second try goes to the next priority of the canary's cluster: to stable. Envoy makes one of
+        # these for each request, so there is none where there is nobody to fail over from.
+        action["retry_policy"]["retry_priority"] = {
+            "name": "envoy.retry_priorities.previous_priorities",
+            "typed_config": {"@type": f"{_PRIORITIES}.PreviousPrioritiesConfig", "update_frequency": 1},
+        }
     if repeat:
         action["retry_policy"]["per_try_timeout"] = f"{config.try_seconds:g}s"
     if len(shares) == 1:
@@ -169,20 +177,35 @@ def _route(
             "use_hash_policy": True,
             # xxh64(key) mod the sum of weights picks the cluster: the candidates first, so that a unit is
             # on the canary while its bucket is below the weight, as in core.bucketing.
-            "clusters": [{"name": name, "weight": bp, **_named(name)} for name, bp in shares],
+            "clusters": [{"name": name, "weight": bp, **_told(name, stable)} for name, bp in shares],
         }
     match: dict[str, Any] = {"prefix": "/"}
     if headers:
         match["headers"] = headers
-    return {"match": match, "route": action, **(_named(shares[0][0]) if len(shares) == 1 else {})}
+    return {"match": match, "route": action, **(_told(shares[0][0], stable) if len(shares) == 1 else {})}
 
 
-def _named(cluster: str) -> dict[str, Any]:
-    """Return what tells a candidate's requests from stable's."""
+def _told(cluster: str, stable: str) -> dict[str, Any]:
+    """Return what tells a candidate's requests from stable's, and names the version on every answer."""
     if not cluster.endswith(FAILOVER):
-        return {"request_headers_to_remove": [CANDIDATE_HEADER]}
-    header = {"key": CANDIDATE_HEADER, "value": "1"}
-    return {"request_headers_to_add": [{"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}]}
+        # Nobody else can have answered, so nothing has to be looked up.
+        return {
+            "request_headers_to_remove": [CANDIDATE_HEADER],
+            "response_headers_to_add": [_header(VERSION_HEADER, _literally(stable) or _WHO_ANSWERED)],
+        }
+    return {
+        "request_headers_to_add": [_header(CANDIDATE_HEADER, "1")],
+        "response_headers_to_add": [_header(VERSION_HEADER, _WHO_ANSWERED)],
+    }
+
+
+def _header(name: str, value: str) -> dict[str, Any]:
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+def _literally(version: str) -> str:
+    """Return a version as Envoy takes a header's text; empty where it would refuse all routes for it."""
+    return version.replace("%", "%%") if version.isprintable() and len(version) <= _LONGEST else ""
 
 
 def _by_cookie(config: EnvoyConfig, salt: str) -> dict[str, Any]:

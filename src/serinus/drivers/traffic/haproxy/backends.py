@@ -7,9 +7,9 @@ from pathlib import Path
 
 from serinus.drivers.traffic.haproxy.config import HaproxyConfig
 from serinus.drivers.traffic.haproxy.exposition import BREAKER_TABLE, ERRORS, FAILED_IN_A_ROW, TRIES
-from serinus.drivers.traffic.haproxy.latency import LATENCY_FILE, LATENCY_TABLE
+from serinus.drivers.traffic.haproxy.latency import LATENCY_FILE, LATENCY_TABLE, PLAIN_BELOW
 from serinus.drivers.traffic.haproxy.sections import VERSION_HEADER, count, milliseconds, repeatable, section
-from serinus.drivers.traffic.haproxy.slots import SPLIT_FILE, backend
+from serinus.drivers.traffic.haproxy.slots import ALONE, SPLIT_FILE, backend
 
 __all__ = ["failover", "plain"]
 
@@ -38,17 +38,35 @@ def _begin(config: HaproxyConfig, slot: int, split: str) -> list[str]:
     return [
         "balance roundrobin",
         f"option httpchk GET {config.health_path}" if config.health_path else "",
-        f"http-request track-sc0 str(key.{slot}),map({split}) table {BREAKER_TABLE}",
+        f"http-request set-var(txn.base) str(base.{slot}),map({split}),add(0)",
+        f"http-request track-sc0 var(txn.base) table {BREAKER_TABLE}",
+        # HAProxy tells its own times as texts only, which cost more than both looks at its clock.
+        "http-request set-var(txn.began) date(0,us)",
     ]
 
 
-def _latency(folder: Path, key: str) -> list[str]:
-    """Return the rules that count how long a version took. ``key``: the expression of its counters."""
+def _latency(folder: Path, *, again: str = "") -> list[str]:
+    """Return the rules that count how long a version took.
+
+    Args:
+        folder: Where the map of classes is.
+        again: The condition that the answer is that of a second try, which began later.
+    """
+    # Below zero, by a clock that was set back: no time.
+    classed = f"var(txn.ms),map_ip_int({folder / LATENCY_FILE},0),add(txn.base)"
+    timed = ["http-response set-var(txn.ms) date(0,us),sub(txn.began),div(1000)"]
+    if again:
+        timed += [
+            f'http-response set-var-fmt(txn.told) "%Tr" {again}',
+            f"http-response set-var(txn.ms) var(txn.told),add(0) {again}",
+        ]
+    plain = f"{{ var(txn.ms) -m int 0:{PLAIN_BELOW - 1} }}"
     return [
-        'http-response set-var-fmt(txn.ms) "%Tr"',
-        f"http-response set-var(txn.class) var(txn.ms),add(0),map_ip({folder / LATENCY_FILE})",
-        f"http-response track-sc2 {key},concat(|,txn.class) table {LATENCY_TABLE}",
-        "http-response sc-inc-gpc0(2)",
+        *timed,
+        # To track is to count: the row's http_req_cnt.
+        f"http-response track-sc2 {classed} table {LATENCY_TABLE} unless {plain}",
+        # Nothing is tracked twice: after the other rule this one does nothing.
+        f"http-response track-sc2 var(txn.ms),add(txn.base) table {LATENCY_TABLE}",
     ]
 
 
@@ -65,12 +83,15 @@ def plain(config: HaproxyConfig, slot: int, folder: Path, servers: Mapping[str, 
             "retry-on conn-failure empty-response",
             # HAProxy logs by frontend, not by backend: whatever is not the canary's is silent.
             "http-request set-log-level silent",
-            'http-after-response set-var-fmt(txn.again) "%rc"',
-            count(TRIES, 0),
-            count(TRIES, 0, " unless { var(txn.again) -m str 0 }"),
-            count(ERRORS, 0, " unless { var(txn.again) -m str 0 }"),
+            # HAProxy tells of a second try as a text only, which is dear.
+            f'http-after-response set-var-fmt(txn.again) "%rc" unless {{ nbsrv({ALONE}) gt 0 }}',
+            "acl again var(txn.again) -m found",
+            "acl once var(txn.again) -m str 0",
+            count(TRIES, 0, " if again !once"),
+            count(ERRORS, 0, " if again !once"),
+            count(TRIES, 0, " unless { var(txn.ms) -m found }"),
             count(ERRORS, 0, " if { status ge 500 }"),
-            *_latency(folder, f"str(key.{slot}),map({split})"),
+            *_latency(folder),
             f"http-after-response set-header {VERSION_HEADER} %[str(version.{slot}),map({split})]",
             *_servers(config, name, "a", _health(config), servers),
         ],
@@ -93,8 +114,9 @@ def failover(config: HaproxyConfig, slot: int, folder: Path, servers: Mapping[st
         f"backend {name}",
         [
             *_begin(config, slot, split),
+            "http-request set-var(txn.path) path",
             f"http-request set-var(txn.wanted) str(version.{slot}),map({split})",
-            f"http-request track-sc1 str(stable_key),map({split}) table {BREAKER_TABLE}",
+            f"http-request track-sc1 str(stable_base),map({split}),add(0) table {BREAKER_TABLE}",
             f"http-request disable-l7-retry unless {repeatable(config)}",
             f"retry-on {_RETRY_ON}",
             f"timeout server {milliseconds(config.try_seconds)}",
@@ -117,15 +139,15 @@ def failover(config: HaproxyConfig, slot: int, folder: Path, servers: Mapping[st
             count(TRIES, 0, " if failed_over !out"),
             count(ERRORS, 0, " if failed_over !out"),
             count(FAILED_IN_A_ROW, 0, " if failed_over !out"),
-            count(TRIES, 0, " if !by_stable"),
+            "acl timed var(txn.ms) -m found",
+            count(TRIES, 0, " if !by_stable !timed"),
             count(ERRORS, 0, " if !by_stable { status ge 500 }"),
             count(FAILED_IN_A_ROW, 0, " if !by_stable { status ge 500 }"),
             f"http-after-response set-var(txn.n) sc_clr_gpc({FAILED_IN_A_ROW},0) {good}",
-            count(TRIES, 1, " if by_stable"),
+            count(TRIES, 1, " if by_stable !timed"),
             count(ERRORS, 1, " if by_stable { status ge 500 }"),
-            f"http-response set-var(txn.key_of) str(key.{slot}),map({split})",
-            f"http-response set-var(txn.key_of) str(stable_key),map({split}) if by_stable",
-            *_latency(folder, "var(txn.key_of)"),
+            f"http-response set-var(txn.base) str(stable_base),map({split}),add(0) if by_stable",
+            *_latency(folder, again="if by_stable"),
             "http-after-response set-var(txn.name) var(txn.wanted)",
             f"http-after-response set-var(txn.name) str(stable_name),map({split}) if by_stable",
             f"http-after-response set-header {VERSION_HEADER} %[var(txn.name)]",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,15 @@ from serinus.drivers.traffic.haproxy.files import read_map, write_all
 from serinus.drivers.traffic.haproxy.latency import LATENCY_TABLE
 from serinus.drivers.traffic.haproxy.prometheus import queries, scrape_config
 from serinus.drivers.traffic.haproxy.runtime import Refused, Runtime, Server, Unreachable
-from serinus.drivers.traffic.haproxy.slots import MATCHES_FILE, SPLIT_FILE, Plan, carried_share, plan
+from serinus.drivers.traffic.haproxy.slots import (
+    ALONE,
+    MATCHES_FILE,
+    PICKS,
+    SPLIT_FILE,
+    Plan,
+    carried_share,
+    plan,
+)
 from serinus.drivers.traffic.haproxy.statistics import aborts_so_far, counters
 from serinus.drivers.traffic.haproxy.template import description
 from serinus.ports.traffic import (
@@ -35,8 +43,10 @@ from serinus.ports.traffic import (
 
 __all__ = ["HaproxyDriver"]
 
+#: Servers that get nothing, and say something by being open.
+_MARK = re.compile(rf"({ALONE}|{PICKS})/s\d+")
 #: Servers whose addresses a split decides.
-_OURS = re.compile(r"serinus_\d+(_or_stable)?/[ab]\d+")
+_OURS = re.compile(rf"serinus_\d+(_or_stable)?/[ab]\d+|{_MARK.pattern}")
 _OTHER_SETTINGS = "it runs with other settings; reload it with"
 
 
@@ -103,7 +113,9 @@ class HaproxyDriver:
             before = read_map(Path(instance.config_dir) / SPLIT_FILE)
             self._write(instance, plan(self._config, desired, before, resolved))
             return _not_there(instance, error)
-        made = plan(self._config, desired, seen.split, resolved, seen.aborts)
+        # Of a map that somebody has emptied, the file still knows who has which slot and counters.
+        before = dict(seen.split) or read_map(Path(instance.config_dir) / SPLIT_FILE)
+        made = plan(self._config, desired, before, resolved, seen.aborts)
         self._write(instance, made)
         try:
             if _differs(made, seen):
@@ -182,7 +194,11 @@ class HaproxyDriver:
         problem = ""
         if seen.description != description(self._config, instance):
             problem = f"{_OTHER_SETTINGS} {doctor.start_command(instance)}"
-        elif made.split != seen.split or made.matches != seen.matches:
+        elif (made.split, made.matches, _marks(made.servers)) != (
+            seen.split,
+            seen.matches,
+            _marks(name for name, server in seen.servers.items() if server.ready),
+        ):
             problem = "it carries another split"
         elif _openings(made, seen.servers):
             problem = "it sends to other addresses"
@@ -248,11 +264,17 @@ def _openings(made: Plan, servers: Mapping[str, Server]) -> list[str]:
     commands: list[str] = []
     for name, (host, port) in made.servers.items():
         now = servers.get(name)
+        if now is None and _MARK.fullmatch(name):
+            continue  # it was started by an older release, which asks the map alone
         if now is None or (now.address, now.port) != (host, port):
             commands.append(f"set server {name} addr {host} port {port}")
         if now is None or not now.ready:
             commands.append(f"set server {name} state ready")
     return commands
+
+
+def _marks(names: Iterable[str]) -> set[str]:
+    return {name for name in names if _MARK.fullmatch(name)}
 
 
 def _not_there(instance: Instance, error: Exception) -> InstanceState:

@@ -6,8 +6,10 @@ answers /serinus/SLOT with what its stick tables count for the version in that s
 
 from __future__ import annotations
 
+from math import inf
+
 from serinus.drivers.traffic.haproxy.config import HaproxyConfig
-from serinus.drivers.traffic.haproxy.latency import ABOVE, LATENCY_TABLE, edges
+from serinus.drivers.traffic.haproxy.latency import LATENCY_TABLE, rows
 
 __all__ = [
     "BREAKER_TABLE",
@@ -21,7 +23,8 @@ __all__ = [
     "page",
 ]
 
-#: The stick table of versions, and its counters.
+#: The stick table of versions, and its counters. ``TRIES`` are those that have no time: all others have a row
+#: in the table of latencies.
 BREAKER_TABLE = "serinus_versions"
 FAILED_IN_A_ROW, TRIES, ERRORS = 0, 1, 2
 PAGE_FILE = "metrics.page"
@@ -42,15 +45,23 @@ def listener(config: HaproxyConfig, split: str, page_file: str) -> str:
         f"http-request set-var(txn.key) str(key.),concat(,txn.slot),map({split})",
         # A slot without a version: an empty page, not an error.
         f'http-request return status 200 content-type text/plain string "{_NO_VERSION}" {unknown}',
-        "http-request set-var(txn.n0) int(0)",
-        *(
-            f"http-request set-var(txn.n{n}) var(txn.key),concat(|{edge}),table_gpc0({LATENCY_TABLE}),"
-            f"add(txn.n{n - 1})"
-            for n, edge in enumerate([*edges(), ABOVE], 1)
-        ),
+        f"http-request set-var(txn.base) str(base.),concat(,txn.slot),map({split}),add(0)",
+        "http-request set-var(txn.n) int(0)",
+        *(line for row, edge in rows().items() for line in _adding(row, edge)),
+        f"http-request set-var(txn.all) var(txn.base),table_gpc({TRIES},{BREAKER_TABLE}),add(txn.n)",
         f'http-request return status 200 content-type "text/plain; version=0.0.4" lf-file {page_file}',
     ]
     return "\n".join(["listen serinus_metrics", *(f"    {line}" for line in lines), ""])
+
+
+def _adding(row: int, edge: float) -> tuple[str, str]:
+    """Return the rules that add a row to what is below an edge; of several rows the last one stays."""
+    counted = f"var(txn.base),add({row}),table_http_req_cnt({LATENCY_TABLE}),add(txn.n)"
+    return f"http-request set-var(txn.n) {counted}", f"http-request set-var(txn.{_below(edge)}) var(txn.n)"
+
+
+def _below(edge: float) -> str:
+    return f"n{edge:g}"
 
 
 def page() -> str:
@@ -58,13 +69,13 @@ def page() -> str:
     version = 'version="%[var(txn.key)]"'
     lines = [
         f"# TYPE {REQUESTS_TOTAL} counter",
-        f"{REQUESTS_TOTAL}{{{version}}} %[var(txn.key),table_gpc({TRIES},{BREAKER_TABLE})]",
+        f"{REQUESTS_TOTAL}{{{version}}} %[var(txn.all)]",
         f"# TYPE {ERRORS_TOTAL} counter",
-        f"{ERRORS_TOTAL}{{{version}}} %[var(txn.key),table_gpc({ERRORS},{BREAKER_TABLE})]",
+        f"{ERRORS_TOTAL}{{{version}}} %[var(txn.base),table_gpc({ERRORS},{BREAKER_TABLE})]",
         f"# TYPE {DURATION} histogram",
     ]
-    for n, edge in enumerate(edges(), 1):
-        lines.append(f'{DURATION}_bucket{{{version},le="{edge / 1000:g}"}} %[var(txn.n{n})]')
-    last = f"%[var(txn.n{len(edges()) + 1})]"
-    lines += [f'{DURATION}_bucket{{{version},le="+Inf"}} {last}', f"{DURATION}_count{{{version}}} {last}", ""]
+    for edge in dict.fromkeys(rows().values()):
+        upper = "+Inf" if edge == inf else f"{edge / 1000:g}"
+        lines.append(f'{DURATION}_bucket{{{version},le="{upper}"}} %[var(txn.{_below(edge)})]')
+    lines += [f"{DURATION}_count{{{version}}} %[var(txn.n)]", ""]
     return "\n".join(lines)

@@ -1,7 +1,8 @@
 """The rules that find, for each request, which backend answers it.
 
-Whatever is common ends early (``allow`` ends a section's rules): without a canary after three rules, on
-stable before any look-up of edges.
+Whatever is common ends early (``allow`` ends a section's rules): without a canary after one rule, on stable
+before any look-up of edges. Whether something is so is asked of a server that does nothing but be open or
+not (``slots``): that is a number in memory, where a map is a search for a text.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from serinus.core.bucketing import BUCKETS
 from serinus.drivers.traffic.haproxy.config import HaproxyConfig
 from serinus.drivers.traffic.haproxy.exposition import BREAKER_TABLE, FAILED_IN_A_ROW, TRIES
 from serinus.drivers.traffic.haproxy.sections import VERSION_HEADER, count, milliseconds, repeatable, section
+from serinus.drivers.traffic.haproxy.slots import ALONE, PICKS, alone, backend
 
 __all__ = ["frontend", "once"]
 
@@ -17,7 +19,8 @@ __all__ = ["frontend", "once"]
 _UNSIGNED = BUCKETS + 2**64 % BUCKETS
 #: One line per canary request: when, who, what, how it was answered after how long, by which version, which
 #: one it was meant for, and how often it was tried again (+: elsewhere).
-_LOG = "%t %ci %HM %HPO %ST %Tr ms version=%[var(txn.name)] wanted=%[var(txn.wanted)] again=%rc"
+#: The path is a variable of the requests that are logged: HAProxy would keep %HPO of every request.
+_LOG = "%t %ci %HM %[var(txn.path)] %ST %Tr ms version=%[var(txn.name)] wanted=%[var(txn.wanted)] again=%rc"
 #: Tells the inner step which backend; nobody outside can, because it is always set anew.
 _TO = "x-serinus-to"
 _COOKIE = "%[var(txn.fresh)]; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax"
@@ -31,18 +34,22 @@ def frontend(config: HaproxyConfig, split: str, matches: str) -> str:
         [
             f"bind {config.listen}",
             *_log(config),
-            f"http-request set-var(txn.total) str(total),map({split})",
+            f"http-request allow if {{ nbsrv({ALONE}) gt 0 }}",
+            f"http-request set-var(txn.total) str(total),map({split}),add(0)",
             "http-request allow unless { var(txn.total) -m found }",
-            # The step inside is told even stable; all others find it at the end.
-            f"http-request set-var(txn.to) str(stable),map({split}) unless {repeatable(config)}",
+            f"http-request set-var(txn.to) str(stable),map({split})",
             *_pins(config, split, matches),
             *_key(config),
             *_bucket(split),
             *_edges(config, split),
             f'http-after-response add-header set-cookie "{config.cookie}={_COOKIE}" {fresh}',
             # Stable's too while there is a canary: what fails is counted alike on both sides.
-            f"use_backend serinus_once if {{ var(txn.total) -m found }} !{repeatable(config)}",
+            f"use_backend serinus_once if !{repeatable(config)} {{ var(txn.total) -m found }}",
             "use_backend %[var(txn.to)] if { var(txn.to) -m found }",
+            *(
+                f"use_backend {backend(n, fails_over=False)} if {{ srv_is_up({alone(n)}) }}"
+                for n in range(1, config.max_versions + 1)
+            ),
             f"use_backend %[str(stable),map({split})]",
         ],
     )
@@ -73,7 +80,7 @@ def once(config: HaproxyConfig, name: str, split: str) -> str:
             f"timeout server {milliseconds(config.timeout_seconds + 5)}",
             "http-request set-log-level silent",
             f"http-request set-header {_TO} %[var(txn.to)]",
-            f"http-request track-sc0 str(key.),concat(,txn.to),map({split}) table {BREAKER_TABLE}",
+            f"http-request track-sc0 str(base.),concat(,txn.to),map({split}),add(0) table {BREAKER_TABLE}",
             f"acl named res.fhdr({VERSION_HEADER}) -m found",
             # No error here: HAProxy counts one as an answer that broke off, which the driver adds.
             *(count(n, 0, unnamed) for n in (TRIES, FAILED_IN_A_ROW)),
@@ -101,24 +108,15 @@ def _log(config: HaproxyConfig) -> list[str]:
 
 def _pins(config: HaproxyConfig, split: str, matches: str) -> list[str]:
     """Return the rules that send named units and matching requests to the canary."""
-    pins, also = "{ var(txn.pins) -m found }", "{ var(txn.matches) -m found }"
-    lines = [
-        f"http-request set-var(txn.pins) str(pins),map({split})",
-        f"http-request set-var(txn.matches) str(matches),map({split})",
-    ]
-    canary = f"http-request set-var(txn.pinned) str(canary),map({split}) if"
+    some, lines = f"{{ nbsrv({PICKS}) gt 0 }}", []
     for kind, header in (("u", config.user_header), ("w", config.workflow_header)):
-        lines += [
-            f"http-request set-var(txn.{kind}) req.fhdr({header}),hex if {pins}",
-            f"{canary} {pins} {{ str({kind}.),concat(,txn.{kind}),map({split}) -m found }}",
-        ]
-    pinned = "if { var(txn.pinned) -m found }"
+        lines.append(f"acl picked req.fhdr({header}),hex,concat(.{kind}),map({split}) -m found")
     return [
         *lines,
-        f"{canary} {also} {{ req.hdrs,map_reg({matches}) -m found }}",
-        f"http-request set-var(txn.to) var(txn.pinned) {pinned}",
-        f"http-request allow {pinned}",
-        "http-request allow unless { var(txn.total),add(0) gt 0 }",
+        f"acl picked req.hdrs,map_reg({matches}) -m found",
+        f"http-request set-var(txn.to) str(canary),map({split}) if {some} picked",
+        f"http-request allow if {some} picked",
+        "http-request allow unless { var(txn.total) -m int gt 0 }",
     ]
 
 
@@ -127,9 +125,10 @@ def _key(config: HaproxyConfig) -> list[str]:
     without = "unless { var(txn.key) -m len gt 0 }"
     headers = (config.workflow_header, config.session_header, config.user_header)
     sources = [*(f"req.fhdr({h})" for h in headers), f"req.cook({config.cookie})"]
-    lines = [f"http-request set-var(txn.key) {source} {without}" for source in sources]
+    first, *others = (f"http-request set-var(txn.key) {source}" for source in sources)
     return [
-        *lines,
+        first,
+        *(f"{other} {without}" for other in others),
         f"http-request set-var(txn.fresh) uuid() {without}",
         f"http-request set-var(txn.key) var(txn.fresh) {without}",
     ]

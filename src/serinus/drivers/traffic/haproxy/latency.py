@@ -1,8 +1,8 @@
 """Counting answer times by their class: HAProxy itself has only averages.
 
-The time until an answer's head, in whole milliseconds, is looked up in a map of address prefixes (a number
-is an IPv4 address to HAProxy), which finds the class of any number by one look-up in a tree. A stick table
-then counts per version and class.
+A stick table has a row per version and time until an answer's head: whole milliseconds as they are, as far as
+there are few of them, and classes above. Those are found in a map of address prefixes (a number is an IPv4
+address to HAProxy) by one look-up in a tree.
 """
 
 from __future__ import annotations
@@ -12,15 +12,27 @@ from functools import cache
 from ipaddress import IPv4Address, summarize_address_range
 from math import inf
 
-__all__ = ["ABOVE", "LATENCY_FILE", "LATENCY_TABLE", "cumulative", "edges", "map_lines", "total_ms"]
+__all__ = [
+    "ABOVE",
+    "LATENCY_FILE",
+    "LATENCY_TABLE",
+    "PLAIN_BELOW",
+    "cumulative",
+    "edges",
+    "map_lines",
+    "rows",
+    "total_ms",
+]
 
 LATENCY_FILE = "latency.map"
-#: The stick table: a row per version and class.
+#: The stick table: a row per version and time.
 LATENCY_TABLE = "serinus_latency"
 #: Classes are so much wider each, up to a minute: a quantile is off by 7 % at most, above 7 ms.
 _GROWTH, _LAST = 1.15, 60_000
-#: Name of the class above the last edge.
-ABOVE = "inf"
+#: Row of the class above the last edge.
+ABOVE = 65_535
+#: Milliseconds below this have rows of their own, and are looked up nowhere.
+PLAIN_BELOW = 64
 
 
 @cache
@@ -45,21 +57,28 @@ def map_lines() -> str:
     return "\n".join([*lines, *(f"{network} {ABOVE}" for network in above), ""])
 
 
-def cumulative(classes: Mapping[str, int]) -> dict[float, int]:
-    """Return upper edge → answers at or below it, of class → answers in it."""
+@cache
+def rows() -> dict[int, float]:
+    """Return row → upper edge of its class, upwards: whole milliseconds, then edges, then ``ABOVE``."""
+    made = {ms: float(next(edge for edge in edges() if ms < edge)) for ms in range(PLAIN_BELOW)}
+    return made | {edge: float(edge) for edge in edges() if edge > PLAIN_BELOW} | {ABOVE: inf}
+
+
+def cumulative(counted: Mapping[int, int]) -> dict[float, int]:
+    """Return upper edge → answers at or below it, of row → answers in it."""
     made: dict[float, int] = {}
     total = 0
-    for edge in edges():
-        total += classes.get(str(edge), 0)
-        made[float(edge)] = total
-    made[inf] = total + classes.get(ABOVE, 0)
-    return made if made[inf] else {}
+    for row, edge in rows().items():
+        total += counted.get(row, 0)
+        made[edge] = total
+    return made if total else {}
 
 
-def total_ms(classes: Mapping[str, int]) -> float:
-    """Return about how long all answers took together: each counts as the middle of its class."""
-    total, before = 0.0, 0
-    for edge in edges():
-        total += classes.get(str(edge), 0) * (before + edge) / 2
+def total_ms(counted: Mapping[int, int]) -> float:
+    """Return about how long all answers took together: each counts as the middle of its row."""
+    total = sum((ms + 0.5) * counted.get(ms, 0) for ms in range(PLAIN_BELOW))
+    before = float(PLAIN_BELOW)
+    for edge in (edge for edge in edges() if edge > PLAIN_BELOW):
+        total += counted.get(edge, 0) * (before + edge) / 2
         before = edge
-    return total + classes.get(ABOVE, 0) * float(_LAST)
+    return total + counted.get(ABOVE, 0) * float(_LAST)

@@ -17,10 +17,30 @@ from serinus.core.model import Upstream
 from serinus.drivers.traffic.haproxy.config import HaproxyConfig
 from serinus.ports.traffic import DesiredSplit, Match, TrafficError
 
-__all__ = ["MATCHES_FILE", "SPLIT_FILE", "Plan", "backend", "carried_share", "plan", "slot_of", "version_key"]
+__all__ = [
+    "ALONE",
+    "MATCHES_FILE",
+    "PICKS",
+    "ROWS",
+    "SPLIT_FILE",
+    "Plan",
+    "alone",
+    "backend",
+    "base_of",
+    "carried_share",
+    "plan",
+    "slot_of",
+    "version_key",
+]
 
 #: Maps in an instance's folder.
 SPLIT_FILE, MATCHES_FILE = "split.map", "matches.map"
+#: Backends whose servers get no request: one that is open says that a slot is stable and there is no canary,
+#: or that units or requests are named. They open before the split map and rest after it, like any server.
+ALONE, PICKS = "serinus_alone", "serinus_picks"
+_NOWHERE = ("127.0.0.1", 9)
+#: A version's counters begin at its number times this; so many numbers there are before they are used again.
+ROWS, _NUMBERS = 1 << 16, (1 << 15) - 1
 #: As many versions as there may ever be, and a gap between each two of them.
 MOST_RANGES = 64
 #: Room in HAProxy's pattern buffers and in one header.
@@ -35,7 +55,7 @@ class Plan:
     slots: Mapping[str, int]
     split: Mapping[str, str]
     matches: Mapping[str, str]
-    #: ``backend/server`` → its address, for every server that may get requests.
+    #: ``backend/server`` → its address, for every server that is open.
     servers: Mapping[str, tuple[str, int]]
 
 
@@ -44,8 +64,13 @@ def backend(slot: int, *, fails_over: bool) -> str:
     return f"serinus_{slot}_or_stable" if fails_over else f"serinus_{slot}"
 
 
+def alone(slot: int) -> str:
+    """Return the server that is open while this slot is stable and there is no canary."""
+    return f"{ALONE}/s{slot}"
+
+
 def version_key(version: str) -> str:
-    """Return a name for counters: HAProxy prints it as it is, and no two versions share one.
+    """Return a version's name for Prometheus: HAProxy prints it as it is, and no two versions share one.
 
     >>> version_key("v2"), version_key("v 2")
     ('v2', 'v_2~2f7fe9b6')
@@ -88,9 +113,13 @@ def plan(
             name = backend(slot, fails_over=True)
             servers |= {f"{name}/a{n}": at for n, at in enumerate(places)}
             servers |= {f"{name}/b{n}": at for n, at in enumerate(fallback)}
+    if desired.canary is None:
+        servers[alone(slots[desired.stable.version])] = _NOWHERE
+    elif desired.user_ids or desired.workflow_ids or desired.matches:
+        servers[f"{PICKS}/s1"] = _NOWHERE
     return Plan(
         slots=slots,
-        split=_split(desired, wanted, slots) | _aborts(slots, carried, aborts or {}),
+        split=_split(desired, wanted, slots, _bases(slots, carried)) | _aborts(slots, carried, aborts or {}),
         matches={_pattern(m): "1" for m in desired.matches} if desired.canary else {},
         servers=servers,
     )
@@ -142,12 +171,36 @@ def _allocate(config: HaproxyConfig, wanted: list[Upstream], carried: Mapping[st
     return slots
 
 
-def _split(desired: DesiredSplit, wanted: list[Upstream], slots: Mapping[str, int]) -> dict[str, str]:
-    made = {"stable": backend(slots[desired.stable.version], fails_over=False)}
+def _bases(slots: Mapping[str, int], carried: Mapping[str, str]) -> dict[str, int]:
+    """Return where each version's rows begin in the tables of counters.
+
+    A version has its number while it has its slot, and no newcomer gets one that was used before.
+    """
+    last = _number(carried.get("numbers", "0"))
+    bases = {}
+    for version, slot in slots.items():
+        base = base_of(carried, version) if carried.get(f"version.{slot}") == version else 0
+        if not base:
+            last = last % _NUMBERS + 1
+            base = last * ROWS
+        bases[version] = base
+    return bases | {"": last}
+
+
+def base_of(carried: Mapping[str, str], version: str) -> int:
+    """Return where a version's rows begin by a split map; 0: it has none."""
+    return _number(carried.get(f"base.{slot_of(carried, version)}", "0"))
+
+
+def _split(
+    desired: DesiredSplit, wanted: list[Upstream], slots: Mapping[str, int], bases: Mapping[str, int]
+) -> dict[str, str]:
+    made = {"stable": backend(slots[desired.stable.version], fails_over=False), "numbers": str(bases[""])}
     for upstream in wanted:
         slot = slots[upstream.version]
         made[f"version.{slot}"] = upstream.version
         made[f"key.{slot}"] = version_key(upstream.version)
+        made[f"base.{slot}"] = str(bases[upstream.version])
         made[f"count.{slot}"] = str(len(upstream.addresses))
     if desired.canary is None:
         return made
@@ -155,7 +208,7 @@ def _split(desired: DesiredSplit, wanted: list[Upstream], slots: Mapping[str, in
     for upstream in wanted:
         for fails_over in (False, True):
             name = backend(slots[upstream.version], fails_over=fails_over)
-            made[f"key.{name}"], made[f"version.{name}"] = version_key(upstream.version), upstream.version
+            made[f"base.{name}"], made[f"version.{name}"] = str(bases[upstream.version]), upstream.version
     # What lies between two candidates is stable's, and not a candidate's that could fail over to it.
     names[desired.stable.version] = made["stable"]
     edge = 0
@@ -163,14 +216,9 @@ def _split(desired: DesiredSplit, wanted: list[Upstream], slots: Mapping[str, in
         edge = min(BUCKETS, edge + bp)
         made[f"to.{n}"], made[f"edge.{n}"] = names[upstream.version], str(edge)
     made |= {"canary": names[desired.canary.version], "salt": f"{desired.salt}:", "total": str(edge)}
-    made |= {"stable_name": desired.stable.version, "stable_key": version_key(desired.stable.version)}
-    pins = {f"u.{_hex(unit)}": "1" for unit in desired.user_ids}
-    pins |= {f"w.{_hex(unit)}": "1" for unit in desired.workflow_ids}
-    if pins:
-        made |= {"pins": str(len(pins)), **pins}
-    if desired.matches:
-        made["matches"] = str(len(desired.matches))
-    return made
+    made |= {"stable_name": desired.stable.version, "stable_base": str(bases[desired.stable.version])}
+    made |= {f"{_hex(unit)}.u": "1" for unit in desired.user_ids}
+    return made | {f"{_hex(unit)}.w": "1" for unit in desired.workflow_ids}
 
 
 def _aborts(

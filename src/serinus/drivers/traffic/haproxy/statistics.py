@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from serinus.drivers.traffic.haproxy.exposition import ERRORS, TRIES
 from serinus.drivers.traffic.haproxy.latency import cumulative, total_ms
 from serinus.drivers.traffic.haproxy.runtime import Server
-from serinus.drivers.traffic.haproxy.slots import backend, slot_of, version_key
+from serinus.drivers.traffic.haproxy.slots import ROWS, backend, base_of, slot_of
 from serinus.ports.traffic import Counters, DesiredSplit
 
 __all__ = ["aborts_so_far", "counters"]
@@ -52,17 +52,17 @@ def counters(
     upstreams += [desired.canary] if desired.canary else []
     made = []
     for version in {u.version: None for u in upstreams}:
-        key = version_key(version)
-        counted = versions.get(key, {})
-        classes = _classes(key, latency)
+        base = base_of(split, version)
+        counted = versions.get(str(base), {})
+        timed = _timed(base, latency)
         made.append(
             Counters(
                 instance=instance,
                 version=version,
-                requests=counted.get(f"gpc{TRIES}", 0),
+                requests=sum(timed.values()) + counted.get(f"gpc{TRIES}", 0),
                 errors=counted.get(f"gpc{ERRORS}", 0) + _aborts(split, aborts, version),
-                latency_total_ms=total_ms(classes),
-                buckets=cumulative(classes),
+                latency_total_ms=total_ms(timed),
+                buckets=cumulative(timed),
                 ejected=version != desired.stable.version
                 and (counted.get("gpt0", 0) > now or _all_down(split, servers, version)),
             )
@@ -70,10 +70,11 @@ def counters(
     return made
 
 
-def _classes(key: str, latency: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """Return class → answers, of the table's ``version|class``."""
-    own = f"{key}|"
-    return {name.removeprefix(own): at.get("gpc0", 0) for name, at in latency.items() if name.startswith(own)}
+def _timed(base: int, latency: Mapping[str, Mapping[str, int]]) -> dict[int, int]:
+    """Return row → answers, of a version whose rows begin at ``base``."""
+    keys = {int(key): at for key, at in latency.items() if key.isdigit()}
+    own = {key - base: at.get("http_req_cnt", 0) for key, at in keys.items() if base <= key < base + ROWS}
+    return own if base else {}
 
 
 def _all_down(split: Mapping[str, str], servers: Mapping[str, Server], version: str) -> bool:

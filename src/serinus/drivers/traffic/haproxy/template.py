@@ -18,14 +18,14 @@ from serinus.drivers.traffic.haproxy.backends import failover, plain
 from serinus.drivers.traffic.haproxy.config import HaproxyConfig, Instance
 from serinus.drivers.traffic.haproxy.exposition import BREAKER_TABLE, PAGE_FILE, listener
 from serinus.drivers.traffic.haproxy.frontend import frontend, once
-from serinus.drivers.traffic.haproxy.latency import LATENCY_TABLE
+from serinus.drivers.traffic.haproxy.latency import LATENCY_TABLE, rows
 from serinus.drivers.traffic.haproxy.sections import milliseconds, section
-from serinus.drivers.traffic.haproxy.slots import MATCHES_FILE, SPLIT_FILE
+from serinus.drivers.traffic.haproxy.slots import ALONE, MATCHES_FILE, PICKS, SPLIT_FILE
 
 __all__ = ["description", "render"]
 
 #: Raised whenever the text below changes its meaning: a running HAProxy tells it as its description.
-_REVISION = 2
+_REVISION = 3
 _FIRST_LINE = "# Written by Serinus, which writes it again: change the service's driver_config instead."
 
 
@@ -49,6 +49,7 @@ def render(config: HaproxyConfig, instance: Instance, servers: Mapping[str, tupl
     for slot in range(1, config.max_versions + 1):
         parts.append(plain(config, slot, folder, servers))
         parts.append(failover(config, slot, folder, servers))
+    parts += [_marks(ALONE, config.max_versions, servers), _marks(PICKS, 1, servers)]
     parts.append(_tables(config))
     if config.metrics_listen:
         parts.append(listener(config, str(folder / SPLIT_FILE), str(folder / PAGE_FILE)))
@@ -90,18 +91,27 @@ def _defaults(config: HaproxyConfig) -> str:
     )
 
 
+def _marks(name: str, count: int, servers: Mapping[str, tuple[str, int]]) -> str:
+    """Return a backend whose servers say something by being open, and get nothing."""
+    listed = (f"s{n}" for n in range(1, count + 1))
+    return section(
+        f"backend {name}",
+        [f"server {mark} 127.0.0.1:9{'' if f'{name}/{mark}' in servers else ' disabled'}" for mark in listed],
+    )
+
+
 def _tables(config: HaproxyConfig) -> str:
     """Return the counters. They do not expire; the oldest goes when they are full."""
-    rows = config.max_versions * 100
+    most = config.max_versions * len(rows())
     return "\n".join(
         [
             section(
                 f"backend {BREAKER_TABLE}",
-                ["stick-table type string len 80 size 10k store gpt(1),gpc(3)"],
+                ["stick-table type integer size 10k store gpt(1),gpc(3)"],
             ),
             section(
                 f"backend {LATENCY_TABLE}",
-                [f"stick-table type string len 90 size {max(10_000, rows * 10)} store gpc0"],
+                [f"stick-table type integer size {max(10_000, most * 10)} store http_req_cnt"],
             ),
         ]
     )

@@ -21,7 +21,14 @@ from serinus.drivers.traffic.nginx.findings import find_folder, find_program, te
 from serinus.drivers.traffic.nginx.inforce import InForce, Unreachable
 from serinus.drivers.traffic.nginx.logs import move_away
 from serinus.drivers.traffic.nginx.render import text_of
-from serinus.drivers.traffic.nginx.weights import Plan, carried_share, render, stamped, unstamped
+from serinus.drivers.traffic.nginx.weights import (
+    FLUSH_SECONDS,
+    Plan,
+    carried_share,
+    render,
+    stamped,
+    unstamped,
+)
 from serinus.ports.traffic import (
     Capability,
     Carried,
@@ -229,6 +236,8 @@ class NginxReloadDriver:
     async def _counters(self, instance: Instance, versions: Mapping[str, str]) -> list[Counters]:
         try:
             await self._asked[instance.name].digest()
+            # What was answered before this question has been written by then.
+            await asyncio.sleep(2 * FLUSH_SECONDS)
             found = await asyncio.to_thread(tally.count, Path(instance.config_dir), versions)
         except (Unreachable, OSError):
             return []  # the state of this instance says what is wrong

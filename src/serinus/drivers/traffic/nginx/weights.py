@@ -13,10 +13,12 @@ from serinus.core.errors import InvalidInput
 from serinus.drivers.traffic.nginx.config import Instance, ReloadConfig, admin_listen
 from serinus.drivers.traffic.nginx.render import CONNECT_SECONDS, COOKIE_ENDS, milliseconds
 
-__all__ = ["Plan", "carried_share", "render", "stamped", "unstamped", "weights"]
+__all__ = ["FLUSH_SECONDS", "Plan", "carried_share", "render", "stamped", "unstamped", "weights"]
 
 #: NGINX itself sends these again only where nothing was sent before.
 _NOT_IDEMPOTENT = ("POST", "PATCH", "LOCK")
+#: So long a worker keeps lines of requests before it writes them.
+FLUSH_SECONDS = 0.1
 _VALUE = re.compile(r"\$\{([A-Z_]+)\}")
 _DIGEST = re.compile(r'(location = /config \{ return 200 "\w+)(-\w+)?(")')
 _SERVER = re.compile(r"server\s+(\S+)(?:\s+weight=(\d+))?([^;]*);")
@@ -127,10 +129,14 @@ def _values(config: ReloadConfig, instance: Instance, plan: Plan) -> Mapping[str
     return {
         "ADMIN": admin_listen(instance),
         "BODY": f"{config.max_body_megabytes}m" if config.max_body_megabytes else "0",
-        "CANARY_LOG": log if config.canary_log else "",
+        "CANARY_LOG": log if config.canary_log and plan.has_canary else "",
         "CANARY_WEIGHT": str(plan.canary_weight),
+        "COOKIE": "add_header set-cookie $serinus_cookie always;" if config.sticky else "",
         "CONNECT": milliseconds(min(CONNECT_SECONDS, config.try_seconds)),
+        "FLUSH": milliseconds(FLUSH_SECONDS),
         "FOLDER": folder,
+        # A name that is written out is looked up once, and not for each request.
+        "GROUP": "$serinus_side" if config.sticky else "serinus_weighted",
         "HEALTH": f"max_fails={config.max_fails} fail_timeout={ceil(config.fail_seconds)}s",
         "LISTEN": config.listen,
         "METHODS": _methods(config),
@@ -145,7 +151,7 @@ def _values(config: ReloadConfig, instance: Instance, plan: Plan) -> Mapping[str
 
 
 def _methods(config: ReloadConfig) -> str:
-    cases = {**dict.fromkeys(_NOT_IDEMPOTENT, "unsent"), **dict.fromkeys(config.retry_methods, "repeat")}
+    cases = {**dict.fromkeys(_NOT_IDEMPOTENT, "unsent"), **dict.fromkeys(config.retry_methods, '""')}
     listed = " ".join(f"{method} {how};" for method, how in cases.items())
     return f"map $request_method $serinus_method {{ {listed} default once; }}"
 
@@ -174,12 +180,19 @@ def _side(config: ReloadConfig, plan: Plan) -> str:
 def _versions(plan: Plan) -> str:
     """Return which version has answered (the last address), and whether the canary was asked at all."""
     stable, canary = (_quoted(version) for version, _ in (plan.stable, plan.canary))
-    addresses = "|".join(re.escape(address) for address in plan.canary[1])
-    last = f'"~(^|[ ,])({addresses})$" {canary};' if plan.has_canary else ""
-    asked = f'"~(^|[ ,])({addresses})($|[ ,])" {canary};' if plan.has_canary else ""
+    if plan.has_canary:
+        some = "|".join(re.escape(address) for address in plan.canary[1])
+        # Most requests are tried once, and their address is found as it is: expressions are for the others.
+        mine = "".join(f'"{address}" {canary}; ' for address in plan.canary[1])
+        others = [address for address in plan.stable[1] if address not in plan.canary[1]]
+        last = mine + "".join(f'"{a}" {stable}; ' for a in others) + f'"~[ ,]({some})$" {canary}; '
+        asked = mine + "".join(f'"{a}" ""; ' for a in others) + f'"~(^|[ ,])({some})($|[ ,])" {canary}; '
+        of = "$upstream_addr"
+    else:
+        last, asked, of = "", "", '""'
     return (
-        f"map $upstream_addr $serinus_version {{ {last} default {stable}; }}\n"
-        f'    map $upstream_addr $serinus_candidate {{ {asked} default ""; }}'
+        f"map {of} $serinus_version {{ {last}default {stable}; }}\n"
+        f'    map {of} $serinus_candidate {{ {asked}default ""; }}'
     )
 
 

@@ -2,6 +2,7 @@
 -- changed through the admin location; each worker keeps it parsed until the dictionary's revision moves.
 local balancer = require "ngx.balancer"
 local ffi = require "ffi"
+local get_request = require("resty.core.base").get_request
 local hash = require "serinus_xxh64"
 local parse = require "serinus_split"
 
@@ -21,6 +22,37 @@ local moment = ffi.new "serinus_time"
 local function clock()
   ffi.C.clock_gettime(1, moment)
   return tonumber(moment.seconds) * 1e3 + tonumber(moment.nanoseconds) / 1e6
+end
+
+-- What is known of the requests of now, by where NGINX has them in memory. Tables are used again; `ngx.ctx`
+-- would be a new one for each request, which grows while it is filled and is lost at internal redirects.
+local requests, spare, spares = {}, {}, 0
+local address = ffi.typeof "uintptr_t"
+
+local function known()
+  return requests[tonumber(ffi.cast(address, get_request()))]
+end
+
+-- At the beginning: there may be something left of a copy whose request has ended before it.
+local function begun()
+  local at = tonumber(ffi.cast(address, get_request()))
+  local of = requests[at]
+  if not of then
+    if spares > 0 then
+      of, spares = spare[spares], spares - 1
+    else
+      of = {}
+    end
+    requests[at] = of
+  end
+  of.began, of.ended, of.broken, of.over, of.is_copy, of.unit = false, false, false, false, false, false
+  return of
+end
+
+local function ended(of)
+  requests[tonumber(ffi.cast(address, get_request()))] = nil
+  spares = spares + 1
+  spare[spares] = of
 end
 
 -- Upper edges in milliseconds, 15 % apart: a quantile is off by 7 % at most.
@@ -154,25 +186,25 @@ end
 
 -- The first key present, in the SDK's order; without any the unit in the cookie, or a new one for it.
 -- Written out: LuaJIT compiles no loop inside.
-local function unit(var, ctx)
+local function unit(var, of)
   local names = edge.settings.keys
   local key = var[names[1]]
   if not key or key == "" then key = var[names[2]] end
   if not key or key == "" then key = var[names[3]] end
   if not key or key == "" then key = var[names[4]] end
   if key and key ~= "" then return key end
-  ctx.unit = var.request_id
-  return ctx.unit
+  of.unit = var.request_id
+  return of.unit
 end
 
-local function chosen(split, ctx)
+local function chosen(split, of)
   local var = ngx.var
   if split.canary then
     if split.pins and pinned(split, var) then return split.canary end
     if split.matches[1] and matched(split, var) then return split.canary end
   end
   if split.total == 0 then return split.stable end
-  local at = tonumber(hash(split.salt .. unit(var, ctx)) % 10000ULL)
+  local at = tonumber(hash(split.salt .. unit(var, of)) % 10000ULL)
   if at >= split.total then return split.stable end
   if at < split.canary.below then return split.canary end
   for _, side in ipairs(split.candidates) do
@@ -182,16 +214,16 @@ local function chosen(split, ctx)
 end
 
 -- Returns the name of the version that a request goes to.
-local function routed(split, ctx, repeats)
+local function routed(split, of, repeats)
   -- Whatever goes wrong in there, the request goes to stable.
-  local sound, side = pcall(chosen, split, ctx)
+  local sound, side = pcall(chosen, split, of)
   if not sound then
     ngx.log(ngx.ERR, "serinus: sent to stable: ", side)
     side = split.stable
   end
   if side.candidate and is_out(side) then side = split.stable end
-  ctx.side, ctx.split, ctx.repeats = side, split, repeats
-  if ctx.unit then ngx.var.serinus_cookie = edge.settings.cookie .. "=" .. ctx.unit .. edge.settings.cookie_ends end
+  of.side, of.split, of.repeats = side, split, repeats
+  if of.unit then ngx.var.serinus_cookie = edge.settings.cookie .. "=" .. of.unit .. edge.settings.cookie_ends end
   return side.name
 end
 
@@ -208,12 +240,12 @@ function edge.enter()
     if mirror and random(0, 9999) < mirror.bp and not is_out(mirror) then
       place = repeats and "@serinus_copied" or "@serinus_copied_once"
     elseif repeats then
-      local ctx = ngx.ctx
+      local of = begun()
       if split.total == 0 and not split.pins and not split.matches[1] then
-        ctx.side, ctx.split, ctx.repeats = split.stable, split, true
+        of.side, of.split, of.repeats = split.stable, split, true
         return split.stable.name
       end
-      return routed(split, ctx, true)
+      return routed(split, of, true)
     else
       place = "@serinus_once"
     end
@@ -225,7 +257,7 @@ end
 -- In the others.
 function edge.route()
   local split = carried()
-  return split and routed(split, ngx.ctx, edge.settings.repeats[get_method()]) or ""
+  return split and routed(split, begun(), edge.settings.repeats[get_method()]) or ""
 end
 
 -- In the location of copies: the mirrored version, which counts like any other.
@@ -233,8 +265,8 @@ function edge.copy()
   local split = carried()
   local mirror = split and split.mirror
   if not mirror then return ngx.exit(204) end
-  local ctx = ngx.ctx
-  ctx.side, ctx.split, ctx.is_copy = mirror, split, true
+  local of = begun()
+  of.side, of.split, of.is_copy = mirror, split, true
 end
 
 local function next_address(side)
@@ -254,26 +286,26 @@ local NO_LIVE_SERVER = -3
 
 -- Once per try: the first at the side chosen, the second at stable.
 function edge.balance()
-  local ctx, settings = ngx.ctx, edge.settings
-  local side, now = ctx.side, clock()
-  local again = ctx.began
+  local of, settings = known(), edge.settings
+  local side, now = of.side, clock()
+  local again = of.began
   if again then
     count(side, now - again, true)
-    ctx.began = nil
-    ctx.over = ctx.is_copy or (not ctx.repeats and was_sent())
-    if not ctx.over then
-      side = ctx.split.stable
-      ctx.side = side
+    of.began = false
+    of.over = of.is_copy or (not of.repeats and was_sent())
+    if not of.over then
+      side = of.split.stable
+      of.side = side
       ngx.var.serinus_version = side.name
     end
-  elseif (side.candidate or side.addresses[2]) and not ctx.is_copy then
+  elseif (side.candidate or side.addresses[2]) and not of.is_copy then
     balancer.set_more_tries(1)
     if side.candidate then ngx.var.serinus_candidate = side.name end
   end
-  if ctx.over then return ngx.exit(NO_LIVE_SERVER) end
-  ctx.began = now
+  if of.over then return ngx.exit(NO_LIVE_SERVER) end
+  of.began = now
   -- nginx.conf has the times of stable, and those of a copy.
-  if side.candidate and ctx.repeats and not ctx.is_copy then
+  if side.candidate and of.repeats and not of.is_copy then
     balancer.set_timeouts(settings.connect_seconds, settings.try_seconds, settings.try_seconds)
   elseif again then
     balancer.set_timeouts(settings.connect_seconds, settings.timeout_seconds, settings.timeout_seconds)
@@ -289,20 +321,24 @@ end
 -- The last piece tells when the answer was whole. NGINX flushes without one when the version broke it off,
 -- and not at all when the client went away.
 function edge.body()
+  local of = known()
+  if not of then return end
   local arg = ngx.arg
-  local ctx = ngx.ctx
   if arg[2] then
-    ctx.ended, ctx.broken = clock(), nil
+    of.ended, of.broken = clock(), false
   else
-    ctx.broken = arg[1] == ""
+    of.broken = arg[1] == ""
   end
 end
 
 function edge.log()
-  local ctx = ngx.ctx
-  if not ctx.began then return end
-  local status = ngx.status
-  count(ctx.side, (ctx.ended or clock()) - ctx.began, status >= 500 or ctx.broken)
+  local of = known()
+  if not of then return end
+  if of.began then
+    local status = ngx.status
+    count(of.side, (of.ended or clock()) - of.began, status >= 500 or of.broken)
+  end
+  ended(of)
 end
 
 return edge
