@@ -19,6 +19,7 @@ from time import perf_counter
 from bench.decisions import CONTENDERS
 from bench.judge import feeds, ticks
 from bench.requests import RECORDS, middleware
+from bench.rules import report as rulesets
 
 ROUNDS = 7
 USERS = 100_000
@@ -161,6 +162,7 @@ def report() -> str:
         "| --- | --- |",
     ]
     lines += [f"| {name} | {ms:.3f} |" for name, ms in judged.items()]
+    lines += ["", "## Rulesets, one execution", "", *rulesets()]
     goals = {
         "decision ≤ 300 ns": verdict(plain["**serinus**"], 300),
         "decision ≤ 2.2 × mmh3 floor": verdict(plain["**serinus**"] / floor, 2.2),

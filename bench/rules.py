@@ -23,6 +23,7 @@ import httpx
 import starlark
 import zen
 
+from bench.load import free_port
 from serinus.sdk import Client
 
 ROUNDS, CALLS = 15, 2000
@@ -124,7 +125,8 @@ def over_http(engine: str, content: object) -> tuple[float, float, float]:
     """Return requests a second, and those per second of CPU: of the control plane, and with its workers."""
     folder = Path(tempfile.mkdtemp())
     environment = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"}
-    environment |= {"SERINUS_DATA_DIR": str(folder), "SERINUS_PORT": "8699"}
+    port = free_port()
+    environment |= {"SERINUS_DATA_DIR": str(folder), "SERINUS_PORT": str(port)}
     plane = subprocess.Popen(
         [sys.executable, "-m", "serinus", "up"],
         env=environment,
@@ -132,7 +134,7 @@ def over_http(engine: str, content: object) -> tuple[float, float, float]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        url = "http://127.0.0.1:8699"
+        url = f"http://127.0.0.1:{port}"
         for _ in range(300):
             try:
                 httpx.get(f"{url}/healthz", trust_env=False)
@@ -170,20 +172,23 @@ def _asked(pid: int, url: str, token: str, folder: Path) -> tuple[float, float, 
     return rate, requests / spent[0], requests / spent[1]
 
 
-def main() -> None:
-    """Measure, and print one table."""
+def report() -> list[str]:
+    """Measure; return the lines of both tables."""
     found = timed()
     bare = {"starlark": "starlark, bare call", "zen": "zen, bare evaluate"}
+    lines = ["| | µs | × bare |", "| --- | --- | --- |"]
     for name, value in found.items():
-        ratio = value / found[bare[name.split(",")[0]]]
-        print(f"{name:<26} {value:8.1f} µs   {ratio:5.2f} × bare")
+        lines.append(f"| {name} | {value:.1f} | {value / found[bare[name.split(',')[0]]]:.2f} |")
+    lines += [
+        "",
+        "| over HTTP | requests/s | per second of CPU: of the control plane | with its workers |",
+        "| --- | --- | --- | --- |",
+    ]
     for engine, content in (("starlark", script()), ("zen", table())):
         rate, core, whole = over_http(engine, content)
-        print(
-            f"{engine + ', over HTTP':<26} {rate:8.0f} requests/s; per second of CPU: {core:.0f} (control plane), "
-            f"{whole:.0f} (with its workers)"
-        )
+        lines.append(f"| {engine} | {rate:.0f} | {core:.0f} | {whole:.0f} |")
+    return lines
 
 
 if __name__ == "__main__":
-    main()
+    print("\n".join(report()))

@@ -37,17 +37,24 @@ async def browser_for(world, token: str | None = None) -> httpx.AsyncClient:
 
 
 @asynccontextmanager
-async def in_chromium(world, **context) -> AsyncIterator[tuple[Page, list[str]]]:
-    """Serve the world on a port and sign in; give a page at its address and what the browser complains of."""
+async def served(world) -> AsyncIterator[str]:
+    """Let the world's pages and API be reached; give the address."""
     config = uvicorn.Config(world.app, host="127.0.0.1", port=0, log_config=None, lifespan="off")
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
-    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    await serving
+
+
+@asynccontextmanager
+async def in_chromium(world, **context) -> AsyncIterator[tuple[Page, list[str]]]:
+    """Serve the world on a port and sign in; give a page at its address and what the browser complains of."""
     async with world.client() as api:
         path = (await api.post("/login-code")).json()["path"]
-    async with async_playwright() as p:
+    async with served(world) as url, async_playwright() as p:
         chromium = program("chromium", "apt-get install chromium")
         browser = await p.chromium.launch(executable_path=chromium, args=FLAGS)
         page = await browser.new_page(base_url=url, **context)
@@ -57,5 +64,3 @@ async def in_chromium(world, **context) -> AsyncIterator[tuple[Page, list[str]]]
         await page.goto(path)
         yield page, said
         await browser.close()
-    server.should_exit = True
-    await serving

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from fixtures_store import FakeClock
+from schemas import put_schema, without_waiting
 from serinus.bootstrap.build import Running, build, create_app
 from serinus.control.context import Caller
 from serinus.core.model import Role
@@ -151,8 +152,11 @@ SYSTEM = Caller(tenant_id="", name="test", role=Role.VIEWER)
 @pytest.fixture
 async def world(tmp_path, clock):
     """Return a control plane whose loops do not run by themselves."""
-    settings = Settings(data_dir=tmp_path, public_url="http://serinus.example")
+    # One process for rules is enough here; what several do is shown over the engines themselves.
+    settings = Settings(data_dir=tmp_path, public_url="http://serinus.example", rule_workers=1)
+    put_schema(tmp_path)
     running = build(settings, clock=clock, notifiers={})
+    without_waiting(running.plane.context.store)
     loops, running.loops = running.loops, ()
     await running.start()
     running.loops = loops

@@ -20,6 +20,7 @@ from edges import Backend, Edge
 from fixtures_fleet import USERS, until, version_server
 from needs import free_port, program
 from planes import Plane
+from schemas import put_schema, without_waiting
 from serinus.bootstrap.build import Running, build, create_app
 from serinus.bootstrap.proxies import proxy_start
 from serinus.core.model import Service
@@ -93,7 +94,9 @@ class PollingEdge(Edge):
 async def served(folder: Path) -> AsyncIterator[tuple[Running, str]]:
     """Run a control plane whose monitor stands still; yield it, and its URL."""
     settings = Settings(data_dir=folder)
+    put_schema(folder)
     running = build(settings, notifiers={})
+    without_waiting(running.plane.context.store)
     running.loops = ()
     port = free_port()
     config = uvicorn.Config(

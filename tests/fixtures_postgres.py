@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from needs import free_port, program
+from schemas import migrate
 
 
 @dataclass
@@ -24,6 +25,8 @@ class Postgres:
     data: Path
     port: int
     process: subprocess.Popen | None = None
+    #: A migrated database to copy; empty before the first is asked for.
+    template: str = ""
 
     def url(self, database: str) -> str:
         """Return the URL of a database."""
@@ -58,12 +61,20 @@ class Postgres:
         if self.process:
             self.process.wait(10)
 
-    def fresh(self) -> str:
+    def fresh(self, template: str = "template1") -> str:
         """Return the URL of a new, empty database."""
         name = f"t_{uuid.uuid4().hex[:12]}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.url(name)
+
+    def migrated(self) -> str:
+        """Return the URL of a new database with the newest schema, copied from the first such."""
+        if not self.template:
+            url = self.fresh()
+            migrate(url.replace("postgresql://", "postgresql+psycopg://"))
+            self.template = url.rpartition("/")[2]
+        return self.fresh(self.template)
 
 
 def _as_user(command: list[str]) -> list[str]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from schemas import put_schema, without_waiting
 from serinus.drivers.store.sql import SqlStore
 
 
@@ -44,9 +45,8 @@ def clock():
 async def store(request, tmp_path):
     """Return a migrated store of each kind."""
     if request.param == "sqlite":
-        made = SqlStore(f"sqlite:///{tmp_path}/serinus.db")
+        made = without_waiting(SqlStore(f"sqlite:///{put_schema(tmp_path)}"))
     else:
-        made = SqlStore(request.getfixturevalue("postgres").fresh())
-    await made.migrate()
+        made = SqlStore(request.getfixturevalue("postgres").migrated())
     yield made
     await made.close()

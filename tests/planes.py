@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from needs import free_port
+from schemas import put_schema
 
 
 class Plane:
@@ -35,6 +36,8 @@ class Plane:
             "ALERT_EMAIL_TO": "oncall@example.com",
         }
         self.process: subprocess.Popen | None = None
+        if not database:
+            put_schema(folder)
 
     def start(self) -> None:
         """Start it and wait until it answers."""

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from needs import free_port
+from schemas import put_schema
 
 
 class Shell:
@@ -30,6 +31,7 @@ class Shell:
 
     def up(self, **more: str) -> subprocess.Popen:
         """Start the control plane and wait until it answers."""
+        put_schema(self.folder)
         log = (self.folder / "up.log").open("ab")
         fast = {"SERINUS_TICK_SECONDS": "0.2", "SERINUS_WINDOW_SECONDS": "1"}
         process = subprocess.Popen(
@@ -73,19 +75,19 @@ class Shell:
 
 
 class QuickShell(Shell):
-    """Runs commands inside the test's process: a twentieth of the time, the same code from ``app`` on."""
+    """Runs commands inside the test's process: a twentieth of the time, the same code from ``typed`` on."""
 
     def apart(
         self, *words: object, code: int = 0, cwd: Path | None = None, given: str = "", **more: str
     ) -> tuple[str, str]:
         """Run a command that is given something on stdin; return what is on stdout and on stderr."""
-        from serinus.cli.app import app
+        from serinus.cli.app import typed
 
         gone = {k: None for k in os.environ if k.startswith("SERINUS_")}
         with contextlib.chdir(cwd or self.folder):
-            done = CliRunner().invoke(
-                app, [*map(str, words)], input=given, env={**gone, **self.environment, **more}
-            )
+            line = [*map(str, words)]
+            environment = {**gone, **self.environment, **more}
+            done = CliRunner().invoke(typed(line), line, input=given, env=environment)
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
         assert done.exit_code == code, done.stdout + done.stderr

@@ -7,13 +7,13 @@ import json
 import pytest
 
 from serinus.core.bucketing import bucket_of
-from shells import Shell
+from shells import QuickShell, Shell
 
 
 @pytest.fixture
 def shell(tmp_path):
     """Return a shell with a running control plane."""
-    made = Shell(tmp_path)
+    made = QuickShell(tmp_path)
     process = made.up()
     yield made
     process.terminate()

@@ -7,13 +7,13 @@ import json
 import httpx
 import pytest
 
-from shells import Shell
+from shells import QuickShell, Shell
 
 
 @pytest.fixture
 def shell(tmp_path):
     """Return a shell with a running control plane."""
-    made = Shell(tmp_path)
+    made = QuickShell(tmp_path)
     process = made.up()
     yield made
     process.terminate()
@@ -27,7 +27,7 @@ def test_the_first_start_shows_the_admin_token_once_and_keeps_it_for_us_alone(sh
     assert profile.stat().st_mode & 0o777 == 0o600
     log = (shell.folder / "up.log").read_text()
     assert log.count(token) == 1
-    assert "port" in shell("up", "--port", str(shell.port), code=1)
+    assert "port" in Shell(shell.folder)("up", "--port", str(shell.port), code=1)
 
 
 def test_an_operator_moves_a_canary_by_hand(shell):

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import asynccontextmanager
 
 import pytest
-import uvicorn
-from playwright.async_api import async_playwright
 from typer.testing import CliRunner
 
-from browsing import FLAGS, browser_for
-from needs import program
+from browsing import browser_for, in_chromium, served
 from serinus.cli.app import app
 from undoing import given_up, report_failing, rolled_back, seen, strategy, walked, work
 
@@ -25,19 +21,6 @@ async def press(c, path: str, action: str, **form: str) -> str:
     done = await c.post(f"{path}/{action}", data={**form, "csrf": token})
     assert done.status_code == 303, done.text
     return (await c.get(path)).text
-
-
-@asynccontextmanager
-async def served(world):
-    """Let the world's pages and API be reached; give the address."""
-    config = uvicorn.Config(world.app, host="127.0.0.1", port=0, log_config=None, lifespan="off")
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    await serving
 
 
 async def test_what_is_left_undone_is_shown_retried_and_done_by_hand(gate, world):
@@ -151,22 +134,14 @@ async def test_the_commands_go_back_across_or_go_on(gate, world):
 
 @pytest.mark.real
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_in_chromium_it_fits_a_phone(gate, world, scheme, tmp_path):
+async def test_in_chromium_it_fits_a_phone(gate, world, scheme):
     """No sideways scrolling, and no complaint of the browser."""
     identity = await given_up(world, gate)
-    async with world.client() as api:
-        path = (await api.post("/login-code")).json()["path"]
-    async with served(world) as url, async_playwright() as p:
-        chromium = program("chromium", "apt-get install chromium")
-        browser = await p.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = await browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-        said: list[str] = []
-        page.on("console", lambda m: said.append(m.text))
-        await page.goto(url + path)
+    phone = {"width": 390, "height": 844}
+    async with in_chromium(world, viewport=phone, color_scheme=scheme) as (page, said):
         for where in ("/", f"/deployments/{identity}", f"/deployments/{identity}/complete-compensation"):
-            await page.goto(url + where)
+            await page.goto(where)
             assert await page.evaluate("document.documentElement.scrollWidth") <= 390
-        await page.goto(f"{url}/deployments/{identity}")
+        await page.goto(f"/deployments/{identity}")
         assert "was given up after 10 tries" in await page.locator(".problem").first.inner_text()
         assert said == []
-        await browser.close()

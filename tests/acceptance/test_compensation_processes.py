@@ -85,7 +85,7 @@ def test_killed_again_and_again_it_forgets_nothing_and_keeps_its_order(tmp_path,
 @pytest.mark.timeout(180)
 def test_two_replicas_run_each_once_and_one_may_die(postgres, tmp_path, slack, mailbox, gate):
     """Six rollbacks at once on two replicas: every key is called once; after a kill the other goes on."""
-    database = postgres.fresh()
+    database = postgres.migrated()
     one = started(tmp_path / "one", slack, mailbox, database)
     two = started(tmp_path / "two", slack, mailbox, database)
     (tmp_path / "two/profile.json").write_text((tmp_path / "one/profile.json").read_text())

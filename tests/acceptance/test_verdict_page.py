@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 import pytest
-import uvicorn
-from playwright.async_api import async_playwright
 
 from answers import ALONE, HARM, NOT_YET
-from browsing import FLAGS, browser_for
-from needs import program
+from browsing import browser_for, in_chromium
 from serinus.core.model import Status
 
 JUDGED = {"analysis": {"preset": "sequential"}}
@@ -203,22 +199,9 @@ async def test_in_chromium_the_panel_fits_a_phone_and_follows(world, scheme):
     await world.service()
     identity = await world.canary(**JUDGED)
     await world.answered(identity, NOT_YET)
-    config = uvicorn.Config(world.app, host="127.0.0.1", port=0, log_config=None, lifespan="off")
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    async with world.client() as api:
-        path = (await api.post("/login-code")).json()["path"]
-    async with async_playwright() as p:
-        chromium = program("chromium", "apt-get install chromium")
-        browser = await p.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = await browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-        said: list[str] = []
-        page.on("console", lambda m: said.append(m.text))
-        await page.goto(url + path)
-        await page.goto(f"{url}/deployments/{identity}")
+    phone = {"width": 390, "height": 844}
+    async with in_chromium(world, viewport=phone, color_scheme=scheme) as (page, said):
+        await page.goto(f"/deployments/{identity}")
         await page.wait_for_selector("text=● live")
         # In one breath: the part that it is in may be replaced by a newer one at any time.
         width = "document.querySelector('svg.interval').getBoundingClientRect().width"
@@ -228,6 +211,3 @@ async def test_in_chromium_the_panel_fits_a_phone_and_follows(world, scheme):
         assert await page.locator(".headline").inner_text() == "✘ Harm: the canary is worse than tolerated"
         assert await page.evaluate("document.documentElement.scrollWidth") <= 390
         assert said == []
-        await browser.close()
-    server.should_exit = True
-    await serving

@@ -9,7 +9,7 @@ import pytest
 
 from answers import ALONE, ERRORS_EARLY, HARM, LATENCY_SAFE, NOT_YET, SAFE
 from serinus.cli.judged import brief, judge_lines, plan_words, watch_line
-from serinus.control import exposition, facts, judgement, views
+from serinus.control import exposition, facts, judge_words, judgement, views
 from serinus.core.analysis.evidence import Arm
 from serinus.core.analysis.sequential.answer import CheckAnswer
 from serinus.core.analysis.sequential.estimate import Interval
@@ -59,7 +59,7 @@ def test_nothing_is_known_of_the_time_when_one_check_does_not_know_it():
     unknown = replace(LATENCY_SAFE, finding=Finding.NOT_YET, requests_needed=None, seconds_needed=None)
     view = judgement.judge_view(judged(replace(NOT_YET, checks=(ERRORS_EARLY, unknown))))
     assert (view["requests_needed"], view["seconds_needed"]) == (None, None)
-    assert judgement.needs_text(view) == ""
+    assert judge_words.needs_text(view) == ""
 
 
 def test_alone_at_100_percent_the_comparison_is_over():
@@ -85,7 +85,7 @@ def test_a_metric_is_a_difference_with_what_is_tolerated_on_its_bad_side():
     )
     view = judgement.answer_view(replace(NOT_YET, checks=(check,)), plan)["checks"][0]
     assert (view["scale"], view["tolerated"]) == ("difference", pytest.approx(-0.002))
-    assert judgement.interval_text(view) == "−0.002 (−0.004 to +0.001)"
+    assert judge_words.interval_text(view) == "−0.002 (−0.004 to +0.001)"
 
 
 def test_only_bounds_that_leave_out_no_difference_are_significant():

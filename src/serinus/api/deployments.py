@@ -23,12 +23,12 @@ from serinus.api.schemas import (
     TrafficBody,
     UpdateBody,
 )
-from serinus.control.commands import NewDeployment
+from serinus.control.drafts import NewDeployment
 from serinus.control.unit import Answer as Done
 from serinus.core.errors import InvalidInput
 from serinus.core.model import CompensationStrategy, Role, Status, TargetFilter
 
-__all__ = ["Id", "answer", "router"]
+__all__ = ["Id", "answer", "drafted", "router"]
 
 router = APIRouter(prefix="/deployments", tags=["deployments"])
 
@@ -45,13 +45,9 @@ def answer(done: Done) -> Response:
     return JSONResponse(done.body, status_code=done.status, headers=headers)
 
 
-@router.post("", status_code=201, response_model=DeploymentView, operation_id="createDeployment")
-async def create(
-    request: Request, plane: PlaneDep, caller: CallerDep, key: KeyDep, body: NewDeploymentBody
-) -> Response:
-    """Make a draft. Approver."""
-    call = await make_call(request, caller, "deployment.create", body.service, Role.APPROVER, key)
-    new = NewDeployment(
+def drafted(body: NewDeploymentBody) -> NewDeployment:
+    """Return the draft that a body asks for."""
+    return NewDeployment(
         service=body.service,
         version=body.version,
         changelog=body.changelog,
@@ -61,7 +57,15 @@ async def create(
         analysis=body.analysis,
         addresses=tuple(body.addresses),
     )
-    return answer(await plane.commands.create(call, new))
+
+
+@router.post("", status_code=201, response_model=DeploymentView, operation_id="createDeployment")
+async def create(
+    request: Request, plane: PlaneDep, caller: CallerDep, key: KeyDep, body: NewDeploymentBody
+) -> Response:
+    """Make a draft. Approver."""
+    call = await make_call(request, caller, "deployment.create", body.service, Role.APPROVER, key)
+    return answer(await plane.commands.create(call, drafted(body)))
 
 
 @router.get("", response_model=DeploymentList, operation_id="listDeployments")

@@ -7,11 +7,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
-from serinus.api.deployments import answer, named
+from serinus.api.deployments import answer, drafted, named
 from serinus.api.deps import CallerDep, KeyDep, PlaneDep, make_call
 from serinus.api.schemas import Answer, Body, PlanBody, Text
-from serinus.control.commands import NewDeployment
-from serinus.core.model import CompensationStrategy, Role
+from serinus.core.model import Role
 from serinus.core.policy.budget import CONTRACT
 from serinus.core.policy.slos import Slo
 
@@ -34,17 +33,7 @@ class NoteBody(Body):
 async def plan(request: Request, plane: PlaneDep, caller: CallerDep, body: PlanBody) -> Response:
     """Check everything that making and starting it would check; nothing is stored or moved. Approver."""
     call = await make_call(request, caller, "deployment.plan", body.service, Role.APPROVER)
-    new = NewDeployment(
-        service=body.service,
-        version=body.version,
-        changelog=body.changelog,
-        canary_config=body.canary_config.model_dump() if body.canary_config else None,
-        compensation_strategy=CompensationStrategy(body.compensation_strategy),
-        strategy=body.strategy,
-        analysis=body.analysis,
-        addresses=tuple(body.addresses),
-    )
-    return answer(await plane.tools.plan(call, new, body.canary_pct, named(body)))
+    return answer(await plane.tools.plan(call, drafted(body), body.canary_pct, named(body)))
 
 
 @router.post(

@@ -28,6 +28,7 @@ from serinus.cli.common import (
     terminable,
 )
 from serinus.cli.edge import Witness, edge_url, read_back, verify
+from serinus.cli.planning import ShareOption
 from serinus.cli.steps import Steps
 from serinus.core.policy.forms import Duration
 from serinus.core.policy.units import span
@@ -49,9 +50,7 @@ def drill(
     address: Annotated[
         list[str] | None, typer.Option("--address", help="host:port of the version; may be repeated.")
     ] = None,
-    percentage: Annotated[
-        float, typer.Option("--percentage", min=0.01, max=100, help="The canary's share.")
-    ] = 1.0,
+    percentage: ShareOption = 1.0,
     max_seconds: Annotated[
         float, typer.Option("--max-seconds", min=0, help="A rollback that takes longer fails the drill.")
     ] = 10.0,

@@ -19,10 +19,16 @@ from serinus.cli.guard import (
     verdict,
 )
 from serinus.cli.pipelined import Pipeline
-from serinus.cli.planning import plan_of
+from serinus.cli.planning import (
+    AddressOption,
+    PolicyOption,
+    PollOption,
+    ShareOption,
+    VersionOption,
+    plan_of,
+)
 from serinus.cli.reports import Case, Stage, junit
 from serinus.cli.smoke import load_smoke
-from serinus.core.policy.presets import PRESETS
 
 __all__ = ["pipeline"]
 
@@ -36,28 +42,17 @@ def _group() -> None:
 
 @pipeline.command()
 def run(
-    version: Annotated[str, typer.Option("--version", help="Which version.", envvar="SERINUS_VERSION")],
+    version: VersionOption,
     service: ServiceOption = "",
-    address: Annotated[
-        list[str] | None, typer.Option("--address", help="host:port of the new version; may be repeated.")
-    ] = None,
-    percentage: Annotated[
-        float, typer.Option("--percentage", min=0.01, max=100, help="The canary's share.")
-    ] = 10,
+    address: AddressOption = None,
+    percentage: ShareOption = 10,
     observation_period: Annotated[
         float,
         typer.Option(
             "--observation-period", min=0, help="Seconds it is watched.", envvar="SERINUS_OBSERVATION_PERIOD"
         ),
     ] = 900,
-    policy: Annotated[
-        str,
-        typer.Option(
-            "--policy",
-            help="Policy file (YAML or JSON), or a preset: " + ", ".join(sorted(PRESETS)) + ".",
-            envvar="SERINUS_POLICY",
-        ),
-    ] = "slo",
+    policy: PolicyOption = "slo",
     guard: GuardOption = None,
     strict: StrictOption = False,
     override_freeze: OverrideOption = "",
@@ -73,7 +68,7 @@ def run(
     timeout: Annotated[
         float, typer.Option("--timeout", min=1, help="Roll back when watching takes longer, in seconds.")
     ] = 7200,
-    poll: Annotated[float, typer.Option("--poll", min=0.1, help="Seconds between two looks.")] = 1.0,
+    poll: PollOption = 1.0,
     report_json: Annotated[
         Path | None, typer.Option("--report-json", help="Write a report to this file.")
     ] = None,

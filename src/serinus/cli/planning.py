@@ -1,16 +1,48 @@
-"""What a rollout command's options mean: stages, and the policy."""
+"""The options that commands which roll out share, and what they mean: stages, and the policy."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from serinus.cli.common import err
+from serinus.core.model import CompensationStrategy as Undoing
+from serinus.core.policy.presets import PRESETS
 
-__all__ = ["STAGES", "analysis_of", "hooks_of", "plan_of"]
+__all__ = [
+    "STAGES",
+    "AddressOption",
+    "CompensationOption",
+    "PolicyOption",
+    "PollOption",
+    "ShareOption",
+    "VersionOption",
+    "analysis_of",
+    "hooks_of",
+    "plan_of",
+]
+
+VersionOption = Annotated[str, typer.Option("--version", help="Which version.", envvar="SERINUS_VERSION")]
+AddressOption = Annotated[
+    list[str] | None, typer.Option("--address", help="host:port of the new version; may be repeated.")
+]
+ShareOption = Annotated[float, typer.Option("--percentage", min=0.01, max=100, help="The canary's share.")]
+PolicyOption = Annotated[
+    str,
+    typer.Option(
+        "--policy",
+        help="Policy file (YAML or JSON), or a preset: " + ", ".join(sorted(PRESETS)) + ".",
+        envvar="SERINUS_POLICY",
+    ),
+]
+CompensationOption = Annotated[
+    Undoing,
+    typer.Option("--compensation", help="What a rollback does beside moving traffic."),
+]
+PollOption = Annotated[float, typer.Option("--poll", min=0.1, help="Seconds between two looks.")]
 
 #: Contract 3's stages.
 STAGES = "1,5,25,100"

@@ -9,17 +9,17 @@ from typing import Any
 import typer
 
 from serinus.cli.common import err, failed
-from serinus.cli.policy_files import Wrong, read_as
-from serinus.core.codec import to_json
-from serinus.core.errors import InvalidInput
-from serinus.core.model import CanaryConfig
-from serinus.core.policy.strategies import strategy_from
 
 __all__ = ["contest_of", "moment_of", "strategy_of"]
 
 
 def strategy_of(path: Path) -> dict[str, Any]:
     """Return the strategy that a file has, as the API takes it."""
+    from serinus.cli.policy_files import Wrong, read_as
+    from serinus.core.codec import to_json
+    from serinus.core.errors import InvalidInput
+    from serinus.core.model import CanaryConfig
+    from serinus.core.policy.strategies import strategy_from
 
     def checked(data: Any) -> dict[str, Any]:
         try:

@@ -7,9 +7,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from serinus.control.commands import find_deployment, find_service
 from serinus.control.contest_view import assigned_version
 from serinus.control.context import Caller, Context, stamp
+from serinus.control.finding import find_deployment, find_service
 from serinus.control.record import write_decision
 from serinus.control.traffic import TrafficPool
 from serinus.control.unit import Answer, Call, execute

@@ -11,6 +11,8 @@ from serinus.control import views
 from serinus.control.contest import knock_all, with_addresses
 from serinus.control.context import Context, new_id
 from serinus.control.deciding import Deciding, StartGuard, freshened
+from serinus.control.drafts import NewDeployment, configured, draft_of
+from serinus.control.finding import expect_revision, find_deployment, find_service
 from serinus.control.hooks import check_hooks
 from serinus.control.record import write_decision, write_event
 from serinus.control.saga import check_compensations
@@ -18,17 +20,14 @@ from serinus.control.starts import ensure_may_start, ensure_reachable
 from serinus.control.traffic import TrafficPool
 from serinus.control.unit import Answer, Call, execute
 from serinus.core.address import ensure_addresses
-from serinus.core.codec import from_json
 from serinus.core.decision import Decision
-from serinus.core.errors import Conflict, InvalidInput, NotFound, StaleRevision
+from serinus.core.errors import Conflict, StaleRevision
 from serinus.core.health import Knocked
 from serinus.core.lifecycle import moves, scheduled
 from serinus.core.lifecycle.guards import not_promoted_by_its_set, not_started_by_its_set
 from serinus.core.lifecycle.irreversible import foretold
 from serinus.core.lifecycle.transitions import Action, follow
 from serinus.core.model import (
-    CanaryConfig,
-    CompensationStrategy,
     Deployment,
     Service,
     ServiceKind,
@@ -37,9 +36,8 @@ from serinus.core.model import (
     parse_percentage,
 )
 from serinus.core.policy import confirm
-from serinus.core.policy.contests import contesting
 from serinus.core.policy.freezing import ensure_not_frozen
-from serinus.core.policy.parse import policy_from, salt_from, strategy_from
+from serinus.core.policy.parse import salt_from
 from serinus.ports.store import Transaction
 from serinus.ports.traffic import Capability
 
@@ -59,21 +57,6 @@ class NewService:
     driver: str = "in-process"
     driver_config: Mapping[str, Any] | None = None
     upstreams: Mapping[str, tuple[str, ...]] | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NewDeployment:
-    """What a draft is made from; ``service`` is an id or a name."""
-
-    service: str
-    version: str
-    changelog: str = ""
-    canary_config: Mapping[str, Any] | None = None
-    compensation_strategy: CompensationStrategy = CompensationStrategy.ROLLBACK_ONLY
-    strategy: Mapping[str, Any] | None = None
-    analysis: Mapping[str, Any] | None = None
-    #: Where the new version answers, for services behind a proxy.
-    addresses: tuple[str, ...] = ()
 
 
 #: Looks at a draft before it starts, outside the transaction: it may take its time.
@@ -163,67 +146,7 @@ class Commands:
         Raises:
             InvalidInput: Something in it is wrong.
         """
-        if new.version == service.stable_version:
-            raise InvalidInput(
-                f"{new.version} is {service.name}'s stable version already.",
-                field="version",
-                next_step="Give the new version a name of its own.",
-            )
-        identity = new_id("dep")
-        draft = self._configured(
-            Deployment(
-                id=identity,
-                tenant_id=service.tenant_id,
-                service_id=service.id,
-                service=service.name,
-                version=new.version,
-                stable_version=service.stable_version,
-                changelog=new.changelog,
-                compensation_strategy=new.compensation_strategy,
-                keeps_units=self._traffic.can(service, Capability.PERSISTENT),
-                salt=salt_from(new.strategy, identity),
-                created_at=self._context.clock.now(),
-                created_by=call.caller.name,
-            ),
-            new.canary_config,
-            new.strategy,
-            new.analysis,
-        )
-        check_hooks(self._context, draft.strategy.hooks)
-        check_compensations(self._context, draft)
-        self._traffic.ensure_strategy(service, draft)
-        return draft
-
-    @staticmethod
-    def _configured(
-        d: Deployment,
-        config: Mapping[str, Any] | None,
-        strategy: Mapping[str, Any] | None,
-        analysis: Mapping[str, Any] | None,
-    ) -> Deployment:
-        settled = from_json(CanaryConfig, config or {}, "canary_config")
-        parse_percentage(settled.initial_traffic_percentage, "canary_config.initial_traffic_percentage")
-        parse_percentage(settled.increment, "canary_config.increment")
-        for name in ("success_threshold", "error_threshold"):
-            if not 0 <= getattr(settled, name) <= 1:
-                raise InvalidInput(
-                    f"{name} is {getattr(settled, name):g}, outside 0 to 1.",
-                    field=f"canary_config.{name}",
-                    next_step="0.05 means 5 %.",
-                )
-        if settled.duration_minutes < 0:
-            raise InvalidInput(
-                "duration_minutes is negative.",
-                field="canary_config.duration_minutes",
-                next_step="Give the minutes that a step lasts.",
-            )
-        configured = replace(
-            d,
-            config=settled,
-            strategy=strategy_from(strategy, settled),
-            policy=policy_from(analysis, settled, tuple(config or ())),
-        )
-        return contesting(configured)
+        return draft_of(self._context, self._traffic, service, new, call.caller.name)
 
     async def update(self, call: Call, deployment_id: str, changes: Mapping[str, Any]) -> Answer:
         """Change a draft: changelog, canary_config, strategy, analysis, compensation_strategy."""
@@ -235,7 +158,7 @@ class Commands:
             d = replace(d, **plain)
             given = {k: changes.get(k) for k in ("canary_config", "strategy", "analysis")}
             if any(v is not None for v in given.values()):
-                d = self._configured(d, given["canary_config"], given["strategy"], given["analysis"])
+                d = configured(d, given["canary_config"], given["strategy"], given["analysis"])
                 d = replace(d, salt=salt_from(given["strategy"], d.salt))
                 check_hooks(self._context, d.strategy.hooks)
                 self._traffic.ensure_strategy(await find_service(tx, call, d.service_id), d)
@@ -426,7 +349,7 @@ class Commands:
         async def work(tx: Transaction) -> tuple[int, Any]:
             d = await find_deployment(tx, call, deployment_id)
             service = await find_service(tx, call, d.service_id)
-            _expect(call, d)
+            expect_revision(call, d)
             decision = await decide(tx, service, await freshened(tx, d))
             saved = await write_decision(tx, self._context, service, decision, call.caller.name)
             return 200, views.deployment_view(saved)
@@ -437,49 +360,3 @@ class Commands:
 def _because(call: Call, reason: str) -> Call:
     """Put a person's reason into the audit log."""
     return replace(call, data={**call.data, "reason": reason}) if reason else call
-
-
-def _expect(call: Call, d: Deployment) -> None:
-    """Refuse a call that was made looking at an older revision."""
-    expected = call.data.get("expected_revision")
-    if expected is not None and expected != d.revision:
-        raise StaleRevision(
-            f"You looked at revision {expected}; it is {d.revision} now: {d.sentence}",
-            next_step="Read the deployment again, then decide.",
-            extra={"revision": d.revision},
-        )
-
-
-async def find_deployment(tx: Transaction, call: Call, deployment_id: str) -> Deployment:
-    """Return a deployment of the caller's tenant.
-
-    Raises:
-        NotFound: The tenant has no such one.
-    """
-    d = await tx.deployments.get(call.caller.tenant_id, deployment_id)
-    if d is None or not call.caller.sees(d.service):
-        raise call.caller.missing(
-            NotFound(
-                f"There is no deployment {deployment_id[:80]!r}.",
-                next_step="GET /api/v1/deployments lists yours.",
-            )
-        )
-    return d
-
-
-async def find_service(tx: Transaction, call: Call, id_or_name: str) -> Service:
-    """Return a service of the caller's tenant by id or name.
-
-    Raises:
-        NotFound: The tenant has no such one.
-    """
-    service = await tx.services.get(call.caller.tenant_id, id_or_name)
-    if service is None or not call.caller.sees(service.name):
-        raise call.caller.missing(
-            NotFound(
-                f"There is no service {id_or_name[:80]!r}.",
-                field="service_id",
-                next_step="Make it with POST /api/v1/services, or `serinus service create`.",
-            )
-        )
-    return service

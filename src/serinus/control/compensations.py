@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from serinus.control.commands import find_deployment
 from serinus.control.context import Caller, Context, stamp
+from serinus.control.finding import find_deployment
 from serinus.control.saga import write_line
 from serinus.control.unit import Answer, Call, execute
 from serinus.core.errors import Conflict, InvalidInput, NotFound

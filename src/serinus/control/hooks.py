@@ -6,13 +6,13 @@ killed leaves the row as it was, and another one calls again under the same id.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from serinus.control.calls import Calls
 from serinus.control.context import Context, stamp
 from serinus.control.outbox import MAX_ATTEMPTS, backoff_seconds
 from serinus.core.codec import from_json, to_json
@@ -124,30 +124,26 @@ class HookRelay:
         self._context = context
         self._caller = caller
         self._lease = longest_seconds + 30
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls = Calls(PARALLEL)
 
     async def tick(self) -> None:
         """Begin every call that is due; none is waited for."""
-        free = PARALLEL - len(self._calls)
-        if free <= 0:
+        free = self._calls.free
+        if not free:
             return
         now = self._context.clock.now()
         async with self._context.store.begin() as tx:
             items = await tx.outbox.claim(self._context.replica, now, self._lease, free, kind=HOOK)
         for item in items:
-            task = asyncio.create_task(self._call(item), name=f"hook {item.channel}")
-            self._calls.add(task)
-            task.add_done_callback(self._calls.discard)
+            self._calls.begin(self._call(item), name=f"hook {item.channel}")
 
     async def settled(self) -> None:
         """Wait until no call is under way."""
-        await asyncio.gather(*self._calls)
+        await self._calls.settled()
 
     async def close(self) -> None:
         """Break off what is under way: it stays due, and is called again after the next start."""
-        for task in self._calls:
-            task.cancel()
-        await asyncio.gather(*self._calls, return_exceptions=True)
+        await self._calls.close()
         await self._caller.close()
 
     async def _call(self, item: OutboxItem) -> None:

@@ -1,11 +1,11 @@
-"""How the sequential judge looks from outside: its answer as data, and its numbers as people read them.
+"""How the sequential judge looks from outside: its answer as data (``judge_words`` has it in words).
 
 The API, the pages, the terminal and the notifications all speak from ``judge_view``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,40 +14,23 @@ from serinus.control.context import stamp
 from serinus.core.analysis.flips import TOLERATED
 from serinus.core.analysis.sequential.answer import Answer, CheckAnswer
 from serinus.core.analysis.sequential.plan import ErrorHarm, Finding, LatencyHarm, Plan
-from serinus.core.analysis.sequential.words import duration, times
 from serinus.core.codec import to_json
 from serinus.core.decide import plan_of
 from serinus.core.lifecycle.moves import under_watch
 from serinus.core.model import Deployment, Status
 
 __all__ = [
-    "FINDINGS",
-    "SIGNS",
     "answer_view",
-    "budget_text",
-    "chance_text",
-    "change_text",
     "flips_view",
-    "interval_text",
     "judge_view",
     "label",
-    "needs_text",
-    "slice_text",
     "surely_differs",
-    "value_text",
     "watch_view",
 ]
 
 #: What the checks that every plan has are called; a metric has its own name.
 LABELS = {"errors": "errors", "latency": "latency", "alone": "at 100 %"}
-#: A sign, a short word and a headline for each finding: never a colour alone.
-SIGNS = {Finding.HARM: "✘", Finding.SAFE: "✔", Finding.NOT_YET: "…", Finding.CANNOT_TELL: "?"}
-FINDINGS = {
-    Finding.HARM: "harm",
-    Finding.SAFE: "safe",
-    Finding.NOT_YET: "too early",
-    Finding.CANNOT_TELL: "cannot tell in time",
-}
+#: A headline for each finding.
 HEADLINES = {
     Finding.HARM: "Harm: the canary is worse than tolerated",
     Finding.SAFE: "Safe: harm of the size worth finding is excluded",
@@ -64,8 +47,6 @@ OTHERWISE = "it is the latency: errors are within what is tolerated"
 SHARPER = "excluded by the test for just this size, which is sharper than the interval"
 NOTHING = "Nothing to compare yet"
 UNDECIDED = (Finding.NOT_YET, Finding.CANNOT_TELL)
-#: Evidence above this is as good as certain: the number says nothing more.
-CERTAIN = 1e6
 #: A larger number is cut: what follows no longer fits into JSON.
 MOST = 1e12
 
@@ -136,6 +117,11 @@ def answer_view(answer: Answer, plan: Plan, *, ended: bool = False) -> dict[str,
         "slices": [to_json(s) for s in answer.slices],
         "warnings": list(answer.warnings),
     }
+
+
+def label(check: str) -> str:
+    """Return what a check is called."""
+    return LABELS.get(check, check)
 
 
 def _nothing_seen(answer: Answer) -> Answer:
@@ -242,102 +228,3 @@ def watch_view(d: Deployment, now: datetime | None = None) -> dict[str, Any] | N
         "seconds_left": left,
         "compared_with": f"what was recorded of {d.stable_version} before the promotion",
     }
-
-
-# -- numbers in words -------------------------------------------------------------------------------
-
-
-def label(check: str) -> str:
-    """Return what a check is called."""
-    return LABELS.get(check, check)
-
-
-def value_text(value: float | None, unit: str) -> str:
-    """Return one side's value with its unit.
-
-    >>> value_text(0.0031, "ratio"), value_text(152.4, "ms"), value_text(None, "ms")
-    ('0.31 %', '152 ms', '–')
-    """
-    if value is None:
-        return "–"
-    if unit == "ratio":
-        return f"{value * 100:.3g} %"
-    return f"{value:.{0 if value >= 100 else 1}f} ms" if unit == "ms" else f"{value:.4g}"
-
-
-def change_text(value: float, check: Mapping[str, Any]) -> str:
-    """Return an estimate or a bound as people say it: ``2.1 ×``, ``+4.1 %``, or a difference.
-
-    >>> check = {"scale": "ratio", "unit": "ms"}
-    >>> change_text(1.041, check), change_text(0.85, check), change_text(2.5, check)
-    ('+4.1 %', '−15 %', '2.5 ×')
-    """
-    if check["scale"] == "difference":
-        return f"{value:+.3g}".replace("-", "−")
-    if check["unit"] == "ms" and value < 2:
-        part = round((value - 1) * 100, 1)
-        if part == 0:
-            return "0 %"
-        return f"{part:+.{0 if abs(part) >= 10 else 1}f} %".replace("-", "−")
-    if value >= 1000:
-        return "> 1,000 ×"
-    return times(value) if value >= 0.01 else "0 ×"
-
-
-def interval_text(check: Mapping[str, Any]) -> str:
-    """Return the estimate with its always-valid bounds; empty while there is nothing to estimate.
-
-    >>> interval_text({"estimate": 1.5, "low": 0.9, "high": 2.5, "scale": "ratio", "unit": "ratio"})
-    '1.5 × (0.9 to 2.5 ×)'
-    """
-    if check["estimate"] is None:
-        return ""
-    said = change_text(check["estimate"], check)
-    if check["low"] is None or check["high"] is None:
-        return said
-    low, high = change_text(check["low"], check), change_text(check["high"], check)
-    for unit in (" ×", " %"):
-        if low.endswith(unit) and high.endswith(unit):
-            low = low.removesuffix(unit)
-    return f"{said} ({low} to {high})"
-
-
-def needs_text(needed: Mapping[str, Any]) -> str:
-    """Return how much longer a check, or the whole answer, has to look; empty when that is not known.
-
-    >>> needs_text({"requests_needed": 1840, "seconds_needed": 370.0})
-    'needs 1,840 more canary requests, about 6 min'
-    """
-    requests, seconds = needed["requests_needed"], needed["seconds_needed"]
-    if not requests:
-        return ""
-    when = "" if seconds is None else f", about {duration(seconds)}"
-    return f"needs {requests:,} more canary requests{when}"
-
-
-def budget_text(used: float) -> str:
-    """Return a part of the error budget in percent.
-
-    >>> budget_text(0.0312), budget_text(0.31), budget_text(0.9999)
-    ('3.1', '31', '99')
-    """
-    percent = min(100.0, used * 100)
-    return f"{percent:.2g}" if percent < 10 else f"{int(percent)}"
-
-
-def chance_text(evidence: float) -> str:
-    """Return how likely at most such evidence is by chance alone (Markov): its inverse.
-
-    >>> chance_text(1234.0), chance_text(1e9)
-    ('1 in 1,234', 'below 1 in a million')
-    """
-    return "below 1 in a million" if evidence >= CERTAIN else f"1 in {max(1.0, evidence):,.0f}"
-
-
-def slice_text(s: Mapping[str, Any]) -> str:
-    """Return where harm shows, with both sides, how much worse, and how likely that is by chance."""
-    unit, sides = "ratio" if s["check"] == "errors" else "ms", ""
-    if s["canary"] is not None and s["stable"] is not None:
-        sides = f" {value_text(s['canary'], unit)} against {value_text(s['stable'], unit)}"
-    size = f", {change_text(s['ratio'], {'scale': 'ratio', 'unit': unit})}" if s["ratio"] else ""
-    return f"{s['stratum']}: {s['check']}{sides}{size} (by chance: {chance_text(s['evidence'])})"

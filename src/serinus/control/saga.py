@@ -6,7 +6,6 @@ leaves it as it was, and whoever claims it next calls again under the same key.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from serinus.control import saga_messages
+from serinus.control.calls import Calls
 from serinus.control.context import Context, stamp
 from serinus.control.outbox import backoff_seconds
 from serinus.control.readback import awaited
@@ -176,12 +176,12 @@ class SagaRelay:
         self._context = context
         self._caller = caller
         self._lease = longest_seconds + 30
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls = Calls(PARALLEL)
 
     async def tick(self) -> None:
         """Begin every call that is due; none is waited for."""
-        free = PARALLEL - len(self._calls)
-        if free <= 0:
+        free = self._calls.free
+        if not free:
             return
         now = self._context.clock.now()
         async with self._context.store.begin() as tx:
@@ -191,19 +191,15 @@ class SagaRelay:
                     words = f"Compensation of {item.what}: a try was cut off, as its process ended."
                     await write_line(tx, self._context, item, words, name=item.name, key=item.id)
         for item in items:
-            task = asyncio.create_task(self._call(item), name=f"compensation {item.id}")
-            self._calls.add(task)
-            task.add_done_callback(self._calls.discard)
+            self._calls.begin(self._call(item), name=f"compensation {item.id}")
 
     async def settled(self) -> None:
         """Wait until no call is under way."""
-        await asyncio.gather(*self._calls)
+        await self._calls.settled()
 
     async def close(self) -> None:
         """Break off what is under way: it stays due, and is called again under its key."""
-        for task in self._calls:
-            task.cancel()
-        await asyncio.gather(*self._calls, return_exceptions=True)
+        await self._calls.close()
 
     async def _call(self, item: Compensation) -> None:
         try:

@@ -10,10 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from serinus.control import views
-from serinus.control.commands import Commands, NewDeployment, find_deployment, find_service
+from serinus.control.commands import Commands
 from serinus.control.contest import reaching
 from serinus.control.context import Caller, Context, stamp
+from serinus.control.drafts import NewDeployment
 from serinus.control.evidence import every_window
+from serinus.control.finding import find_deployment, find_service
 from serinus.control.freezes import freezes_on
 from serinus.control.monitor import MONITOR
 from serinus.control.queries import Queries

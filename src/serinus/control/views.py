@@ -15,6 +15,7 @@ from serinus.core.analysis.verdict import Outcome, Verdict
 from serinus.core.codec import to_json
 from serinus.core.lifecycle.transitions import Action, allowed
 from serinus.core.model import Deployment, Mode, Service, Status
+from serinus.ports.release_sets import SetEvent
 from serinus.ports.store import Event, OutboxItem
 
 __all__ = [
@@ -112,8 +113,8 @@ def verdict_view(v: Verdict) -> dict[str, Any]:
     return to_json(v)  # type: ignore[no-any-return]
 
 
-def event_view(e: Event) -> dict[str, Any]:
-    """Return a timeline event as the API shows it."""
+def event_view(e: Event | SetEvent) -> dict[str, Any]:
+    """Return one line of a timeline, of a deployment or of a release set, as the API shows it."""
     return {
         "event_id": e.id,
         "at": stamp(e.at),

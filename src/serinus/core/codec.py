@@ -6,7 +6,7 @@ Unknown keys and wrong types are collected, each with its place, and the nearest
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, field, fields, is_dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -18,7 +18,19 @@ from typing import Annotated, Any, Protocol, TypeVar, Union, get_args, get_origi
 
 from serinus.core.errors import InvalidInput
 
-__all__ = ["Form", "also", "at", "from_json", "hints", "nearest", "read", "refuse", "to_json", "told"]
+__all__ = [
+    "Form",
+    "also",
+    "at",
+    "from_json",
+    "hints",
+    "nearest",
+    "read",
+    "read_file",
+    "refuse",
+    "to_json",
+    "told",
+]
 
 T = TypeVar("T")
 #: After so many problems no nearest name is looked for any more: that takes time.
@@ -87,6 +99,29 @@ def from_json(kind: type[T], data: Any, where: str = "") -> T:
     value = read(kind, data, where, problems)
     refuse(problems)
     return value  # type: ignore[no-any-return]
+
+
+def read_file(kind: type[T], data: Any, check: Callable[[T, dict[str, str]], None] = lambda _, __: None) -> T:
+    """Return the content of a file that says ``version: 1``.
+
+    Args:
+        kind: The dataclass that it is read as.
+        data: What is in the file.
+        check: Adds what is wrong beyond the types, by place; it is told what was found until then.
+
+    Raises:
+        InvalidInput: Anything is wrong; ``extra["errors"]`` has all of it by place.
+    """
+    problems: dict[str, str] = {}
+    if isinstance(data, dict) and "version" not in data:
+        problems["version"] = "missing: write `version: 1`"
+    file: T | None = read(kind, data, "", problems)
+    if file is not None:
+        check(file, problems)
+    refuse(problems)
+    if file is None:
+        raise InvalidInput("expected keys and values")
+    return file
 
 
 def refuse(problems: Mapping[str, str]) -> None:

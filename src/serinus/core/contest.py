@@ -22,7 +22,7 @@ from serinus.core.codec import to_json
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
 from serinus.core.errors import Conflict, InvalidInput
 from serinus.core.health import Knocked, with_health
-from serinus.core.lifecycle.back import go_back
+from serinus.core.lifecycle.back import go_back, hold
 from serinus.core.lifecycle.guards import not_going_back
 from serinus.core.lifecycle.moves import SET_TRAFFIC
 from serinus.core.model import Deployment, Status, percent
@@ -45,8 +45,6 @@ __all__ = [
 #: Puts fresh verdicts, breaker and clocks into a deployment with one canary.
 Measure = Callable[[Deployment, Evidence, datetime], Deployment]
 _SEVERITY = (Finding.SAFE, Finding.NOT_YET, Finding.CANNOT_TELL, Finding.HARM)
-#: The phase of a test whose candidate cannot be dropped, because stable is down.
-HELD = "holding:stable-down"
 
 
 def live(d: Deployment) -> list[int]:
@@ -275,14 +273,7 @@ def _held(d: Deployment, bad: dict[int, str]) -> Decision:
         f"Holding at {percent(d.traffic_bp)}: nobody is moved to stable {d.stable_version}, which cannot be "
         f"sent traffic ({d.stable_down}). To be dropped as soon as it can: {who}"
     )
-    held = changed(d, sentence=message, phase=HELD)
-    if d.phase == HELD:
-        return Decision(next_state=held)
-    return Decision(
-        next_state=held,
-        intents=(SET_TRAFFIC, Intent(kind=IntentKind.TELL, topic="warning", data={"warnings": [message]})),
-        reasons=(Reason(kind="holding", message=message, data={"phase": "stable-down"}),),
-    )
+    return hold(d, message)
 
 
 def place_of(d: Deployment, version: str) -> int:

@@ -1,11 +1,13 @@
-"""The nouns: services, versions, deployments, steps. Frozen values, changed by ``replace``."""
+"""The nouns: services, versions, deployments, steps. Frozen values, changed by ``replace``.
+
+Services, roles and percentages are modules of their own, and found here, too.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from math import isfinite
 
 from serinus.core.analysis.checks import Policy
 from serinus.core.analysis.flips import Flips
@@ -16,7 +18,9 @@ from serinus.core.bucketing import BUCKETS
 from serinus.core.candidates import Candidate, listed
 from serinus.core.errors import InvalidInput
 from serinus.core.hooks import Ask, Hook, Phase
-from serinus.core.rules import RuleSettings
+from serinus.core.percentages import parse_percentage, percent
+from serinus.core.roles import Role
+from serinus.core.services import Service, ServiceKind, Upstream
 from serinus.core.strategy import (
     Blocked,
     Entrant,
@@ -49,14 +53,6 @@ __all__ = [
     "parse_percentage",
     "percent",
 ]
-
-
-class ServiceKind(StrEnum):
-    """What receives the requests."""
-
-    APPLICATION = "application"  #: behind a proxy
-    FEATURE = "feature"  #: endpoints or code paths inside an application
-    RULESET = "ruleset"  #: versioned rules that Serinus executes
 
 
 class Status(StrEnum):
@@ -99,81 +95,6 @@ class CompensationStrategy(StrEnum):
     ROLLBACK_ONLY = "rollback_only"  #: no data touched
     NOTIFY_AND_ROLLBACK = "notify_and_rollback"  #: and tell the team at once
     MANUAL = "manual"  #: and open a task that someone must complete
-
-
-class Role(StrEnum):
-    """What a token may do.
-
-    SDK tokens read snapshots and send measurements, agent tokens read a service's split and report what
-    a proxy carries; neither can anything else.
-    """
-
-    SDK = "sdk"
-    AGENT = "agent"
-    VIEWER = "viewer"
-    APPROVER = "approver"
-    ADMIN = "admin"
-
-    def reaches(self, needed: Role) -> bool:
-        """Tell whether this role includes ``needed``: admin ⊃ approver ⊃ viewer; the others stand alone."""
-        alone = (Role.SDK, Role.AGENT)
-        if self in alone or needed in alone:
-            return self is needed or self is Role.ADMIN
-        order = (Role.VIEWER, Role.APPROVER, Role.ADMIN)
-        return order.index(self) >= order.index(needed)
-
-    def within(self, owner: Role) -> Role | None:
-        """Return what is left of a token's role when its owner has ``owner``; ``None``: nothing."""
-        return self if owner.reaches(self) else owner if self.reaches(owner) else None
-
-
-def parse_percentage(value: object, where: str = "traffic_percentage") -> int:
-    """Return basis points (0 to 10,000) for a percentage from 0 to 100 in steps of 0.01.
-
-    Raises:
-        InvalidInput: Not a number, NaN, outside 0 to 100, or finer than 0.01.
-    """
-    help_ = "Give a number from 0 to 100, with at most two decimals."
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise InvalidInput(f"{where} is {value!r}, which is no percentage.", field=where, next_step=help_)
-    if not 0 <= value <= 100:
-        raise InvalidInput(f"{where} is {value}, outside 0 to 100.", field=where, next_step=help_)
-    bp = round(value * 100)
-    if abs(bp - value * 100) > 1e-6:
-        raise InvalidInput(f"{where} is {value}, finer than 0.01.", field=where, next_step=help_)
-    return bp
-
-
-def percent(bp: int) -> str:
-    """Return basis points as people read them: ``"5 %"``, ``"0.25 %"``."""
-    return f"{bp / 100:g} %"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Upstream:
-    """Where a version answers: ``host:port`` addresses; none for an in-process version."""
-
-    version: str
-    addresses: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Service:
-    """A thing that has versions and receives requests."""
-
-    id: str
-    tenant_id: str
-    name: str
-    kind: ServiceKind = ServiceKind.APPLICATION
-    stable_version: str = ""
-    #: Traffic driver by catalogue name, and its settings (no secrets).
-    driver: str = "in-process"
-    driver_config: dict[str, object] = field(default_factory=dict)
-    #: version → addresses
-    upstreams: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    #: For kind ``ruleset``: logging, redaction, shadow executions.
-    rules: RuleSettings = RuleSettings()
-    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

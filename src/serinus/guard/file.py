@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from serinus.core.codec import at, read, refuse, told
-from serinus.core.errors import InvalidInput
+from serinus.core.codec import at, read_file, told
 from serinus.core.freeze import Span, Weekly
 from serinus.core.policy.forms import Choice, Duration, EnvName, Exactly, Number, OrOff, Percentage, Text
 from serinus.core.policy.freezes import FreezeInput, windows_of
@@ -142,14 +141,11 @@ def guard_from(data: Any) -> Guard:
     Raises:
         InvalidInput: Anything is wrong; ``extra["errors"]`` has all of it by place.
     """
-    problems: dict[str, str] = {}
-    if isinstance(data, dict) and "version" not in data:
-        problems["version"] = "missing: write `version: 1`"
-    file: GuardFile | None = read(GuardFile, data, "", problems)
-    freezes: tuple[Span | Weekly, ...] = ()
-    if file is not None and not any(p.startswith("freeze") for p in problems):
-        freezes = windows_of(file.freeze, at("", "freeze"), problems)
-    refuse(problems)
-    if file is None:
-        raise InvalidInput("expected keys and values")
-    return Guard(file=file, freezes=freezes)
+    freezes: list[Span | Weekly] = []
+
+    def check(file: GuardFile, problems: dict[str, str]) -> None:
+        if not any(p.startswith("freeze") for p in problems):
+            freezes.extend(windows_of(file.freeze, at("", "freeze"), problems))
+
+    file = read_file(GuardFile, data, check)
+    return Guard(file=file, freezes=tuple(freezes))

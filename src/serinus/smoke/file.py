@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from serinus.core.codec import at, nearest, read, refuse, told
-from serinus.core.errors import InvalidInput
+from serinus.core.codec import at, nearest, read_file, told
 from serinus.core.policy.forms import Choice, Duration, Exactly, Name, Number, Text, WrittenForm
 from serinus.core.policy.schema import schema_of
 from serinus.smoke.paths import PATTERN
@@ -176,19 +175,12 @@ def smoke_from(data: Any) -> SmokeFile:
     Raises:
         InvalidInput: Anything is wrong; ``extra["errors"]`` has all of it by place.
     """
-    problems: dict[str, str] = {}
-    if isinstance(data, dict) and "version" not in data:
-        problems["version"] = "missing: write `version: 1`"
-    file: SmokeFile | None = read(SmokeFile, data, "", problems)
-    if file is not None and not problems:
-        _check(file, problems)
-    refuse(problems)
-    if file is None:
-        raise InvalidInput("expected keys and values")
-    return file
+    return read_file(SmokeFile, data, _check)
 
 
 def _check(file: SmokeFile, problems: dict[str, str]) -> None:
+    if problems:
+        return
     if not (file.steps or file.logs or file.metrics):
         problems["steps"] = "nothing is tested: give steps, logs or metrics"
     for key in ("base_url", "canary_url"):

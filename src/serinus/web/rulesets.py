@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
-from serinus.control.commands import NewDeployment
 from serinus.control.context import Caller
+from serinus.control.drafts import NewDeployment
 from serinus.control.plane import Plane
 from serinus.control.unit import Call
 from serinus.core.errors import Conflict, SerinusError

@@ -82,13 +82,13 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
 )
 def test_what_is_not_taken_is_told(read, content, line, words):
     """With its line where there is one, and quickly."""
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(Unreadable) as refusal:
         read(content)
     mark, told = refusal.value.problems[0]
     assert words in told
     assert (mark and mark.line) == line
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_a_missing_file_and_a_folder(tmp_path):

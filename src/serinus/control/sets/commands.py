@@ -10,8 +10,9 @@ from serinus.control.commands import Commands
 from serinus.control.context import Caller, Context, new_id
 from serinus.control.sets.coordinator import Coordinator, draft_of, standings
 from serinus.control.sets.record import write_set, write_set_event
-from serinus.control.sets.views import set_event_view, set_view
+from serinus.control.sets.views import set_view
 from serinus.control.unit import Answer, Call, execute
+from serinus.control.views import event_view
 from serinus.core.errors import InvalidInput, NotFound, SerinusError, StaleRevision
 from serinus.core.model import Mode, Role
 from serinus.core.policy.release_sets import release_set_from
@@ -155,7 +156,7 @@ class ReleaseSets:
         async with self._context.store.begin(write=False) as tx:
             s = await _find(tx, caller, set_id)
             found = await tx.set_timeline.read(s.tenant_id, s.id, after=after, limit=limit)
-        return {"events": [set_event_view(e) for e in found], "release_set_id": s.id}
+        return {"events": [event_view(e) for e in found], "release_set_id": s.id}
 
 
 def _because(call: Call, reason: str) -> Call:

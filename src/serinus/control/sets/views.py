@@ -9,9 +9,8 @@ from serinus.control.context import stamp
 from serinus.core.model import Deployment
 from serinus.core.release_sets import Member, ReleaseSet, SetState, Stage
 from serinus.core.sets.moves import allowed_moves
-from serinus.ports.release_sets import SetEvent
 
-__all__ = ["set_event_view", "set_view"]
+__all__ = ["set_view"]
 
 
 def set_view(s: ReleaseSet, found: Mapping[str, Deployment] | None = None) -> dict[str, Any]:
@@ -69,16 +68,4 @@ def _member(m: Member, d: Deployment | None) -> dict[str, Any]:
         "stable_version": d.stable_version if d else "",
         "sentence": d.sentence if d else m.lost or "Its stage has not begun.",
         "went_back": m.lost,
-    }
-
-
-def set_event_view(e: SetEvent) -> dict[str, Any]:
-    """Return one line of a set's timeline as the API shows it."""
-    return {
-        "event_id": e.id,
-        "at": stamp(e.at),
-        "kind": e.kind,
-        "message": e.message,
-        "actor": e.actor,
-        "data": dict(e.data),
     }

@@ -17,7 +17,7 @@ from serinus.core.lifecycle.transitions import Action, follow
 from serinus.core.model import Deployment, Status, Waiting, percent
 from serinus.core.strategy import GoingBack
 
-__all__ = ["carry_on", "go_back", "go_back_by_itself"]
+__all__ = ["carry_on", "go_back", "go_back_by_itself", "hold"]
 
 #: The phases of a rollback that is on its way, and of one that cannot begin or go on.
 GOING, HELD = "going-back", "holding:stable-down"
@@ -158,6 +158,11 @@ def _held(d: Deployment) -> Decision:
         f"The rollback is held at {percent(_share(d))}: stable {d.stable_version} cannot be sent traffic "
         f"({d.stable_down}). It goes on by itself as soon as stable answers. Why back: {d.going_back.reason}"
     )
+    return hold(d, message)
+
+
+def hold(d: Deployment, message: str) -> Decision:
+    """Stay, because stable is down, and say so once."""
     held = replace(d, sentence=message, phase=HELD)
     if d.phase == HELD:
         return Decision(next_state=held)

@@ -20,7 +20,9 @@ MARGIN = {"errors": 1.0, "latency": 1.75}
 #: Failures that may be one and the same, retried, are no pattern before there are this many; unless
 #: nearly everything fails.
 EVENTS = 3
-OUTAGE_ERRORS, OUTAGE_SHARE = 5, 0.8
+#: Nearly everything: so many failures of a stratum and such a share of it, since it began. (What
+#: ``judge.py`` calls one is asked of a single window, which a burst can fill: it wants more.)
+LASTING_ERRORS, LASTING_SHARE = 5, 0.8
 
 
 def blamed(plan: Plan, bets: Bets, book: Ledger, stakes: list[Stake], needed: float) -> Stake | None:
@@ -32,7 +34,7 @@ def blamed(plan: Plan, bets: Bets, book: Ledger, stakes: list[Stake], needed: fl
     while sum(value for _, _, value in left) >= needed:
         top = max(left, key=lambda stake: stake[2])
         check, stratum, _ = top
-        if check == "errors" and book.events < EVENTS and not _out(book.group(stratum).tally):
+        if check == "errors" and book.events < EVENTS and not _lasting(book.group(stratum).tally):
             left.remove(top)
             continue
         if check not in ("errors", "latency") or not _tolerated(plan, bets, book, check, stratum):
@@ -41,8 +43,8 @@ def blamed(plan: Plan, bets: Bets, book: Ledger, stakes: list[Stake], needed: fl
     return None
 
 
-def _out(tally: Tally) -> bool:
-    return tally.canary_errors >= max(OUTAGE_ERRORS, OUTAGE_SHARE * tally.canary)
+def _lasting(tally: Tally) -> bool:
+    return tally.canary_errors >= max(LASTING_ERRORS, LASTING_SHARE * tally.canary)
 
 
 def relevant(group: Group, check: str, bets: Bets) -> Tally:

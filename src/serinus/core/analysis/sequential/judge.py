@@ -31,9 +31,10 @@ __all__ = ["Counts", "Judge", "Moment", "Pair"]
 #: What one window may say at most, in nats, for latency: a single pause is not a verdict.
 LATENCY_CAP = 5.6
 #: The same for errors, plus half a nat for each failure beyond the third (failures that came together
-#: count as one): a burst of retries is one event. Nothing is cut when nearly everything fails.
+#: count as one): a burst of retries is one event. Nothing is cut when nearly everything in it fails.
 ERROR_CAP, PER_EVENT, EVENTS = 3.0, 0.5, 3.0
-OUTAGE_ERRORS, OUTAGE_SHARE = 8, 0.8
+#: Nearly everything: so many failures of one window, and such a share of it.
+WINDOW_ERRORS, WINDOW_SHARE = 8, 0.8
 #: A canary slower than this in its warm-up, and still in the last windows, gets more time to settle …
 SETTLING, STILL = 1.3, 1.15
 #: … up to this many times the warm-up.
@@ -252,7 +253,7 @@ class _Slowness:
 
 
 def _out(canary: Counts) -> bool:
-    return canary.errors >= OUTAGE_ERRORS and canary.errors >= OUTAGE_SHARE * canary.requests
+    return canary.errors >= WINDOW_ERRORS and canary.errors >= WINDOW_SHARE * canary.requests
 
 
 def _sum(counts: Iterable[Counts]) -> Counts:
