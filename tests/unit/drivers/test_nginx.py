@@ -144,6 +144,43 @@ def test_every_try_is_counted_at_the_version_that_was_asked(tmp_path):
     assert 'serinus_edge_request_seconds_count{version="v1"} 3' in (tmp_path / tally.METRICS_FILE).read_text()
 
 
+def test_a_log_that_was_moved_away_is_read_on_while_workers_still_write_to_it(tmp_path):
+    """They write down what they have kept after the new file has begun; each line counts once."""
+    tally.start(tmp_path)
+    log, moved = tmp_path / tally.LOG_FILE, tmp_path / f"{tally.LOG_FILE}.1"
+    one = line("a:1", "200", "0.010")
+
+    def counted() -> int:
+        return tally.count(tmp_path, {"a:1": "v1"})["v1"].requests
+
+    log.write_text(one * 3)
+    assert counted() == 3
+    log.rename(moved)
+    log.write_text(one)
+    assert counted() == 4
+    with moved.open("a") as file:
+        file.write(one * 2)
+    assert counted() == counted() == 6
+    with moved.open("a") as file:
+        file.write(one)
+    log.rename(moved)  # what came last into the file that this replaces is gone, and nothing else
+    log.write_text(one * 5)
+    assert counted() == 11
+
+
+def test_what_lay_there_before_the_count_began_is_not_counted(tmp_path):
+    """Nor what the state of an older version has counted already."""
+    log, moved = tmp_path / tally.LOG_FILE, tmp_path / f"{tally.LOG_FILE}.1"
+    one = line("a:1", "200", "0.010")
+    moved.write_text(one * 7)
+    log.write_text(one * 2)
+    tally.start(tmp_path)
+    assert tally.count(tmp_path, {"a:1": "v1"})["v1"].requests == 0
+    old = {"inode": log.stat().st_ino, "offset": len(one), "versions": {}}
+    (tmp_path / tally.STATE_FILE).write_text(json.dumps(old))
+    assert tally.count(tmp_path, {"a:1": "v1"})["v1"].requests == 1
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [

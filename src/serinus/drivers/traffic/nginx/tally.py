@@ -6,12 +6,14 @@ The counts lie beside the log, so that they outlive us and are the same for ever
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from math import ceil, inf, log
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from serinus.drivers._proxies import replace_file
 
@@ -23,6 +25,10 @@ EDGES = tuple(0.05 * 1.15**at for at in range(101))
 #: No more is read at once; the rest waits for the next look.
 MOST_BYTES = 32_000_000
 _PARTS = re.compile(r" : |, ")
+
+#: A file's inode, and a number of its bytes.
+Place = tuple[int, int]
+NOWHERE: Place = (0, 0)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -62,13 +68,15 @@ def start(folder: Path) -> None:
         OSError: The folder cannot be written.
     """
     if not (folder / STATE_FILE).exists():
-        path = folder / LOG_FILE
-        found = path.stat() if path.exists() else None
-        _save(folder, found.st_ino if found else 0, found.st_size if found else 0, {})
+        with ExitStack() as opened:
+            _save(folder, [_place(file) for file in _logs(folder, opened)], {})
 
 
 def count(folder: Path, versions: Mapping[str, str]) -> dict[str, Tally]:
     """Read what was logged since, and return the counts by version.
+
+    A file that has been moved away is read on for as long as it lies there: workers still write to it what
+    they have kept, after the new one has begun.
 
     Args:
         folder: Where the log is.
@@ -81,33 +89,68 @@ def count(folder: Path, versions: Mapping[str, str]) -> dict[str, Tally]:
     tallies = {version: Tally(**given) for version, given in state["versions"].items()}
     for version in versions.values():
         tallies.setdefault(version, Tally())
-    inode, offset = int(state["inode"]), int(state["offset"])
-    for file, begin in _sources(folder, inode, offset):
-        size = file.stat().st_size
-        inode, offset = file.stat().st_ino, _read(file, begin, tallies, versions)
-        if size - begin > MOST_BYTES:
-            break
-    _save(folder, inode, offset, tallies)
+    with ExitStack() as opened:
+        files = _logs(folder, opened)
+        places = [_place(file) for file in files]
+        begins = _begins(_last(state, places), places)
+        ends = [
+            (inode, _read(file, begin, tallies, versions))
+            for file, (inode, _), begin in zip(files, places, begins, strict=True)
+        ]
+    _save(folder, ends, tallies)
     replace_file(folder / METRICS_FILE, exposition(tallies))
     return tallies
 
 
-def _sources(folder: Path, inode: int, offset: int) -> Iterable[tuple[Path, int]]:
-    """Return what to read, and from where: first the rest of a file that has been moved away."""
-    path, moved = folder / LOG_FILE, folder / f"{LOG_FILE}.1"
-    if moved.exists() and moved.stat().st_ino == inode:
-        yield moved, offset
-        inode = 0
-    if path.exists():
-        found = path.stat()
-        yield path, offset if found.st_ino == inode and offset <= found.st_size else 0
+def _logs(folder: Path, opened: ExitStack) -> tuple[BinaryIO | None, BinaryIO | None]:
+    """Open the file that is written, and the one that was moved away; one moved just now is the latter."""
+    log, moved = (_open(path, opened) for path in (folder / LOG_FILE, folder / f"{LOG_FILE}.1"))
+    return None if _place(log)[0] == _place(moved)[0] else log, moved
 
 
-def _read(path: Path, offset: int, tallies: Mapping[str, Tally], versions: Mapping[str, str]) -> int:
+def _open(path: Path, opened: ExitStack) -> BinaryIO | None:
+    try:
+        return opened.enter_context(path.open("rb"))
+    except FileNotFoundError:
+        return None
+
+
+def _place(file: BinaryIO | None) -> Place:
+    """Return a file's inode and size."""
+    if file is None:
+        return NOWHERE
+    found = os.fstat(file.fileno())
+    return found.st_ino, found.st_size
+
+
+def _last(state: Mapping[str, Any], places: Sequence[Place]) -> list[Place]:
+    """Return where the last look at either file ended."""
+    if "ends" in state:
+        return [(int(inode), int(end)) for inode, end in state["ends"]]
+    # As older versions wrote it: the log only. What had been moved away by then was read to its end.
+    log = int(state["inode"]), int(state["offset"])
+    return [log, NOWHERE if places[1][0] == log[0] else places[1]]
+
+
+def _begins(last: Sequence[Place], places: Sequence[Place]) -> list[int]:
+    """Return from where to read either file now. An inode is used again soon: a moved log is found first."""
+    (log, log_end), (moved, moved_end) = last
+    was_moved = places[1][0] == log != NOWHERE[0]
+    begins = [
+        log_end if places[0][0] == log and not was_moved else 0,
+        log_end if was_moved else moved_end if places[1][0] == moved else 0,
+    ]
+    return [begin if begin <= size else 0 for begin, (_, size) in zip(begins, places, strict=True)]
+
+
+def _read(
+    file: BinaryIO | None, offset: int, tallies: Mapping[str, Tally], versions: Mapping[str, str]
+) -> int:
     """Count whole lines from an offset on; return where the next look begins."""
-    with path.open("rb") as file:
-        file.seek(offset)
-        data = file.read(MOST_BYTES)
+    if file is None:
+        return 0
+    file.seek(offset)
+    data = file.read(MOST_BYTES)
     end = data.rfind(b"\n") + 1
     for line in data[:end].splitlines():
         try:
@@ -142,12 +185,12 @@ def _number(text: str) -> float:
         return 0.0  # "-": nothing came
 
 
-def _save(folder: Path, inode: int, offset: int, tallies: Mapping[str, Tally]) -> None:
+def _save(folder: Path, ends: Sequence[Place], tallies: Mapping[str, Tally]) -> None:
     versions = {
         version: {"errors": t.errors, "total_ms": t.total_ms, "buckets": t.buckets}
         for version, t in tallies.items()
     }
-    replace_file(folder / STATE_FILE, json.dumps({"inode": inode, "offset": offset, "versions": versions}))
+    replace_file(folder / STATE_FILE, json.dumps({"ends": ends, "versions": versions}))
 
 
 def exposition(tallies: Mapping[str, Tally]) -> str:
