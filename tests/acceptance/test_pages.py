@@ -135,6 +135,7 @@ async def test_what_runs_is_on_the_first_page_however_much_was_made_since(world,
     running = await world.canary(service="search")
     async with world.client() as c:
         for version in ("v2", "v3", "v4"):
+            world.clock.pass_(1)  # newest first, so they need an order
             identity = await world.canary(version)
             await c.post(f"/deployments/{identity}/rollback", json={"reason": f"{version} is wrong"})
     browser = await browser_for(world)
