@@ -23,7 +23,10 @@ class Tools(QuickShell):
 
     async def behind(self, edge, name: str) -> None:
         """Register the edge's service, on v1, with both versions' addresses."""
-        (self.folder / f"{name}.json").write_text(json.dumps(edge.settings()))
+        # Commands run in this process, beside the versions' own servers, which they may hold up for a
+        # while: that is no canary that hangs.
+        settings = {**edge.settings(), "try_seconds": 5.0}
+        (self.folder / f"{name}.json").write_text(json.dumps(settings))
         pairs = ((1, edge.stable), (2, edge.canary))
         addresses = [f"--upstream=v{n}=127.0.0.1:{b.port}" for n, b in pairs]
         command = ("service", "create", name, "--stable", "v1", "--driver", "envoy", *addresses)
