@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
 import hypothesis
-import pytest
 
 # How long an example takes depends on what else the machine does; speed is measured in bench/.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -30,9 +27,3 @@ pytest_plugins = [
     "perfume",
     "fixtures_traefik",
 ]
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Run one more file at once than there are cores: half of the time a test waits for what it started."""
-    return (os.cpu_count() or 1) + 1
