@@ -286,7 +286,7 @@ def test_a_rollback_needs_a_reason_and_happens_once():
     with pytest.raises(InvalidInput, match="needs a reason"):
         moves.roll_back(story.d, story.now, "  ")
     story.ask(moves.roll_back, "errors in the logs")
-    with pytest.raises(TransitionRefused, match="Cannot rollback a deployment that is rolled_back"):
+    with pytest.raises(TransitionRefused, match="Cannot roll back a deployment that is rolled_back"):
         moves.roll_back(story.d, story.now, "again")
 
 

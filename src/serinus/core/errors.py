@@ -95,7 +95,7 @@ class TransitionRefused(Conflict):
     kind = "transition-refused"
 
     def __init__(self, action: str, status: str, allowed: Sequence[str], detail: str = "") -> None:
-        """Name the current status and what it allows."""
+        """Name the current status and what it allows; ``action`` is a verb."""
         names = ", ".join(allowed) or "nothing: make a new deployment"
         super().__init__(
             detail or f"Cannot {action} a deployment that is {status}.",

@@ -37,6 +37,14 @@ class Action(StrEnum):
     DEPRECATE = "deprecate"
 
 
+#: In a sentence, where that is not the value.
+_VERBS = {
+    Action.START: "start",
+    Action.CANCEL: "cancel the start of",
+    Action.TRAFFIC: "change the traffic of",
+    Action.ROLLBACK: "roll back",
+}
+
 #: (status, action) → status afterwards.
 TABLE: dict[tuple[Status, Action], Status] = {
     (Status.DRAFT, Action.START): Status.CANARY,
@@ -72,4 +80,5 @@ def follow(status: Status, action: Action) -> Status:
     try:
         return TABLE[status, action]
     except KeyError:
-        raise TransitionRefused(action.value, status.value, [a.value for a in allowed(status)]) from None
+        verb = _VERBS.get(action, action.value)
+        raise TransitionRefused(verb, status.value, [a.value for a in allowed(status)]) from None
