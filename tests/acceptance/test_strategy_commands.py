@@ -57,7 +57,8 @@ def test_a_wrong_file_is_told_by_its_line(tools):
     tools("service", "create", "wrong", "--stable", "v1")
     said = tools("rollout", "start", "wrong", "v2", "--strategy", "wrong.yaml", code=2)
     assert "wrong.yaml:2:1: keep_warm: unknown key; did you mean 'keep_warm_seconds'?" in said
-    assert "No deployment yet" in tools("rollout", "list", "--service", "wrong")
+    assert "No such deployment yet" in tools("rollout", "list", "--service", "wrong")
+    assert "There is no service 'nix'" in tools("rollout", "list", "--service", "nix", code=4)
 
 
 def test_a_start_is_scheduled_cancelled_and_hurried(tools):

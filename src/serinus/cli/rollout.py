@@ -91,12 +91,16 @@ def list_(
 ) -> None:
     """List deployments, newest first."""
     with handled():
-        found = api().get("/deployments", service_id=service, status=status)
+        control = api()
+        if service:
+            control.get(f"/services/{service}")  # a name that does not exist is told, and no empty list
+        found = control.get("/deployments", service_id=service, status=status)
         if as_json:
             print_json(found)
             return
         if not found["deployments"]:
-            lines(["No deployment yet. Start one: serinus rollout run --service S --version V"])
+            which = "No such deployment" if service or status else "No deployment"
+            lines([f"{which} yet. Start one: serinus rollout run --service S --version V"])
             return
         from rich.table import Table
 

@@ -210,7 +210,7 @@ def comparison_view(d: Deployment, stable: Arm, canary: Arm, gate: tuple[Verdict
         "comparison": {
             "success_rate_diff": one - two,
             "error_rate_diff": two - one,
-            "latency_diff_ms": round(latency, 2),
+            "latency_diff_ms": round(latency, 2) + 0.0,  # never -0.0
             "is_better": two <= one and latency <= 0,
             **_recommend(d, gate, judge, enough=enough),
         },
