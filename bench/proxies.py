@@ -46,7 +46,7 @@ class Plan:
 
 
 QUICK = Plan(rounds=6, seconds=0.5, changes=10, rollbacks=5, answers=5_000)
-LONG = Plan(rounds=10, seconds=1.5, changes=50, rollbacks=25, answers=100_000)
+LONG = Plan(rounds=8, seconds=1.5, changes=50, rollbacks=25, answers=100_000)
 
 
 @dataclass(kw_only=True)
