@@ -166,7 +166,7 @@ def test_a_refusal_of_the_guard_moves_nothing(tools, folder):
     report, junit = read(folder)
     assert (report["deployment_id"], [s["name"] for s in report["stages"]]) == ("", ["guard"])
     assert junit.find(".//testcase[@name='freeze']/failure") is not None
-    assert "No deployment yet." in tools("rollout", "list", "--service", "refused")
+    assert "No such deployment yet." in tools("rollout", "list", "--service", "refused")
     # What the control plane refuses is told with its own code, and reported as well.
     lost = ("pipeline", "run", "--service", "nope", "--version", "v2", *FAST, *REPORTS)
     assert "There is no service 'nope'" in tools(*lost, cwd=folder, code=4)
