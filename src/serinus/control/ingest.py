@@ -18,7 +18,7 @@ from serinus.control.evidence import breaker_key
 from serinus.control.sightings import SightingsInput, Watching
 from serinus.control.snapshot import Snapshot, Snapshots
 from serinus.core.analysis.evidence import Sample, SampleKind, Side, Window
-from serinus.core.bucketing import PRIORITIES
+from serinus.core.bucketing import PRIORITIES, is_unit_hash
 from serinus.core.codec import from_json
 from serinus.core.errors import InvalidInput, SerinusError
 from serinus.core.histogram import Histogram
@@ -287,15 +287,11 @@ def _checked(batch: Batch) -> Batch:
     for at, one in enumerate(batch.sightings):
         one.check(f"batch.sightings[{at}]")
     for at, u in enumerate(batch.units):
-        if u.priority not in PRIORITIES or len(u.hash) != 16 or not _is_hex(u.hash):
+        if u.priority not in PRIORITIES or not is_unit_hash(u.hash):
             raise InvalidInput(
                 "A unit needs a priority and a hash of 16 hex digits.", field=f"batch.units[{at}]"
             )
     return batch
-
-
-def _is_hex(text: str) -> bool:
-    return all(c in "0123456789abcdef" for c in text)
 
 
 def _sample(s: _SampleInput) -> Sample:

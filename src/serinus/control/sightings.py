@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from serinus.control.snapshot import Snapshot
 from serinus.core.analysis.flips import RECENT_SECONDS, Sighting
-from serinus.core.bucketing import BUCKETS
+from serinus.core.bucketing import BUCKETS, is_unit_hash
 from serinus.core.errors import InvalidInput
 from serinus.core.model import Deployment, Status
 from serinus.ports.store import Transaction
@@ -50,13 +50,10 @@ class SightingsInput:
                 field=f"{where}.share_bp",
                 next_step="Send nothing of units while everybody is on one side.",
             )
-        if any(len(unit) != 16 or not set(unit) <= _HEX for unit in self.units):
+        if not all(is_unit_hash(unit) for unit in self.units):
             raise InvalidInput(
                 f"{where}.units: a unit is a hash of 16 hex digits in lower case.", field=f"{where}.units"
             )
-
-
-_HEX = frozenset("0123456789abcdef")
 
 
 class Watching:

@@ -11,15 +11,19 @@ differs per deployment, so two rollouts do not burn the same users.
 
 from __future__ import annotations
 
+import re
+
 from xxhash import xxh64_intdigest
 
-__all__ = ["BUCKETS", "PRIORITIES", "bucket_of", "is_on_canary", "unit_hash", "unit_key"]
+__all__ = ["BUCKETS", "PRIORITIES", "bucket_of", "is_on_canary", "is_unit_hash", "unit_hash", "unit_key"]
 
 #: Number of buckets, and the weight that means "everybody". One bucket is 0.01 %.
 BUCKETS = 10_000
 
 #: The three keys in the order in which the first one present decides (contract 1).
 PRIORITIES = ("workflow_id", "session_id", "user_id")
+
+_HASH = re.compile("[0-9a-f]{16}")
 
 
 def unit_hash(salt: str, key: str) -> int:
@@ -29,6 +33,15 @@ def unit_hash(salt: str, key: str) -> int:
     True
     """
     return xxh64_intdigest(f"{salt}:{key}".encode("utf-8", "surrogatepass"))
+
+
+def is_unit_hash(text: str) -> bool:
+    """Tell whether this is a unit's hash as processes send it: 16 hex digits in lower case.
+
+    >>> is_unit_hash(f"{unit_hash('exp1', 'user-1'):016x}"), is_unit_hash("user-1")
+    (True, False)
+    """
+    return _HASH.fullmatch(text) is not None
 
 
 def bucket_of(salt: str, key: str) -> int:
