@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sqlalchemy import (
     Column,
-    ForeignKey,
     Index,
     Integer,
     String,
@@ -12,7 +11,7 @@ from sqlalchemy import (
     Text,
 )
 
-from serinus.drivers.store.sql.tables.columns import Moment, metadata, tenant
+from serinus.drivers.store.sql.tables.columns import Moment, deployment, metadata, tenant
 
 __all__ = ["assignment_slices", "assignments", "placements"]
 
@@ -46,7 +45,7 @@ placements = Table(
     "placements",
     metadata,
     tenant(),
-    Column("deployment_id", String(40), ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True),
+    deployment(primary_key=True),
     Column("unit_hash", String(16), primary_key=True),
     Column("side", String(10), nullable=False),
     Column("priority", String(20), nullable=False),

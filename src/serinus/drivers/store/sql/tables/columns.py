@@ -55,8 +55,12 @@ def tenant() -> Column[str]:
     return Column("tenant_id", String(40), ForeignKey("tenants.id"), nullable=False)
 
 
-def deployment() -> Column[str]:
+def deployment(*, primary_key: bool = False) -> Column[str]:
     """Return of which deployment it is; it goes with it."""
     return Column(
-        "deployment_id", String(40), ForeignKey("deployments.id", ondelete="CASCADE"), nullable=False
+        "deployment_id",
+        String(40),
+        ForeignKey("deployments.id", ondelete="CASCADE"),
+        primary_key=primary_key,
+        nullable=False,
     )

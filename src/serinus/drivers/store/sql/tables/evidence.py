@@ -7,14 +7,13 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Float,
-    ForeignKey,
     Index,
     Integer,
     String,
     Table,
 )
 
-from serinus.drivers.store.sql.tables.columns import Moment, metadata, tenant
+from serinus.drivers.store.sql.tables.columns import Moment, deployment, metadata, tenant
 
 __all__ = ["cursors", "samples", "sightings", "sources", "totals", "windows"]
 
@@ -22,7 +21,7 @@ windows = Table(
     "evidence_windows",
     metadata,
     tenant(),
-    Column("deployment_id", String(40), ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True),
+    deployment(primary_key=True),
     Column("side", String(10), primary_key=True),
     Column("endpoint", String(200), primary_key=True),
     Column("label", String(200), primary_key=True),
@@ -39,7 +38,7 @@ totals = Table(
     "evidence_totals",
     metadata,
     tenant(),
-    Column("deployment_id", String(40), ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True),
+    deployment(primary_key=True),
     Column("side", String(10), primary_key=True),
     Column("endpoint", String(200), primary_key=True),
     Column("label", String(200), primary_key=True),
@@ -52,7 +51,7 @@ samples = Table(
     "evidence_samples",
     metadata,
     tenant(),
-    Column("deployment_id", String(40), ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True),
+    deployment(primary_key=True),
     Column("side", String(10), primary_key=True),
     Column("name", String(200), primary_key=True),
     Column("label", String(200), primary_key=True),
@@ -66,7 +65,7 @@ sightings = Table(
     "sightings",
     metadata,
     tenant(),
-    Column("deployment_id", String(40), ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True),
+    deployment(primary_key=True),
     # A seeded hash of the unit's key: not the one that decides, and no key.
     Column("unit", String(16), primary_key=True),
     Column("version", String(200), primary_key=True),
