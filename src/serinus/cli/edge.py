@@ -194,7 +194,7 @@ def _answers(
     """Ask as each unit; yield the version that answered with what was expected, and count both."""
     import httpx
 
-    header = str((service.get("driver_config") or {}).get("user_header", "x-user-id"))
+    header = _unit_header(service)
     with httpx.Client(timeout=10, trust_env=False, follow_redirects=False) as client:
         for unit, expected in asked:
             seen.asked += 1
@@ -214,7 +214,7 @@ class Witness:
     def __init__(self, url: str, service: dict[str, Any], view: dict[str, Any], canary_bp: int) -> None:
         """Prepare units that the hash puts on the canary; nothing is asked yet."""
         self._url, self._canary = url, view["version"]
-        self._header = str((service.get("driver_config") or {}).get("user_header", "x-user-id"))
+        self._header = _unit_header(service)
         self._units = units_of(view["strategy"]["salt"], canary_bp, WITNESSES)[0]
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._ask, daemon=True)
@@ -247,6 +247,11 @@ class Witness:
                 except httpx.HTTPError:
                     self._ended.wait(PAUSE_SECONDS)  # no answer is none of the canary's
                 self._ended.wait(PAUSE_SECONDS)
+
+
+def _unit_header(service: dict[str, Any]) -> str:
+    """Return the header that names a request's user to the service's proxy."""
+    return str((service.get("driver_config") or {}).get("user_header", "x-user-id"))
 
 
 def _asked(sides: tuple[list[str], list[str]], view: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -10,10 +10,7 @@ import typer
 
 from serinus.cli import render
 from serinus.cli.common import JsonFlag, WhyOption, api, handled, lines, out, print_json
-from serinus.cli.planning import (
-    CompensationOption,
-    analysis_of,
-)
+from serinus.cli.planning import CompensationOption, analysis_of
 from serinus.cli.rollout_run import run
 from serinus.cli.strategy_files import contest_of, moment_of, strategy_of
 from serinus.core.model import CompensationStrategy as Undoing

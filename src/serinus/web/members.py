@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -87,11 +88,7 @@ class MemberPages:
     async def new(self, request: Request) -> Response:
         """Ask who is to be added."""
         known = await self._known(request)
-        kind = (
-            MemberKind.SERVICE_ACCOUNT
-            if request.query_params.get("kind") == "service_account"
-            else MemberKind.PERSON
-        )
+        kind = _kind(request.query_params)
         return rendered(request, "member_new.html", **known, kind=kind.value, choices=ROLES)
 
     async def add(self, request: Request) -> Response:
@@ -99,8 +96,8 @@ class MemberPages:
         caller, form = await self._visits.posted(request)
         name = form.get("name", "").strip()
         call = Call(caller=caller, action="member.add", target=name[:200], needs=Role.ADMIN)
-        kind = MemberKind.SERVICE_ACCOUNT if form.get("kind") == "service_account" else MemberKind.PERSON
-        made = await self._plane.people.add(call, kind, name, _role(form), form.get("email", "").strip())
+        email = form.get("email", "").strip()
+        made = await self._plane.people.add(call, _kind(form), name, _role(form), email)
         return RedirectResponse(f"/members/{made.body['member_id']}/token", status_code=303)
 
     async def confirm(self, request: Request) -> Response:
@@ -204,6 +201,12 @@ def _action(request: Request) -> tuple[str, str]:
 def _may_have(request: Request, member: dict[str, Any], role: Role) -> bool:
     """Tell whether a role can be chosen: no token of a member does more than the member may."""
     return request.path_params["action"] != "token" or Role(member["role"]).reaches(role)
+
+
+def _kind(asked: Mapping[str, str]) -> MemberKind:
+    """Return whether a program or, without a word of it, a person is asked for."""
+    program = asked.get("kind") == MemberKind.SERVICE_ACCOUNT.value
+    return MemberKind.SERVICE_ACCOUNT if program else MemberKind.PERSON
 
 
 def _role(form: dict[str, str]) -> Role:
