@@ -423,3 +423,59 @@ async def test_one_sentence_about_one_field(world):
         nobody = (await c.post("/members", json={"name": "ada", "role": "viewer", "email": "ada"})).json()
     assert neither["detail"] == "body: give service_id or ruleset_id; both only if they are the same"
     assert [e["field"] for e in nobody["errors"]] == ["email"]
+
+
+async def test_a_change_of_a_draft_keeps_what_it_does_not_name(world):
+    """``PATCH`` with a strategy leaves config and analysis as they were written, and the other way round."""
+    await world.service()
+    async with world.client() as c:
+        asked = {
+            "service_id": "checkout",
+            "version": "v2",
+            "canary_config": {"duration_minutes": 7},
+            "analysis": {"preset": "rulesets"},
+        }
+        made = (await c.post("/deployments", json=asked)).json()
+        path = f"/deployments/{made['deployment_id']}"
+        steps = [{"traffic_percentage": 3, "hold_seconds": 60}, {"traffic_percentage": 100}]
+        changed = (await c.patch(path, json={"strategy": {"steps": steps}})).json()
+        assert changed["canary_config"]["duration_minutes"] == 7
+        assert changed["analysis"] == made["analysis"]
+        again = (await c.patch(path, json={"canary_config": {"error_threshold": 0.02}})).json()
+        assert again["canary_config"] == {**made["canary_config"], "error_threshold": 0.02}
+        assert again["strategy"] == changed["strategy"]
+        limits = {check["name"]: check["limit"] for check in again["analysis"]["checks"]}
+        assert (limits["error rate"], limits["success rate"]) == (0.02, 0.95)
+
+
+async def test_defaults_that_nobody_wrote_are_no_limits(world):
+    """A service that has always failed more than 5 % is not rolled back by a threshold that nobody typed."""
+    await world.service()
+    async with world.client() as c:
+        for version, config, limits in (
+            ("v2", {"increment": 20}, []),
+            ("v3", {"increment": 20, "error_threshold": 0.1}, ["error rate"]),
+        ):
+            body = {"service_id": "checkout", "version": version, "canary_config": config}
+            made = (await c.post("/deployments", json=body)).json()
+            assert [check["name"] for check in made["analysis"]["checks"]] == limits
+
+
+async def test_an_unknown_key_names_the_nearest_one_wherever_it_is(world):
+    """In the body and inside of its parts."""
+    await world.service()
+    async with world.client() as c:
+        body = {"service_id": "checkout", "version": "v2", "canary_config": {"incremnt": 20}, "analisis": {}}
+        refused = (await c.post("/deployments", json=body)).json()
+    assert refused["errors"] == [
+        {"field": "canary_config.incremnt", "message": "unknown key; did you mean 'increment'?"},
+        {"field": "analisis", "message": "unknown key; did you mean 'analysis'?"},
+    ]
+
+
+async def test_who_is_not_there_is_named_as_the_caller_named_it(world):
+    """A ruleset as a ruleset."""
+    async with world.client() as c:
+        refused = (await c.post("/deployments", json={"ruleset_id": "nix", "version": "v2"})).json()
+    assert (refused["field"], refused["detail"]) == ("ruleset_id", "There is no ruleset 'nix'.")
+    assert "POST /api/v1/rulesets" in refused["next_step"]

@@ -49,9 +49,10 @@ def drafted(body: NewDeploymentBody) -> NewDeployment:
     """Return the draft that a body asks for."""
     return NewDeployment(
         service=body.service,
+        named_in="service_id" if body.service_id else "ruleset_id",
         version=body.version,
         changelog=body.changelog,
-        canary_config=body.canary_config.model_dump() if body.canary_config else None,
+        canary_config=body.canary_config.model_dump(exclude_unset=True) if body.canary_config else None,
         compensation_strategy=CompensationStrategy(body.compensation_strategy),
         strategy=body.strategy,
         analysis=body.analysis,
@@ -97,7 +98,7 @@ async def update(
 ) -> Response:
     """Change a draft. Approver."""
     call = await make_call(request, caller, "deployment.update", deployment_id, Role.APPROVER)
-    changes = body.model_dump(exclude_none=True)
+    changes = body.model_dump(exclude_none=True, exclude_unset=True)
     if "compensation_strategy" in changes:
         changes["compensation_strategy"] = CompensationStrategy(changes["compensation_strategy"])
     return answer(await plane.commands.update(call, deployment_id, changes))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from serinus.core.codec import nearest
 from serinus.core.errors import (
     Conflict,
     Forbidden,
@@ -101,7 +103,7 @@ async def _malformed(request: Request, error: Exception) -> JSONResponse:
     if unread:
         what, next_step = unread
         return problem(request, 400, "invalid-input", what, field="body", next_step=next_step)
-    errors = [{"field": _place(e["loc"]), "message": e["msg"].removeprefix("Value error, ")} for e in found]
+    errors = [{"field": _place(e["loc"]), "message": _message(request, e)} for e in found]
     first = errors[0]
     return problem(
         request,
@@ -113,6 +115,32 @@ async def _malformed(request: Request, error: Exception) -> JSONResponse:
         errors=errors,
         next_step="Correct the fields listed in `errors`.",
     )
+
+
+def _message(request: Request, error: dict[str, Any]) -> str:
+    if error["type"] != "extra_forbidden":
+        return str(error["msg"]).removeprefix("Value error, ")
+    *inside, key = (part for part in error["loc"] if part != "body")
+    return "unknown key" + nearest(str(key), _keys(request, inside))
+
+
+def _keys(request: Request, inside: list[int | str]) -> list[str]:
+    """Return the keys that a request's body may have at a place; none where that is not known."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    kind = body.field_info.annotation if body else None
+    for part in inside:
+        if isinstance(part, str):
+            found = _model(kind)
+            kind = found.model_fields[part].annotation if found and part in found.model_fields else None
+    found = _model(kind)
+    return [field.alias or name for name, field in found.model_fields.items()] if found else []
+
+
+def _model(kind: Any) -> type[BaseModel] | None:
+    """Return the model in an annotation: ``Model``, ``Model | None``, ``list[Model]``."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind
+    return next((found for part in get_args(kind) if (found := _model(part))), None)
 
 
 def _unread(request: Request, first: dict[str, Any]) -> tuple[str, str] | None:

@@ -130,7 +130,7 @@ class Commands:
         """Make a draft."""
 
         async def work(tx: Transaction) -> tuple[int, Any]:
-            service = await find_service(tx, call, new.service)
+            service = await find_service(tx, call, new.service, field=new.named_in)
             service = await with_addresses(tx, service, new.version, new.addresses, new.strategy)
             draft = self.draft(call, service, new)
             await tx.deployments.add(draft)
@@ -156,10 +156,10 @@ class Commands:
             follow(d.status, Action.UPDATE)
             plain = {k: v for k, v in changes.items() if k in ("changelog", "compensation_strategy")}
             d = replace(d, **plain)
-            given = {k: changes.get(k) for k in ("canary_config", "strategy", "analysis")}
-            if any(v is not None for v in given.values()):
-                d = configured(d, given["canary_config"], given["strategy"], given["analysis"])
-                d = replace(d, salt=salt_from(given["strategy"], d.salt))
+            given = {k: changes[k] for k in ("canary_config", "strategy", "analysis") if k in changes}
+            if given:
+                d = configured(d, **given)
+                d = replace(d, salt=salt_from(given.get("strategy"), d.salt))
                 check_hooks(self._context, d.strategy.hooks)
                 self._traffic.ensure_strategy(await find_service(tx, call, d.service_id), d)
             check_compensations(self._context, d)

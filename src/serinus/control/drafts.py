@@ -26,6 +26,8 @@ class NewDeployment:
 
     service: str
     version: str
+    #: Where the caller named it: ``service_id`` or ``ruleset_id``.
+    named_in: str = "service_id"
     changelog: str = ""
     canary_config: Mapping[str, Any] | None = None
     compensation_strategy: CompensationStrategy = CompensationStrategy.ROLLBACK_ONLY
@@ -65,9 +67,9 @@ def draft_of(
             created_at=context.clock.now(),
             created_by=by,
         ),
-        new.canary_config,
-        new.strategy,
-        new.analysis,
+        canary_config=new.canary_config,
+        strategy=new.strategy,
+        analysis=new.analysis,
     )
     check_hooks(context, draft.strategy.hooks)
     check_compensations(context, draft)
@@ -77,16 +79,22 @@ def draft_of(
 
 def configured(
     d: Deployment,
-    config: Mapping[str, Any] | None,
-    strategy: Mapping[str, Any] | None,
-    analysis: Mapping[str, Any] | None,
+    *,
+    canary_config: Mapping[str, Any] | None = None,
+    strategy: Mapping[str, Any] | None = None,
+    analysis: Mapping[str, Any] | None = None,
 ) -> Deployment:
-    """Return a draft with its config, strategy and policy as they were given.
+    """Return a draft with what was written for it; what is left out stays as it was written before.
 
     Raises:
-        InvalidInput: Something in them is wrong.
+        InvalidInput: Something in it is wrong.
     """
-    settled = from_json(CanaryConfig, config or {}, "canary_config")
+    written = dict(d.written)
+    if canary_config is not None:
+        written["canary_config"] = {**written.get("canary_config", {}), **canary_config}
+    written |= {k: v for k, v in {"strategy": strategy, "analysis": analysis}.items() if v is not None}
+    config = written.get("canary_config", {})
+    settled = from_json(CanaryConfig, config, "canary_config")
     parse_percentage(settled.initial_traffic_percentage, "canary_config.initial_traffic_percentage")
     parse_percentage(settled.increment, "canary_config.increment")
     for name in ("success_threshold", "error_threshold"):
@@ -104,8 +112,9 @@ def configured(
         )
     made = replace(
         d,
+        written=written,
         config=settled,
-        strategy=strategy_from(strategy, settled),
-        policy=policy_from(analysis, settled, tuple(config or ())),
+        strategy=strategy_from(written.get("strategy"), settled),
+        policy=policy_from(written.get("analysis"), settled, tuple(config)),
     )
     return contesting(made)

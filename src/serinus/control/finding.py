@@ -42,19 +42,22 @@ async def find_deployment(tx: Transaction, call: Call, deployment_id: str) -> De
     return d
 
 
-async def find_service(tx: Transaction, call: Call, id_or_name: str) -> Service:
-    """Return a service of the caller's tenant by id or name.
+async def find_service(
+    tx: Transaction, call: Call, id_or_name: str, *, field: str = "service_id"
+) -> Service:
+    """Return a service of the caller's tenant by id or name; ``field`` is what it was named in.
 
     Raises:
         NotFound: The tenant has no such one.
     """
     service = await tx.services.get(call.caller.tenant_id, id_or_name)
     if service is None or not call.caller.sees(service.name):
+        kind = field.removesuffix("_id")
         raise call.caller.missing(
             NotFound(
-                f"There is no service {id_or_name[:80]!r}.",
-                field="service_id",
-                next_step="Make it with POST /api/v1/services, or `serinus service create`.",
+                f"There is no {kind} {id_or_name[:80]!r}.",
+                field=field,
+                next_step=f"Make it with POST /api/v1/{kind}s, or `serinus {kind} create`.",
             )
         )
     return service

@@ -57,7 +57,7 @@ class Tools:
             parse_percentage(percentage, "canary_pct")
 
         async def work(tx: Transaction) -> tuple[int, Any]:
-            service = await find_service(tx, call, new.service)
+            service = await find_service(tx, call, new.service, field=new.named_in)
             service = reaching(service, new.version, new.addresses, new.strategy)
             draft = self._commands.draft(call, service, new)
             await self._commands.may_start(tx, service, draft, target)

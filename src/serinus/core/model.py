@@ -5,9 +5,10 @@ Services, roles and percentages are modules of their own, and found here, too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from serinus.core.analysis.checks import Policy
 from serinus.core.analysis.flips import Flips
@@ -222,6 +223,8 @@ class Deployment:
     config: CanaryConfig = CanaryConfig()
     strategy: Strategy = Strategy()
     policy: Policy = Policy()
+    #: ``canary_config``, ``strategy`` and ``analysis`` as they were written; defaults are not in it.
+    written: dict[str, Any] = field(default_factory=dict)
     compensation_strategy: CompensationStrategy = CompensationStrategy.ROLLBACK_ONLY
     salt: str = ""
     #: Wanted share of units on the canary, in basis points.
