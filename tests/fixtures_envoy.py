@@ -61,7 +61,7 @@ async def edge(tmp_path):
     data = {
         "listen": f"127.0.0.1:{port}",
         "instances": [{"name": "edge-1", "admin": f"http://127.0.0.1:{admin}", "config_dir": str(tmp_path)}],
-        "try_seconds": 0.5,
+        "try_seconds": 1.5,  # a busy machine is no hanging canary
     }
     config = EnvoyConfig.read(data)
     driver = EnvoyDriver(config)

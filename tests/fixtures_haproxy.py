@@ -70,7 +70,7 @@ async def haproxy_with(folder: Path, *, tcp: bool = False, **settings: Any) -> A
         "listen": f"127.0.0.1:{port}",
         "metrics_listen": f"127.0.0.1:{metrics}",
         "instances": [{"name": "edge-1", "admin": admin, "config_dir": str(folder)}],
-        "try_seconds": 0.5,
+        "try_seconds": 1.5,  # a busy machine is no hanging canary
         **settings,
     }
     config = HaproxyConfig.read(data)

@@ -52,7 +52,7 @@ def make_traefik(folder, settings) -> TraefikEdge:
     data = {
         "listen": f"127.0.0.1:{port}",
         "instances": [{"name": "edge-1", "admin": f"http://127.0.0.1:{admin}", "config_dir": str(folder)}],
-        "try_seconds": 0.5,
+        "try_seconds": 1.5,  # a busy machine is no hanging canary
         **settings,
     }
     config = TraefikConfig.read(data)

@@ -218,10 +218,10 @@ def test_a_rollout_takes_policy_and_steps_from_a_file(serinus, plane, tmp_path):
     said, _ = serinus(*run, ROOT / "examples/policies/thresholds.yaml", "--dry-run")
     assert "Stage 3 of 3" in said
     assert "observing   1200 s" in said
-    assert "not slower than stable over 300 s" in said
+    assert "not slower than stable: at most 1.2 times stable's over 300 s" in said
     said, _ = serinus(*run, ROOT / "examples/policies/orchestrator.yaml", "--dry-run", "--stages", "50,100")
     assert "Stage 2 of 2" in said
-    assert "memory over 600 s" in said
+    assert "memory: at most 1.5 times stable's over 600 s" in said
     (tmp_path / "p.yaml").write_text(BROKEN)
     _, told = serinus(*run, "p.yaml", code=2)
     assert told.startswith("p.yaml:2:1: budgt: unknown key")

@@ -10,6 +10,7 @@ import pytest
 
 from fixtures_store import FakeClock
 from serinus.bootstrap.build import build
+from serinus.control import outbox
 from serinus.control.context import Context
 from serinus.control.monitor import Loop
 from serinus.core.errors import Unavailable
@@ -35,8 +36,10 @@ class Channel:
 
 
 @pytest.fixture
-async def told(tmp_path, clock):
+async def told(tmp_path, clock, monkeypatch):
     """Return a function that makes a world with one channel."""
+    # A busy machine is no slow channel: a tick ends when the channel has been told.
+    monkeypatch.setattr(outbox, "PATIENCE_SECONDS", 60.0)
     from fixtures_plane import World
     from serinus.bootstrap.build import create_app
 
@@ -157,7 +160,7 @@ async def test_a_split_changed_by_hand_is_on_the_timeline_and_put_right(edge, wo
         "instances": [
             {"name": "edge-1", "admin": f"http://127.0.0.1:{edge.admin}", "config_dir": str(edge.folder)}
         ],
-        "try_seconds": 0.5,
+        "try_seconds": 1.5,  # a busy machine is no hanging canary
     }
     upstreams = {"v1": [f"127.0.0.1:{edge.stable.port}"], "v2": [f"127.0.0.1:{edge.canary.port}"]}
     await world.service(driver="envoy", driver_config=config, upstreams=upstreams)

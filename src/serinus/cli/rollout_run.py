@@ -23,7 +23,10 @@ from serinus.cli.planning import (
     plan_of,
 )
 from serinus.cli.strategy_files import strategy_of
+from serinus.core.analysis.checks import Check
+from serinus.core.codec import from_json
 from serinus.core.model import CompensationStrategy as Undoing
+from serinus.core.policy.explain import limit_words
 
 __all__ = ["run"]
 
@@ -119,7 +122,8 @@ def _dry_run(control: Api, body: dict[str, Any], as_json: bool) -> None:
         console.print(f"  traffic     {render.traffic_line(draft, share)}")
         console.print(f"  observing   {step['hold_seconds']:g} s, then")
         held_to = [judged.plan_words(draft["analysis"]["judge"])] if draft["judge"] else []
-        held_to += [f"{c['name']} over {c['window_seconds']:g} s" for c in draft["analysis"]["checks"]]
+        for check in (from_json(Check, c, "checks") for c in draft["analysis"]["checks"]):
+            held_to.append(f"{check.name}: {limit_words(check)} over {check.window_seconds:g} s")
         for at, words in enumerate(held_to, 1):
             console.print(f"  {'└' if at == len(held_to) else '├'}─ {words}", markup=False)
     if draft["if_blocked"]:

@@ -20,6 +20,8 @@ JUDGE = {
     "Nothing to compare yet": "아직 비교할 것이 없습니다",
     "Worst in {where}": "가장 나쁜 곳: {where}",
     "worst in {where}": "가장 나쁜 곳: {where}",
+    "errors: no window has closed yet": "오류: 아직 끝난 측정 구간이 없습니다",
+    "latency: no window has closed yet": "지연 시간: 아직 끝난 측정 구간이 없습니다",
     "errors: no requests on both sides yet": "오류: 아직 양쪽 모두에 요청이 없습니다",
     "errors in {where}: {canary:share} at the canary against {stable:share} at stable ({size}, "
     "surely more than {low})": (

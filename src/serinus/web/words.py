@@ -153,6 +153,7 @@ _KOREAN = {
     "promote": "승격",
     "rollback": "롤백",
     "wait": "기다림",
+    "no window has closed yet": "아직 끝난 측정 구간이 없습니다",
     "no requests on both sides yet": "아직 양쪽 모두에 요청이 없습니다",
     "nothing measured on both sides yet": "아직 양쪽 모두에서 측정된 것이 없습니다",
     "not reported yet": "아직 보고되지 않았습니다",

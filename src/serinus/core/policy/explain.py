@@ -15,7 +15,7 @@ from serinus.core.policy.limits import unit_of
 from serinus.core.policy.slos import Slo
 from serinus.core.policy.units import plain, share_text, span
 
-__all__ = ["check_sentence", "explain"]
+__all__ = ["check_sentence", "explain", "limit_words"]
 
 _MEASURES = {
     Measure.ERROR_RATE: "the error rate",
@@ -126,6 +126,11 @@ def check_sentence(check: Check, *, holds: bool = False) -> str:
     )
     optional = "" if check.required else "; skipped where it is not reported"
     return f"{text}{least}{optional}."
+
+
+def limit_words(check: Check) -> str:
+    """Return what a check holds its value to: "at most 0.5 %"."""
+    return f"{_side(check, True)} {_limit(check)}"
 
 
 def _side(check: Check, holds: bool) -> str:

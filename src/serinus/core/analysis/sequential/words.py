@@ -24,7 +24,7 @@ def overall(checks: tuple[CheckAnswer, ...], slices: tuple[Slice, ...]) -> str:
 def check(answer: CheckAnswer, plan: Plan, book: Ledger, bets: Bets) -> str:
     """Return one check's clause."""
     if answer.check == "errors":
-        return _errors(answer, plan)
+        return _errors(answer, plan, book)
     if answer.check == "latency":
         return _latency(answer, plan, book, bets)
     if answer.check == "alone":
@@ -32,7 +32,9 @@ def check(answer: CheckAnswer, plan: Plan, book: Ledger, bets: Bets) -> str:
     return _metric(answer)
 
 
-def _errors(a: CheckAnswer, plan: Plan) -> str:
+def _errors(a: CheckAnswer, plan: Plan, book: Ledger) -> str:
+    if not book.windows:
+        return "errors: no window has closed yet"
     if a.canary is None or a.stable is None:
         return "errors: no requests on both sides yet"
     numbers = f"{_rate(a.canary)} at the canary against {_rate(a.stable)} at stable"
@@ -47,9 +49,11 @@ def _errors(a: CheckAnswer, plan: Plan) -> str:
 
 
 def _latency(a: CheckAnswer, plan: Plan, book: Ledger, bets: Bets) -> str:
+    if not book.windows:
+        return "latency: no window has closed yet"
     if a.interval is None:
         since = book.last - book.step_start
-        if since <= plan.warm_up and book.windows:
+        if since <= plan.warm_up:
             return f"latency: warming up, {duration(max(0.0, plan.warm_up - since))} left"
         return "latency: nothing measured on both sides yet"
     numbers = (
