@@ -9,10 +9,13 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
+import redis
 
 from planes import Plane
 from serinus.core.bucketing import bucket_of
@@ -49,8 +52,12 @@ class Application:
 class Rollout:
     """A rollout, and the processes that follow it."""
 
-    def __init__(self, plane: Plane, processes: int, folder: Path) -> None:
+    def __init__(
+        self, plane: Plane, processes: int, folder: Path, stored: Callable[[], int] | None = None
+    ) -> None:
         self.plane, self.folder = plane, folder
+        #: Counts what is kept, row by row, where it is kept.
+        self.stored = stored or self._rows
         plane.call("POST", "/services", json={"name": "shop", "stable_version": "v1"})
         made = plane.call("POST", "/deployments", json={"service_id": "shop", "version": "v2"})
         self.id = made["deployment_id"]
@@ -84,8 +91,7 @@ class Rollout:
             sides[n::step] = file.read_bytes()
         return sides, answers
 
-    def stored(self) -> int:
-        """Return how many rows there are, counted one by one."""
+    def _rows(self) -> int:
         import sqlite3
 
         with sqlite3.connect(f"file:{self.plane.folder}/serinus.db?mode=ro", uri=True) as db:
@@ -103,10 +109,12 @@ def wrong(sides: bytearray, salt: str, below) -> int:
     return sum(side != (bucket_of(salt, f"user-{n}") < below(n)) for n, side in enumerate(sides))
 
 
-def run(plane: Plane, units: int, processes: int, folder: Path) -> dict:
+def run(
+    plane: Plane, units: int, processes: int, folder: Path, stored: Callable[[], int] | None = None
+) -> dict:
     """Walk 10 → 50 → 20 → rollback; check everybody in every phase; return what was measured."""
     plane.start()
-    rollout = Rollout(plane, processes, folder)
+    rollout = Rollout(plane, processes, folder, stored)
     old = units * 4 // 5  # the last fifth comes after the share has shrunk
     report: dict = {"units": units, "processes": processes}
     try:
@@ -208,8 +216,35 @@ def test_a_share_that_shrinks_while_processes_race_loses_nobody(tmp_path, slack,
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_a_million_units_over_four_processes(tmp_path, slack, mailbox):
+@pytest.mark.parametrize("kept_in", ["SQLite", "PostgreSQL", "Redis"])
+def test_a_million_units_over_four_processes(kept_in, request, tmp_path, slack, mailbox):
     """The same with everybody; prints what was measured."""
-    report = run(Plane(tmp_path, slack, mailbox), 1_000_000, 4, tmp_path)
-    print(json.dumps(report, indent=2, ensure_ascii=False))
+    database, count = "", None
+    if kept_in == "PostgreSQL":
+        database = request.getfixturevalue("postgres").fresh()
+        count = _rows_of_postgres(database)
+    plane = Plane(tmp_path, slack, mailbox, database)
+    if kept_in == "Redis":
+        url = request.getfixturevalue("redis_url")
+        plane.environment["SERINUS_ASSIGNMENTS_URL"] = url
+        count = _fields_of_redis(url)
+    report = run(plane, 1_000_000, 4, tmp_path, count)
+    print(kept_in, json.dumps(report, indent=2, ensure_ascii=False))
     assert report["20 %"]["kept"] > 200_000
+
+
+def _rows_of_postgres(database: str) -> Callable[[], int]:
+    def count() -> int:
+        with psycopg.connect(database) as connection:
+            return connection.execute("SELECT count(*) FROM assignments").fetchone()[0]
+
+    return count
+
+
+def _fields_of_redis(url: str) -> Callable[[], int]:
+    def count() -> int:
+        with redis.Redis.from_url(url) as client:
+            slices = [key for key in client.scan_iter(count=1000) if key.rpartition(b":")[2].isdigit()]
+            return sum(client.hlen(key) for key in slices)
+
+    return count
