@@ -71,6 +71,8 @@ class Ruleset:
         self._revision: str | None = None
         #: version → (digest, program, or why there is none)
         self._programs: dict[str, tuple[str, Any, str]] = {}
+        #: Those of them that the newest snapshot names.
+        self._named: dict[str, tuple[str, Any, str]] = {}
 
     def execute(
         self,
@@ -86,9 +88,9 @@ class Ruleset:
         When the canary's rules fail, stable's answer is given and the failure counts against the canary.
         When stable's fail too, or are not here, ``default`` is given and ``error`` says why.
         """
-        if self._client.revision != self._revision:
-            self._adopt()
         choice = self._router.expose(user_id, session_id, workflow_id)
+        if self._client.revision != self._revision:  # asked after the choice, whose rules must be here
+            self._adopt()
         try:
             data = _encode(input).encode()
         except (TypeError, ValueError, RecursionError) as problem:
@@ -118,8 +120,11 @@ class Ruleset:
         return output, error
 
     def _adopt(self) -> None:
-        """Compile what the snapshot has and we do not; forget what it has no more."""
-        self._revision = self._client.revision
+        """Compile what the snapshot has and we do not; forget what the one before had no more.
+
+        The revision comes last: until then other threads must not take what is here for complete.
+        """
+        revision = self._client.revision
         programs: dict[str, tuple[str, Any, str]] = {}
         for version, rules in self._client.rules(self.name).items():
             known = self._programs.get(version)
@@ -127,7 +132,9 @@ class Ruleset:
             programs[version] = known if known and known[0] == digest else _compiled(rules, digest)
             if programs[version][2]:
                 self._client.last_error = f"{self.name} {version}: {programs[version][2]}"
-        self._programs = programs
+        # Other threads may still be routed by the snapshot before.
+        self._programs, self._named = {**self._named, **programs}, programs
+        self._revision = revision
 
 
 def _compiled(rules: Mapping[str, Any], digest: str) -> tuple[str, Any, str]:
