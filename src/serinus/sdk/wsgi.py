@@ -81,7 +81,7 @@ class SerinusMiddleware:
 
     def _choose(self, environ: Environ) -> Choice:
         try:
-            user, session, workflow = (environ.get(name, "") for name in self._wanted)
+            user, session, workflow = (_text(environ.get(name, "")) for name in self._wanted)
             return self._router.expose(user, session, workflow)
         except Exception as error:  # noqa: BLE001 - the application never sees our errors: stable
             self._client.last_error = f"{type(error).__name__} while choosing"
@@ -90,7 +90,17 @@ class SerinusMiddleware:
     def _record(self, choice: Choice, environ: Environ, status: int, began: float) -> None:
         try:
             took = (perf_counter() - began) * 1000
-            path = self._templates.match(environ.get("PATH_INFO", "")) if self._templates.names else ""
+            asked = _text(environ.get("PATH_INFO", ""), "replace")
+            path = self._templates.match(asked) if self._templates.names else ""
             self._client.record(self._service, choice, "other" if path is None else path, status, took)
         except Exception as error:  # noqa: BLE001 - the application never sees our errors
             self._client.last_error = f"{type(error).__name__} while recording"
+
+
+def _text(given: str, errors: str = "strict") -> str:
+    """Return what was sent: WSGI hands its bytes over as Latin-1.
+
+    Raises:
+        UnicodeError: It is no UTF-8, and ``errors`` are not to be replaced.
+    """
+    return given.encode("latin-1", errors).decode(errors=errors)
