@@ -69,7 +69,8 @@ class SerinusMiddleware:
         self._service = service
         self._router = client.service(service)
         self._templates = Templates(tuple(endpoints))
-        self._wanted = (user_header.encode(), session_header.encode(), workflow_header.encode())
+        # Servers write them in lower case.
+        self._wanted = tuple(h.lower().encode() for h in (user_header, session_header, workflow_header))
         self._keys = keys
         self._known: set[str] = set()
 

@@ -41,7 +41,7 @@ class CanaryMiddleware:
             admin: Tells whether a request may read the metrics; by default only loopback may.
         """
         self._app, self._router, self._collector = app, router, collector
-        self._header = user_header.encode()
+        self._header = user_header.lower().encode()
         self._admin = admin or _from_loopback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -40,3 +40,31 @@ def test_a_user_is_on_the_same_version_behind_wsgi_whatever_the_script():
     for user in USERS:
         list(middleware({"HTTP_X_USER_ID": user.encode().decode("latin-1")}, lambda *_: None))
     assert served == [bucket_of("dep_1", user) < 5000 for user in USERS]
+
+
+async def test_a_header_is_found_however_its_name_is_spelled():
+    """Header names have no case."""
+    served = []
+
+    async def app(scope, receive, send):
+        served.append(scope["serinus"].is_canary)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    client = Client(url="", snapshot=SNAPSHOT)
+    middleware = SerinusMiddleware(app, client=client, service="checkout", user_header="X-User-Id")
+    for user in USERS:
+        await middleware(request(x_user_id=user), None, received)
+    assert served == [bucket_of("dep_1", user) < 5000 for user in USERS]
+
+
+async def test_the_routers_header_is_found_however_its_name_is_spelled():
+    """Header names have no case."""
+    served = []
+
+    async def app(scope, receive, send):
+        served.append(scope["canary_version"])
+
+    router = CanaryRouter(100)
+    middleware = CanaryMiddleware(app, router=router, collector=MetricsCollector(), user_header="X-Account")
+    await middleware(request(x_account="ada"), None, received)
+    assert served == [DeploymentVersion.CANARY]
