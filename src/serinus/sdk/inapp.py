@@ -67,6 +67,9 @@ class CanaryMiddleware:
         began = perf_counter()
         try:
             await self._app(scope, receive, sending)
+        except Exception:
+            status = 500  # also where the answer had begun well
+            raise
         finally:
             took = (perf_counter() - began) * 1000
             endpoint = getattr(scope.get("route"), "path", None) or "other"

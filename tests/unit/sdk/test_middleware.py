@@ -68,3 +68,17 @@ async def test_the_routers_header_is_found_however_its_name_is_spelled():
     middleware = CanaryMiddleware(app, router=router, collector=MetricsCollector(), user_header="X-Account")
     await middleware(request(x_account="ada"), None, received)
     assert served == [DeploymentVersion.CANARY]
+
+
+async def test_an_answer_that_breaks_off_is_an_error():
+    """It began well, with a 200; the client did not get it."""
+    collector = MetricsCollector()
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("the database went away")
+
+    middleware = CanaryMiddleware(app, router=CanaryRouter(100), collector=collector)
+    with pytest.raises(RuntimeError, match="went away"):
+        await middleware(request(x_user_id="ada"), None, received)
+    assert collector.get_metrics_summary()["canary"]["error_count"] == 1
