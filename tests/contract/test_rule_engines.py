@@ -166,6 +166,16 @@ async def test_a_worker_that_is_killed_is_replaced(pool):
         assert (await run(pool, "starlark", PRICING, {"amount": 1})).ok
 
 
+async def test_rules_that_do_not_compile_any_more_are_told_so_once(pool):
+    """Stored by an older Serinus, whose engine took them: each run is refused, and nothing goes on behind."""
+    outcomes = await asyncio.gather(*(run(pool, "starlark", "x = 1 +") for _ in range(5)))
+    assert [o.kind for o in outcomes] == ["rejected"] * 5
+    async with asyncio.timeout(5):
+        while any(w.waiting for w in pool._workers):
+            await asyncio.sleep(0.01)
+    assert (await run(pool, "starlark", PRICING, {"amount": 1})).ok
+
+
 async def test_workers_can_open_nothing_and_have_none_of_our_secrets(pool, monkeypatch):
     """Neither by an environment variable, nor by a file, nor by a socket."""
     monkeypatch.setenv("SLACK_WEBHOOK_URL", "https://hooks.example/secret")

@@ -271,9 +271,10 @@ class WorkerPool:
             await self._bury(worker, await worker.process.wait())
 
     def _answered(self, worker: _Worker, run: _Run, head: dict[str, Any], body: bytes) -> None:
-        if head.get("unknown"):  # it has forgotten this program among many
+        if head.get("unknown"):  # it has forgotten this program among many, or could not load it
             worker.has.discard(run.head["digest"])
-            self._hand(worker, run)
+            if not run.answer.done():
+                self._hand(worker, run)
         elif run.head["do"] == "load" and head.get("error"):
             worker.has.discard(run.head["digest"])
             nxt = worker.waiting[0]
