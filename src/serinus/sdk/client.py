@@ -106,7 +106,12 @@ class Client:
     def record(
         self, service: str, choice: Choice, endpoint: str, status: int, latency_ms: float, label: str = ""
     ) -> None:
-        """Record one answered request. A status of 500 or above, or an exception told as 500, is an error."""
+        """Record one answered request. A status of 500 or above, or an exception told as 500, is an error.
+
+        What a canary that is over answers late is no evidence on the one that runs now.
+        """
+        if choice.is_canary and not self.service(service).plan.tests(choice.version):
+            return
         if self._transport is not None:  # alone, nobody would ever take it
             key: Any = (endpoint, label) if label else endpoint
             if choice.candidate:

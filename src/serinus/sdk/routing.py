@@ -133,6 +133,10 @@ class Plan:
                 return bucket - seat.begin, seat.end - seat.begin
         return bucket, self.weight
 
+    def tests(self, version: str) -> bool:
+        """Tell whether this version is under test."""
+        return version == self.canary_version or version in self.seated
+
     @property
     def splits(self) -> bool:
         """Tell whether there are units on both sides, so that one may flip."""

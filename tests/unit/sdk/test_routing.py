@@ -209,3 +209,17 @@ def test_alone_with_a_snapshot():
     client.follow({"nonsense": 1})
     assert client.status()["last_error"]
     client.close()
+
+
+def test_late_answers_of_the_canary_before_are_not_held_against_this_one():
+    """They hung while it was rolled back and its successor started."""
+    client = Client(url="", snapshot={"services": {"checkout": entry(10_000)}})
+    checkout = client.service("checkout")
+    hung = [checkout.decide(f"user-{n}") for n in range(5)]
+    client.follow({"services": {"checkout": entry(10_000, id="dep_2", salt="dep_2", version="v3")}})
+    for choice in hung:
+        client.record("checkout", choice, "/pay", 500, 30_000.0)
+    assert not checkout.breaker_open
+    for _ in range(5):
+        client.record("checkout", checkout.decide("ada"), "/pay", 500, 30_000.0)
+    assert checkout.breaker_open
