@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
@@ -288,6 +289,37 @@ async def test_a_batch_is_counted_once_and_stale_or_wrong_ones_not_at_all(world)
             assert (await c.post("/sdk/telemetry", json=bad)).status_code == 400
         nan = await c.post("/sdk/telemetry", content=b'{"source":"x","seq":NaN}')
         assert nan.status_code == 400
+
+
+async def test_what_no_database_holds_keeps_nothing_else_out(world):
+    """A NUL, half a character, a name that never ends, a number of thirty digits: replaced, cut, refused."""
+    await world.service()
+    d = await world.canary()
+    place = {"service": "checkout", "deployment": d, "side": "canary", "start": 1}
+    unit = {"service": "checkout", "deployment": d, "hash": f"{7:016x}", "priority": "user_id"}
+    now = int(world.clock.now().timestamp())
+    good = {
+        "windows": [{**place, "start": now, "requests": 3, "errors": 0, "endpoint": "/a\0" + "b" * 300}],
+        "samples": [{**place, "start": 2**50, "name": "n" * 300, "label": "l" * 300, "value": -1.0}],
+        "units": [{**unit, "key": "ad\0a\ud800"}],
+    }
+    wrong = (
+        {"seq": 2**70},
+        {"windows": [{**place, "requests": 10**30, "errors": 0}]},
+        {"windows": [{**place, "requests": 1, "errors": 0, "latency": {"scale": 6, "total": 1e308}}]},
+        {"samples": [{**place, "start": 10**30, "name": "n", "value": 1}]},
+        {"samples": [{**place, "name": "n", "value": 1e308}]},
+    )
+    async with world.client() as c:
+        for bad in wrong:
+            refused = await c.post("/sdk/telemetry", json={"source": "p", "seq": 1, **bad})
+            assert (refused.status_code, refused.json()["field"][:6]) == (400, "batch.")
+        taken = await c.post("/sdk/telemetry", content=json.dumps({"source": "p\0", "seq": 1, **good}))
+        assert taken.status_code == 202
+        metrics = (await c.get(f"/deployments/{d}/metrics")).json()
+        assert list(metrics["endpoints"]) == ["/a\ufffd" + "b" * 197]
+        units = (await c.get(f"/deployments/{d}/assignments")).json()["assignments"]
+        assert [u["user_id"] for u in units] == ["ad\ufffda?"]
 
 
 async def test_a_snapshot_is_sent_again_only_when_it_changed(world):

@@ -10,6 +10,7 @@ from rulebook import BROKEN, CASES, GENEROUS, PRICING, table
 from serinus.sdk import Client
 
 V1 = {"name": "pricing", "version": "v1", "engine": "starlark", "content": PRICING, "test_cases": CASES}
+LOUD = 'def decide(input):\n    fail("not " + input["who"])\n'
 V2 = {"version": "v2", "engine": "starlark", "content": GENEROUS, "test_cases": []}
 
 
@@ -138,6 +139,17 @@ async def test_inputs_that_stable_cannot_answer_are_told_and_logged(c, world):
     await world.running.plane.executor.flush()
     logged = (await c.get("/rulesets/pricing/executions?failed=true")).json()["executions"]
     assert [e["execution_id"] for e in logged] == [problem["execution_id"]]
+
+
+async def test_an_error_with_a_nul_does_not_keep_the_log_out_of_a_database(c, world):
+    """PostgreSQL holds no NUL: the entry, and all that came with it, would never be stored."""
+    rules = {"name": "loud", "version": "v1", "engine": "starlark", "content": LOUD}
+    assert (await c.post("/rulesets", json=rules)).status_code == 201
+    body = {"input": {"who": "a\0b"}, "user_id": "ad\0a"}
+    assert (await c.post("/rulesets/loud/execute", json=body)).status_code == 422
+    await world.running.plane.executor.flush()
+    (entry,) = (await c.get("/rulesets/loud/executions")).json()["executions"]
+    assert entry["error"].startswith("fail: not a\ufffdb")
 
 
 async def test_who_may_execute_and_who_may_test(world, c):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from serinus.control.context import Context
 from serinus.control.snapshot import Snapshots
 from serinus.core.errors import SerinusError
+from serinus.core.values import storable
 from serinus.ports.assignments import Assignment
 
 __all__ = ["Arrival", "Arrivals"]
@@ -99,7 +100,7 @@ class Arrivals:
                 book=snapshots[some.tenant_id].books[u.deployment],
                 unit_hash=u.hash,
                 priority=u.priority,
-                key=u.key[:256],
+                key=storable(u.key, 256),
                 assigned_at=now,
             )
             for some in group

@@ -22,6 +22,7 @@ from serinus.control.snapshot import LoadedRuleset, Snapshot, Snapshots
 from serinus.core.errors import NotFound, RuleFailed, Unavailable
 from serinus.core.model import Role
 from serinus.core.rules import RuleVersion, differences, hidden_texts, redacted, scrubbed
+from serinus.core.values import storable
 from serinus.ports.rules import Outcome, Sandbox
 from serinus.ports.store import Execution
 from serinus.sdk import Choice, Client, Router
@@ -278,7 +279,7 @@ class Executor:
             ok=outcome.ok,
             latency_ms=outcome.latency_ms,
             priority=run.choice.priority or "",
-            error=str(scrubbed(outcome.error, secrets))[:1000],
+            error=storable(str(scrubbed(outcome.error, secrets)), 1000),
             error_kind=outcome.kind,
             differs=bool(lines),
             input=_bounded(redacted(run.given, settings.redact)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,9 +19,10 @@ from serinus.control.sightings import SightingsInput, Watching
 from serinus.control.snapshot import Snapshot, Snapshots
 from serinus.core.analysis.evidence import Sample, SampleKind, Side, Window
 from serinus.core.bucketing import PRIORITIES, is_unit_hash
-from serinus.core.codec import from_json
+from serinus.core.codec import from_json, refuse
 from serinus.core.errors import InvalidInput, SerinusError
 from serinus.core.histogram import Histogram
+from serinus.core.values import storable
 from serinus.ports.store import Transaction
 
 __all__ = ["EXECUTOR", "Batch", "Ingest"]
@@ -37,6 +38,10 @@ AHEAD_SECONDS = 30
 STALE_SECONDS = 3600
 #: Different endpoints per deployment; the rest is counted under ``other``.
 MAX_ENDPOINTS = 200
+#: Characters of an endpoint, a label or a metric's name.
+MAX_NAME = 200
+#: No number in a batch is larger: sums of such numbers still fit into 64 bits.
+MOST = 2**53
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,7 +201,8 @@ class Ingest:
 
     async def _is_new(self, tx: Transaction, tenant_id: str, batch: Batch) -> bool:
         now = self._context.clock.now()
-        return await tx.sources.advance(tenant_id, batch.source, batch.seq, now, batch.snapshot_revision)
+        source, revision = storable(batch.source, 100), storable(batch.snapshot_revision, 64)
+        return await tx.sources.advance(tenant_id, source, batch.seq, now, revision)
 
     async def _merge(self, tx: Transaction, tenant_id: str, batches: list[Batch], snapshot: Snapshot) -> None:
         """Add everything up per deployment first, so that the store merges each window once."""
@@ -212,7 +218,7 @@ class Ingest:
                     _collect(windows[snapshot.arm(given)], self._window(given, now))
             for s in batch.samples:
                 if s.deployment in running:
-                    samples[snapshot.arm(s)].append(_sample(s))
+                    samples[snapshot.arm(s)].append(_sample(s, int(now) + AHEAD_SECONDS))
         for deployment, arm in {*windows, *samples}:
             taken = list(windows[deployment, arm].values())
             await tx.evidence.merge(tenant_id, deployment, taken, samples[deployment, arm], arm)
@@ -236,16 +242,17 @@ class Ingest:
             errors=given.errors,
             latency=Histogram.from_json(given.latency) if given.latency else Histogram(),
             endpoint=self._bounded(given.deployment, given.endpoint),
-            label=given.label[:200],
+            label=storable(given.label, MAX_NAME),
         )
 
     def _bounded(self, deployment: str, endpoint: str) -> str:
+        endpoint = storable(endpoint, MAX_NAME)
         known = self._endpoints[deployment]
         if endpoint not in known:
             if len(known) >= MAX_ENDPOINTS:
                 return "other"
             known.add(endpoint)
-        return endpoint[:200]
+        return endpoint
 
     async def _breakers(
         self, tx: Transaction, tenant_id: str, batches: list[Batch], snapshot: Snapshot
@@ -274,14 +281,20 @@ class Ingest:
 
 
 def _checked(batch: Batch) -> Batch:
-    """Refuse numbers that cannot be."""
+    """Refuse numbers that cannot be: what no database holds would be sent again and again."""
+    problems = {
+        f"batch.{name}": "too large a number, or below zero"
+        for name, number in _numbers(batch)
+        if not 0 <= number <= MOST
+    }
+    refuse(problems)
     for at, w in enumerate(batch.windows):
         where = f"batch.windows[{at}]"
         if w.requests < 0 or w.errors < 0 or w.errors > w.requests:
             raise InvalidInput(f"{where}: errors must be between 0 and requests.", field=where)
         try:
-            if w.latency:
-                Histogram.from_json(w.latency)
+            if w.latency and Histogram.from_json(w.latency).total > MOST:
+                raise ValueError("its total is too large a number")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidInput(f"{where}.latency: {error}", field=f"{where}.latency") from error
     for at, one in enumerate(batch.sightings):
@@ -294,8 +307,26 @@ def _checked(batch: Batch) -> Batch:
     return batch
 
 
-def _sample(s: _SampleInput) -> Sample:
-    return Sample(side=s.side, name=s.name, start=s.start, value=s.value, kind=s.kind, label=s.label)
+def _numbers(batch: Batch) -> Iterator[tuple[str, float]]:
+    """Yield every number that is stored, or added up, with its place."""
+    yield "seq", batch.seq
+    for at, w in enumerate(batch.windows):
+        yield f"windows[{at}].requests", w.requests
+        yield f"windows[{at}].start", w.start
+    for at, s in enumerate(batch.samples):
+        yield f"samples[{at}].start", s.start
+        yield f"samples[{at}].value", abs(s.value)
+
+
+def _sample(s: _SampleInput, latest: int) -> Sample:
+    return Sample(
+        side=s.side,
+        name=storable(s.name, MAX_NAME),
+        start=min(s.start, latest),
+        value=s.value,
+        kind=s.kind,
+        label=storable(s.label, MAX_NAME),
+    )
 
 
 def _collect(into: dict[tuple[Any, ...], Window], window: Window) -> None:

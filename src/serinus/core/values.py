@@ -1,4 +1,4 @@
-"""Changing frozen values, on the way that every decision takes."""
+"""Changing frozen values, on the way that every decision takes; and texts that every database takes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
-__all__ = ["changed"]
+__all__ = ["changed", "storable"]
 
 T = TypeVar("T")
 
@@ -37,3 +37,14 @@ def _fields_of(kind: type[Any]) -> tuple[Callable[[Any], Any], tuple[Callable[[A
     """Return what reads all fields of a class at once, and what writes each."""
     names = [field.name for field in fields(kind)]
     return attrgetter(*names), tuple(getattr(kind, name).__set__ for name in names)
+
+
+def storable(text: str, most: int) -> str:
+    r"""Return at most so many characters of a text; what PostgreSQL cannot hold is replaced.
+
+    That are NUL and halves of surrogate pairs. Who sends them must not keep others' data out.
+
+    >>> storable("a\0b", 10), storable("\ud800", 10), storable("abc", 2)
+    ('a\ufffdb', '?', 'ab')
+    """
+    return text[:most].replace("\0", "\ufffd").encode(errors="replace").decode()
