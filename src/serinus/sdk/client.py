@@ -21,6 +21,8 @@ __all__ = ["Client"]
 
 #: Samples kept between two flushes; more are dropped and counted.
 MAX_SAMPLES = 10_000
+#: A control plane refuses larger numbers, and the batch that they are in.
+MAX_VALUE = 2**53
 #: Units that one batch tells of; the rest goes with the next ones.
 MAX_UNITS = 2_000
 #: Where watched units are served is told again after so many seconds: who tells it might have changed.
@@ -130,7 +132,7 @@ class Client:
         """Report a metric of your own: a counter's increase, or a gauge's level."""
         router = self._routers.get(service)
         deployment = router.plan.deployment if router else ""
-        if not deployment or len(self._samples) >= MAX_SAMPLES:
+        if not deployment or len(self._samples) >= MAX_SAMPLES or not abs(value) <= MAX_VALUE:  # NaN, too
             self.dropped += bool(deployment)
             return
         import time

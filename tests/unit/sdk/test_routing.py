@@ -223,3 +223,15 @@ def test_late_answers_of_the_canary_before_are_not_held_against_this_one():
     for _ in range(5):
         client.record("checkout", checkout.decide("ada"), "/pay", 500, 30_000.0)
     assert checkout.breaker_open
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -1e308])
+def test_a_metric_that_is_no_number_is_dropped_alone(odd):
+    """The control plane would refuse the batch, and all that was measured with it."""
+    client = Client(url="", snapshot={"services": {"checkout": entry(10_000)}})
+    choice = client.service("checkout").expose("ada")
+    client.metric("checkout", choice, "revenue", odd)
+    client.metric("checkout", choice, "revenue", 2)
+    batch = client.take_batch()
+    assert [(s["name"], s["value"]) for s in batch["samples"]] == [("revenue", 2.0)]
+    assert client.dropped == 1
