@@ -574,6 +574,27 @@ def test_a_password_is_in_no_repr():
     assert "hunter2" not in repr(SqlStore("postgresql://u:hunter2@127.0.0.1:1/x"))
 
 
+async def test_what_postgresql_cannot_hold_is_no_fault_of_its(postgres):
+    """A NUL in a call's path: whoever called is told so, and nobody looks for a broken database."""
+    store = SqlStore(postgres.migrated())
+    with pytest.raises(InvalidInput, match="cannot hold"):
+        async with store.begin(write=False) as tx:
+            await tx.deployments.get("ten_1", "dep\0")
+    await store.close()
+
+
+async def test_no_value_is_in_an_errors_text(store):
+    """A failed statement is logged with its places, without whose key or token it was about."""
+    token = Token(
+        id="tok_1", tenant_id="nobody", name="laptop", role=Role.ADMIN, digest="d1gest", created_at=NOON
+    )
+    with pytest.raises(Conflict) as refusal:
+        async with store.begin() as tx:
+            await tx.tokens.add(token)
+    assert "INSERT INTO tokens" in str(refusal.value.__cause__)
+    assert "d1gest" not in str(refusal.value.__cause__)
+
+
 async def test_a_database_that_is_away_is_told_and_comes_back(postgres):
     """Unavailable in words; after a restart the same store works again."""
     store = SqlStore(postgres.fresh())

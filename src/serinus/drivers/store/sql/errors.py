@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
 
-from serinus.core.errors import Unavailable
+from serinus.core.errors import InvalidInput, Unavailable
 
 __all__ = ["explained"]
 
@@ -35,11 +42,17 @@ def explained() -> Iterator[None]:
 
     Raises:
         Unavailable: The database is away, locked, full or unusable.
+        InvalidInput: It is well, and cannot hold a value: a NUL, or too large a number.
     """
     try:
         yield
     except IntegrityError:
         raise
+    except DataError as error:
+        raise InvalidInput(
+            "The database cannot hold a text or a number in this call.",
+            next_step="Leave out NUL characters, and numbers beyond 64 bits.",
+        ) from error
     except (OperationalError, InterfaceError, DBAPIError) as error:
         raise _unavailable(str(error.orig)) from error
     except (SQLAlchemyError, OSError) as error:

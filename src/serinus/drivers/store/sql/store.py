@@ -101,16 +101,20 @@ class SqlStore:
         return self._url.get_backend_name() == "sqlite"
 
     def _open(self) -> AsyncEngine:
+        # Errors are logged: with parameters they would name users, and quote what calls had in them.
         if not self.is_sqlite:
+            pool = {"pool_pre_ping": True, "pool_size": 10, "pool_timeout": 10}
             try:
-                return create_async_engine(self._url, pool_pre_ping=True, pool_size=10, pool_timeout=10)
+                return create_async_engine(self._url, hide_parameters=True, **pool)
             except ModuleNotFoundError as error:
                 raise InvalidInput(
                     "PostgreSQL needs its driver.",
                     field="DATABASE_URL",
                     next_step="pip install 'serinus[postgres]'",
                 ) from error
-        engine = create_async_engine(self._url, connect_args={"timeout": self._busy_ms / 1000})
+        engine = create_async_engine(
+            self._url, hide_parameters=True, connect_args={"timeout": self._busy_ms / 1000}
+        )
         event.listen(engine.sync_engine, "connect", self._on_sqlite_connect)
         event.listen(engine.sync_engine, "begin", _on_sqlite_begin)
         return engine
