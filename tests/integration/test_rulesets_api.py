@@ -224,6 +224,30 @@ async def test_a_shadow_shows_what_would_differ_and_serves_stable(world, c):
     assert (await c.get(f"/deployments/{d}/metrics")).json()["v2_metrics"] is None
 
 
+async def test_a_shadow_tells_that_hidden_outputs_differ_and_not_how(world, c):
+    """Neither what one side says, nor the other, however short it is, nor half of it."""
+    script = 'def decide(input):\n    return {"score": %d, "why": "%s" + input["email"]}\n'
+    v1 = {"engine": "starlark", "content": script % (17, "x" * 110)}
+    v2 = {"engine": "starlark", "content": script % (23, "y" * 110)}
+    hidden = {"redact": ["score", "email"], "shadow_percent": 100}
+    assert (await c.post("/rulesets", json={"name": "risk", "version": "v1", **v1, **hidden})).is_success
+    assert (await c.post("/rulesets/risk/versions", json={"version": "v2", **v2})).is_success
+    await world.canary("v2", "risk", 0)
+    world.clock.pass_(1)
+    body = {"input": {"email": "ada@example.com"}, "user_id": "ada"}
+    assert (await c.post("/rulesets/risk/execute", json=body)).json()["output"]["score"] == 17
+    await world.running.plane.executor.settle()
+    await world.running.plane.executor.flush()
+    shadow = (await c.get("/rulesets/risk/shadow")).json()
+    assert shadow["differs"] == 1
+    (example,) = shadow["examples"]
+    assert [line.partition(":")[0] for line in example["differences"]] == [
+        "$.why",
+        "what is redacted differs",
+    ]
+    assert "ada@" not in json.dumps(example["differences"])
+
+
 async def test_rules_arrive_with_the_snapshot_and_run_in_process(world, c):
     """The SDK puts every unit where the control plane puts it, and gives the same output."""
     await world.canary("v2", "pricing", 30)

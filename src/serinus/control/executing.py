@@ -266,7 +266,7 @@ class Executor:
             if not sampled or len(self._good) >= MAX_WAITING:
                 return identity
         secrets = hidden_texts(run.given, settings.redact)
-        output = redacted(json.loads(outcome.output), settings.redact) if outcome.ok else None
+        output = _hidden(run, json.loads(outcome.output)) if outcome.ok else None
         entry = Execution(
             id=identity,
             tenant_id=run.tenant.id,
@@ -283,8 +283,8 @@ class Executor:
             error_kind=outcome.kind,
             differs=bool(lines),
             input=_bounded(redacted(run.given, settings.redact)),
-            output=_bounded(scrubbed(output, secrets)),
-            differences=tuple(scrubbed(list(lines or ()), secrets)),
+            output=_bounded(output),
+            differences=lines or (),
         )
         (self._failed if always else self._good).append(entry)
         return identity
@@ -322,11 +322,14 @@ class Executor:
             counts[name, "failed"] += 1
             self._log(beside, outcome, "shadow", ())
             return
-        found = differences(json.loads(served.output), json.loads(outcome.output))
+        both = json.loads(served.output), json.loads(outcome.output)
+        found = differences(*both)
         if found:
             counts[name, "differs"] += 1
             if len(self._failed) < MAX_WAITING:
-                self._log(beside, outcome, "shadow", tuple(d.line for d in found))
+                shown = differences(*(_hidden(run, output) for output in both))
+                more = ("what is redacted differs",) if len(shown) < len(found) else ()
+                self._log(beside, outcome, "shadow", (*(d.line for d in shown), *more))
 
     # -- flushing -------------------------------------------------------------------------------
 
@@ -375,6 +378,12 @@ class Executor:
             await self.flush()
         finally:
             await self._sandbox.close()
+
+
+def _hidden(run: _Run, output: Any) -> Any:
+    """Return an output without what is redacted, there or in the input that it may repeat."""
+    paths = run.ruleset.settings.redact
+    return scrubbed(redacted(output, paths), hidden_texts(run.given, paths))
 
 
 def _bounded(value: Any) -> Any:
