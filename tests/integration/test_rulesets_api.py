@@ -39,6 +39,16 @@ async def test_versions_never_change(c):
     assert (whole["content"], whole["test_cases"]) == (GENEROUS, [])
 
 
+async def test_a_version_that_is_sent_again_is_known_whatever_came_after_it(c):
+    """A pipeline runs again: what it leaves out was inherited then, not now."""
+    inherits = {"version": "v3", "engine": "starlark", "content": PRICING}
+    first = await c.post("/rulesets/pricing/versions", json=inherits)
+    assert (first.status_code, first.json()["test_cases"]) == (201, [])
+    await c.post("/rulesets/pricing/versions", json={**inherits, "version": "v4", "test_cases": CASES})
+    again = await c.post("/rulesets/pricing/versions", json=inherits)
+    assert (again.status_code, again.json()) == (200, first.json())
+
+
 async def test_the_same_rules_have_the_same_address(c):
     """A model's spacing and key order are not its content."""
     first = await c.post("/rulesets", json={"name": "a", "version": "v1", "content": table()})

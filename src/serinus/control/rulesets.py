@@ -94,9 +94,10 @@ class Rulesets:
         call.caller.must_reach(call.needs)
         async with self._context.store.begin(write=False) as tx:
             service = await find_ruleset(tx, call.caller, ruleset)
+            known = await tx.rulesets.get(service.tenant_id, service.id, new.version)
             newest, _ = await tx.rulesets.page(service.tenant_id, service.id, Page(size=1))
         if new.cases is None and newest:
-            new = replace(new, cases=newest[0].cases)
+            new = replace(new, cases=(known or newest[0]).cases)  # sent again, it inherits as it did then
         made = await self._checked(call, service.id, new)
 
         async def work(tx: Transaction) -> tuple[int, Any]:
