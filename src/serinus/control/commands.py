@@ -115,8 +115,11 @@ class Commands:
             changed = replace(service, **changes)
             given = changes.get("upstreams") or {}
             ensure_addresses({v: a for v, a in given.items() if a != service.upstreams.get(v)})
-            if changes.get("stable_version"):
-                ensure_reachable(changed, (changed.stable_version,))
+            needed = [changed.stable_version] if changes.get("stable_version") else []
+            if "upstreams" in changes:  # the whole map: what requests go to must still be in it
+                named = [changed.stable_version, *(v for d in running for v in _versions(d))]
+                needed += [v for v in named if service.upstreams.get(v)]
+            ensure_reachable(changed, tuple(dict.fromkeys(needed)))
             self._traffic.of(changed)
             await tx.services.save(changed)
             await tx.leases.wake(service.id, self._context.clock.now())
@@ -360,3 +363,8 @@ class Commands:
 def _because(call: Call, reason: str) -> Call:
     """Put a person's reason into the audit log."""
     return replace(call, data={**call.data, "reason": reason}) if reason else call
+
+
+def _versions(d: Deployment) -> list[str]:
+    """Return every version that a deployment sends requests to."""
+    return [d.stable_version, *([c.version for c in d.candidates] or [d.version])]
