@@ -147,7 +147,7 @@ def test_a_wrong_file_says_everything_that_is_wrong_with_it():
                 "limit": {"count": 0},
                 "channels": {"slack": {"type": "email", "prefix": "X_"}, "x": {"type": "fax", "prefix": ""}},
                 "routes": [
-                    {"channels": ["slcak"]},
+                    {"channels": ["slcak"], "kinds": ["rollbacks"], "critical": ["rolback"]},
                     {"channels": ["slack"], "quiet": {"zone": "Mars/Base", "from": "25:00", "days": ["so"]}},
                 ],
             },
@@ -160,8 +160,19 @@ def test_a_wrong_file_says_everything_that_is_wrong_with_it():
         "channels.x.type",
         "channels.x.prefix",
         "routes[0].channels",
+        "routes[0].kinds",
+        "routes[0].critical",
         "routes[1].quiet.zone",
         "routes[1].quiet.from",
         "routes[1].quiet.days",
     }
     assert "did you mean 'slack'?" in refusal.value.extra["errors"]["routes[0].channels"]
+    assert "did you mean 'rollback'?" in refusal.value.extra["errors"]["routes[0].kinds"]
+
+
+@pytest.mark.parametrize(("begin", "end"), [("08:00", "08:00"), ("8:00", "08:00")])
+def test_a_night_without_an_end_is_refused(begin, end):
+    """However its times are spelled: nobody would ever be told."""
+    quiet = {"from": begin, "until": end}
+    with pytest.raises(InvalidInput, match="never end"):
+        read_plan({"routes": [{"channels": ["slack"], "quiet": quiet}]}, TYPES)

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from serinus.core import codec
 from serinus.core.codec import told
 from serinus.core.errors import InvalidInput
+from serinus.core.notices import Topic
 from serinus.ports.notify import Level, Traits
 
 __all__ = ["Addressee", "ChannelPlan", "Desk", "Limit", "Plan", "Quiet", "Route", "Subject", "read_plan"]
@@ -120,6 +121,8 @@ class Addressee:
 _CAUSE = {"resolved": "rollback", "carried": "rollback", "not_carried": "rollback", "summary": "warning"}
 #: And these go where rollbacks go, at their own level.
 _LIKE = {"decision": "rollback", "compensation": "rollback", "dropped": "rollback"}
+#: Everything that a route may name.
+KINDS = frozenset({*(t.value for t in Topic), *_CAUSE, *_LIKE})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -215,6 +218,10 @@ def _route_problems(where: str, route: Route, known: set[str]) -> dict[str, str]
         for name in route.channels
         if name not in known
     }
+    for name in ("kinds", "critical"):
+        for kind in getattr(route, name):
+            if kind not in KINDS:
+                problems[f"{where}.{name}"] = f"there is no kind {kind!r}{codec.nearest(kind, sorted(KINDS))}"
     problems |= _languages(f"{where}.language", route.language or "en")
     if route.quiet is None:
         return problems
@@ -222,12 +229,13 @@ def _route_problems(where: str, route: Route, known: set[str]) -> dict[str, str]
         ZoneInfo(route.quiet.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         problems[f"{where}.quiet.zone"] = f"{route.quiet.zone!r} is no time zone that this machine knows"
+    times = []
     for name, text in (("from", route.quiet.from_), ("until", route.quiet.until)):
         try:
-            _clock(text)
+            times.append(_clock(text))
         except (ValueError, InvalidInput):
             problems[f"{where}.quiet.{name}"] = f"{text!r} is no time of day like 22:00"
-    if route.quiet.from_ == route.quiet.until:
+    if len(times) > 1 and times[0] == times[1]:
         problems[f"{where}.quiet.until"] = "the same as `from`: it would never end"
     for day in route.quiet.days:
         if day not in DAYS:
