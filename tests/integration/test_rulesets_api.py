@@ -7,6 +7,7 @@ import json
 import pytest
 
 from rulebook import BROKEN, CASES, GENEROUS, PRICING, table
+from serinus.drivers.traffic.inprocess import InProcessDriver
 from serinus.sdk import Client
 
 V1 = {"name": "pricing", "version": "v1", "engine": "starlark", "content": PRICING, "test_cases": CASES}
@@ -256,6 +257,30 @@ async def test_a_shadow_tells_that_hidden_outputs_differ_and_not_how(world, c):
         "what is redacted differs",
     ]
     assert "ada@" not in json.dumps(example["differences"])
+
+
+async def test_settings_that_are_changed_while_the_monitor_promotes_are_kept(world, c, monkeypatch):
+    """It has read the ruleset, asks the data plane, and then writes who is stable: nothing else."""
+    strategy = {"type": "blue_green", "warm_seconds": 0, "hold_seconds": 0, "auto_promote": True}
+    body = {"ruleset_id": "pricing", "version": "v2", "strategy": strategy}
+    d = (await c.post("/deployments", json=body)).json()["deployment_id"]
+    assert (await c.post(f"/deployments/{d}/start-canary", json={})).status_code == 200
+    changes = []
+
+    async def meanwhile(self, desired):
+        if changes:
+            assert (await c.patch("/rulesets/pricing", json=changes.pop())).status_code == 200
+        return ()
+
+    monkeypatch.setattr(InProcessDriver, "statistics", meanwhile)
+    for n in range(20):
+        changes.append({"redact": [f"card{n}"]})
+        await world.serve(d, "canary", 500, service="pricing")
+        await world.serve(d, "stable", 500, service="pricing")
+        await world.tick(10)
+        pricing = (await c.get("/rulesets/pricing")).json()
+        assert pricing["redact"] == [f"card{n}"]
+    assert pricing["stable_version"] == "v2"
 
 
 async def test_rules_arrive_with_the_snapshot_and_run_in_process(world, c):

@@ -136,7 +136,9 @@ async def _take_over(
     tx: Transaction, context: Context, service: Service, d: Deployment, version: str
 ) -> None:
     """Make a version the stable one; retire the deployments that were active before."""
-    await tx.services.save(replace(service, stable_version=version))
+    # Read again: the monitor has asked proxies since, and somebody may have changed it meanwhile.
+    fresh = await tx.services.get(service.tenant_id, service.id) or service
+    await tx.services.save(replace(fresh, stable_version=version))
     for other in await tx.deployments.current(d.tenant_id, service.id):
         if other.id != d.id and other.status is Status.ACTIVE:
             retired = deprecate(other, context.clock.now())
