@@ -574,6 +574,23 @@ def test_a_password_is_in_no_repr():
     assert "hunter2" not in repr(SqlStore("postgresql://u:hunter2@127.0.0.1:1/x"))
 
 
+async def test_changes_of_a_service_at_the_same_moment_are_all_kept(store):
+    """Each is made to what the one before has left, on whichever replica."""
+    await furnish(store)
+
+    async def add(version: str) -> None:
+        async with store.begin() as tx:
+            service = await tx.services.get("ten_1", "checkout")
+            await asyncio.sleep(0.01)
+            upstreams = {**service.upstreams, version: ("127.0.0.1:9",)}
+            await tx.services.save(replace(service, upstreams=upstreams))
+
+    versions = [f"v{n}" for n in range(5)]
+    await asyncio.gather(*(add(version) for version in versions))
+    async with store.begin(write=False) as tx:
+        assert sorted((await tx.services.get("ten_1", "checkout")).upstreams) == versions
+
+
 async def test_what_postgresql_cannot_hold_is_no_fault_of_its(postgres):
     """A NUL in a call's path: whoever called is told so, and nobody looks for a broken database."""
     store = SqlStore(postgres.migrated())

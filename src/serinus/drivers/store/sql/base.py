@@ -20,6 +20,12 @@ class Group:
         """Bind to a connection."""
         self._connection = connection
 
+    @property
+    def _writes(self) -> bool:
+        """Whether the transaction was opened to write: what it reads to change it must be locked."""
+        connection = self._connection.sync_connection
+        return bool(connection and connection.get_execution_options().get("serinus_write"))
+
     async def _run(self, statement: Executable, values: Any = None) -> int:
         """Execute; return how many rows it touched."""
         return (await self._connection.execute(statement, values)).rowcount

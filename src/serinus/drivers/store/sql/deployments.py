@@ -32,10 +32,13 @@ class SqlServices(Group):
             )
 
     async def get(self, tenant_id: str, id_or_name: str) -> Service | None:
-        """Return a service by id or name."""
+        """Return a service by id or name; in a writing transaction nobody else changes it until the end."""
         c = t.services.c
         named = or_(c.id == id_or_name, c.name == id_or_name)
-        row = await self._one(select(c.body).where(c.tenant_id == tenant_id, named))
+        one = select(c.body).where(c.tenant_id == tenant_id, named)
+        if self._writes:
+            one = one.with_for_update(key_share=True)
+        row = await self._one(one)
         return from_json(Service, row.body) if row else None
 
     async def all(self, tenant_id: str) -> Sequence[Service]:
