@@ -263,10 +263,11 @@ class Ingest:
             for news in batch.breakers:
                 if news.deployment not in running:
                     continue
+                # Reading the service locks it: other replicas write their news after ours.
+                service = await tx.services.get(tenant_id, running[news.deployment])
                 key = breaker_key(*snapshot.arm(news))
                 states = {**(await tx.sources.cursor(key) or {}), self._who(batch): news.state}
                 await tx.sources.set_cursor(key, states)
-                service = await tx.services.get(tenant_id, running[news.deployment])
                 if service and news.state == "open":
                     await tx.leases.wake(service.id, self._context.clock.now())
                     opened = True
