@@ -62,6 +62,16 @@ async def test_what_failed_is_read_in_a_terminal(tools):
     assert f"serinus ruleset executions fees {' '.join(failed)}" in watched.replace("\n", " ")
 
 
+async def test_paths_to_redact_are_added_with_a_later_version_too(tools):
+    """Whoever names one may rely on it; those that were named before stay."""
+    (tools.folder / "v1.star").write_text(PRICING)
+    (tools.folder / "v2.star").write_text(GENEROUS)
+    await tools.run("ruleset", "create", "secretive", "v1", "v1.star", "--redact", "card")
+    await tools.run("ruleset", "create", "secretive", "v2", "v2.star", "--redact", "customer.email")
+    shown = await tools.data("ruleset", "show", "secretive")
+    assert shown["redact"] == ["card", "customer.email"]
+
+
 async def test_a_decision_table_comes_from_a_json_file(tools):
     """And what is wrong with one is told by its row."""
     (tools.folder / "table.json").write_text(json.dumps(table()))

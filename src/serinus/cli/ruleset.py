@@ -67,8 +67,10 @@ def create(
         if cases:
             body["test_cases"] = _json(cases, "--cases")
         client = api()
-        known = {r["name"] for r in client.get("/rulesets")["rulesets"]}
+        known = {r["name"]: r["redact"] for r in client.get("/rulesets")["rulesets"]}
         if name in known:
+            if missing := [path for path in redact or () if path not in known[name]]:
+                client.patch(f"/rulesets/{name}", {"redact": [*known[name], *missing]})
             made = client.post(f"/rulesets/{name}/versions", body)
         else:
             made = client.post("/rulesets", {**body, "name": name, "redact": redact or []})
