@@ -50,6 +50,14 @@ async def test_a_version_that_is_sent_again_is_known_whatever_came_after_it(c):
     assert (again.status_code, again.json()) == (200, first.json())
 
 
+async def test_a_version_named_like_a_branch_is_read_like_any(c):
+    """A slash in its name is part of it, encoded or not."""
+    made = await c.post("/rulesets/pricing/versions", json={**V2, "version": "release/2.0"})
+    for path in ("release/2.0", "release%2F2.0"):
+        read = await c.get(f"/rulesets/pricing/versions/{path}")
+        assert (read.status_code, read.json()) == (200, made.json())
+
+
 async def test_the_same_rules_have_the_same_address(c):
     """A model's spacing and key order are not its content."""
     first = await c.post("/rulesets", json={"name": "a", "version": "v1", "content": table()})

@@ -218,7 +218,8 @@ async def add_version(
     return answer(await plane.rulesets.add_version(call, ruleset_id, body.made()))
 
 
-@router.get("/{ruleset_id}/versions/{version}", response_model=Answer, operation_id="getRulesetVersion")
+# A version may be named like a branch, with slashes.
+@router.get("/{ruleset_id}/versions/{version:path}", response_model=Answer, operation_id="getRulesetVersion")
 async def version(plane: PlaneDep, caller: CallerDep, ruleset_id: Id, version: Version) -> Any:
     """One version with its rules and test cases. Viewer."""
     return await plane.rulesets.version(caller, ruleset_id, version)
