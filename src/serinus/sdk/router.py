@@ -279,6 +279,7 @@ class MetricsCollector:
         self._name = f"worker-{uuid.uuid4().hex}.json"
         self._totals: dict[tuple[str, str], _Totals] = {}
         self._written = 0.0
+        self._planned = False
 
     def record_request(
         self,
@@ -298,15 +299,20 @@ class MetricsCollector:
                     totals = self._totals.setdefault(key, _Totals())
                 totals.add(status_code, response_time_ms)
             due = time.monotonic() - self._written >= self._flush_seconds
+            later = self._folder is not None and not due and not self._planned
+            self._planned |= later
         if due:
             self.flush()
+        elif later:  # perhaps no other request comes; the process waits for it at its end
+            with contextlib.suppress(RuntimeError):  # it has begun to end: no thread starts any more
+                threading.Timer(self._flush_seconds, self.flush).start()
 
     def flush(self) -> None:
         """Write our totals for the other workers."""
         if self._folder is None:
             return
         with self._lock:
-            self._written = time.monotonic()
+            self._written, self._planned = time.monotonic(), False
             data = [[*key, totals.to_json()] for key, totals in self._totals.items()]
         with contextlib.suppress(OSError):  # the folder is away: our own numbers are still here
             _replace(self._folder / self._name, json.dumps(data))

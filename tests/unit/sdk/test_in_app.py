@@ -212,6 +212,27 @@ def test_workers_of_real_servers_agree(server, tmp_path):
         process.wait(10)
 
 
+def test_a_worker_that_falls_idle_has_told_of_its_last_requests(tmp_path):
+    """A few came faster than it writes, and then none: the others see all of them all the same."""
+    busy, other = (MetricsCollector(str(tmp_path), flush_seconds=0.1) for _ in range(2))
+    for _ in range(5):
+        busy.record_request("/pay", "POST", "ada", DeploymentVersion.CANARY, 500, 20.0)
+    deadline = time.monotonic() + 10
+    while other.get_metrics_summary()["canary"]["error_count"] < 5:
+        assert time.monotonic() < deadline, "the last requests were never told of"
+        time.sleep(0.01)
+
+
+def test_a_worker_that_ends_has_told_of_its_last_requests(tmp_path):
+    """What it counted since it last wrote is not lost with it."""
+    code = (
+        "import sys; from serinus.sdk.router import MetricsCollector; c = MetricsCollector(sys.argv[1])\n"
+        "for _ in range(5): c.record_request('/pay', 'POST', 'ada', 'canary', 200, 20.0)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert MetricsCollector(str(tmp_path)).get_metrics_summary()["canary"]["request_count"] == 5
+
+
 async def test_the_admin_path_is_not_for_everybody():
     """Only loopback by default, or whom the application says."""
     middleware = CanaryMiddleware(None, router=CanaryRouter(), collector=MetricsCollector())
