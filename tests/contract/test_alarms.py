@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import traceback
@@ -256,6 +257,25 @@ async def test_apprise_tells_every_service_once_and_only_the_failed_one_again(an
     await channel.send(told())
     assert len(anything.messages) == 1
     assert anything.messages[0]["type"] == "failure"
+
+
+async def test_a_service_that_never_answers_keeps_nothing_from_the_others(anything):
+    """It is listed first, and every try ends with it."""
+
+    async def silent(reader, writer):
+        await reader.read()
+
+    hanging = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = hanging.sockets[0].getsockname()[1]
+    address = anything.url.replace("http:", "json:")
+    channel = AppriseNotifier([f"json://127.0.0.1:{port}/a", f"{address}/b"], timeout=1)
+    error = await failure(channel)
+    assert error.unsure
+    assert "did not answer" in str(error)
+    assert len(anything.messages) == 1
+    await failure(channel)
+    assert len(anything.messages) == 1
+    hanging.close()
 
 
 # All

@@ -56,14 +56,26 @@ class AppriseNotifier:
 
     async def send(self, notification: Notification) -> None:
         """Send it once to every service; a second try only goes to those that do not have it."""
-        failed = []
-        for number, service in enumerate(self._services):
-            if self._reached.has(notification.id, str(number)):
-                continue
-            if await self._tell(service, notification):
-                self._reached.add(notification.id, str(number))
-            else:
-                failed.append(str(service[0].service_name or "a service"))
+        waiting = [
+            (str(number), service)
+            for number, service in enumerate(self._services)
+            if not self._reached.has(notification.id, str(number))
+        ]
+        # Side by side: one that does not answer keeps nothing from the others.
+        told = await asyncio.gather(
+            *(self._tell(service, notification) for _, service in waiting), return_exceptions=True
+        )
+        for (number, _), done in zip(waiting, told, strict=True):
+            if done is True:
+                self._reached.add(notification.id, number)
+        for problem in told:
+            if isinstance(problem, BaseException):
+                raise problem
+        failed = [
+            str(service[0].service_name or "a service")
+            for (_, service), done in zip(waiting, told, strict=True)
+            if not done
+        ]
         if failed:
             raise DeliveryFailed(f"Apprise: not taken by {', '.join(failed)}")
         self._reached.forget(notification.id)
