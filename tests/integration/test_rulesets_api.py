@@ -7,6 +7,7 @@ import json
 import pytest
 
 from rulebook import BROKEN, CASES, GENEROUS, PRICING, table
+from serinus.core.errors import Unavailable
 from serinus.drivers.traffic.inprocess import InProcessDriver
 from serinus.sdk import Client
 
@@ -216,6 +217,34 @@ async def test_the_log_is_a_sample_and_failures_are_not(world, c):
     await c.post("/rulesets/pricing/execute", json={"input": {"amount": 1}})
     await world.running.plane.executor.flush()
     assert (await c.get("/rulesets/pricing/executions")).json()["total"] == 3
+
+
+async def test_one_tenants_trouble_keeps_neither_the_log_nor_another_tenant_waiting(world, c, monkeypatch):
+    """Its units cannot be stored; what others measured, and what was logged, is."""
+    await c.patch("/rulesets/pricing", json={"log_percent": 100})
+    await world.canary("v2", "pricing", 100)
+    async with world.client(await world.second_tenant()) as other:
+        for path, body in (("/rulesets", V1), ("/rulesets/pricing/versions", V2)):
+            await other.post(path, json=body)
+        draft = {"ruleset_id": "pricing", "version": "v2"}
+        d = (await other.post("/deployments", json=draft)).json()["deployment_id"]
+        await other.post(f"/deployments/{d}/start-canary", json={"canary_pct": 0})
+        world.clock.pass_(1)
+        for client in (c, other):
+            done = await client.post(
+                "/rulesets/pricing/execute", json={"input": {"amount": 1}, "user_id": "a"}
+            )
+            assert done.status_code == 200
+
+        def away(tx):
+            raise Unavailable("The Redis that keeps assignments does not do its work.")
+
+        monkeypatch.setattr(world.running.plane.context, "assignments", away)
+        with pytest.raises(Unavailable, match="Redis"):
+            await world.running.plane.executor.flush()
+        monkeypatch.undo()
+        assert (await other.get(f"/deployments/{d}/metrics")).json()["v1_metrics"]["total_requests"] == 1
+        assert (await c.get("/rulesets/pricing/executions")).json()["total"] == 1
 
 
 async def test_a_shadow_shows_what_would_differ_and_serves_stable(world, c):

@@ -19,7 +19,7 @@ from serinus.control.ingest import EXECUTOR, Ingest
 from serinus.control.rule_views import encoded
 from serinus.control.rulesets import SHADOW
 from serinus.control.snapshot import LoadedRuleset, Snapshot, Snapshots
-from serinus.core.errors import NotFound, RuleFailed, Unavailable
+from serinus.core.errors import NotFound, RuleFailed, SerinusError, Unavailable
 from serinus.core.model import Role
 from serinus.core.rules import RuleVersion, differences, hidden_texts, redacted, scrubbed
 from serinus.core.values import storable
@@ -338,12 +338,20 @@ class Executor:
         await asyncio.gather(*self._shadows)
 
     async def flush(self) -> None:
-        """Hand in what was measured, and store the log."""
-        for tenant in self._tenants.values():
+        """Hand in what was measured, and store the log.
+
+        Raises:
+            SerinusError: A tenant's was not taken, and comes again; the others' and the log are stored.
+        """
+        problem: SerinusError | None = None
+        for tenant in list(self._tenants.values()):
             self._collect(tenant)
-            while tenant.unsent:
-                await self._ingest.submit(tenant.id, tenant.unsent[0])
-                tenant.unsent.popleft()
+            try:
+                while tenant.unsent:
+                    await self._ingest.submit(tenant.id, tenant.unsent[0])
+                    tenant.unsent.popleft()
+            except SerinusError as error:
+                problem = problem or error
         entries = [*self._failed, *self._good]
         if entries:
             async with self._context.store.begin() as tx:
@@ -351,6 +359,8 @@ class Executor:
             stored = {e.id for e in entries}
             self._good = deque(e for e in self._good if e.id not in stored)
             self._failed = deque((e for e in self._failed if e.id not in stored), maxlen=MAX_FAILED)
+        if problem:
+            raise problem
 
     def _collect(self, tenant: _Tenant) -> None:
         for (name, what), times in tenant.shadows.items():
