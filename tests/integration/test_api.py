@@ -193,6 +193,20 @@ async def test_two_operators_at_once_one_wins_and_the_other_learns_why(world):
     assert answers[1].json()["next_step"]
 
 
+async def test_a_draft_that_changed_meanwhile_is_neither_changed_nor_deleted(world):
+    """``If-Match`` holds for a draft as for a canary: the second of two editors overwrites nothing."""
+    await world.service()
+    async with world.client() as c:
+        made = await c.post("/deployments", json={"service_id": "checkout", "version": "v2"})
+        path, seen = f"/deployments/{made.json()['deployment_id']}", {"If-Match": made.headers["etag"]}
+        first = await c.patch(path, json={"changelog": "mine"}, headers=seen)
+        second = await c.patch(path, json={"changelog": "yours"}, headers=seen)
+        gone = await c.delete(path, headers=seen)
+        kept = (await c.get(path)).json()
+    assert [a.status_code for a in (first, second, gone)] == [200, 409, 409]
+    assert (kept["changelog"], kept["revision"]) == ("mine", second.json()["revision"])
+
+
 async def test_the_same_key_gives_the_same_answer(world):
     """Sequentially and at once; another body under it is refused."""
     await world.service()

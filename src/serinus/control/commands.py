@@ -153,6 +153,7 @@ class Commands:
 
         async def work(tx: Transaction) -> tuple[int, Any]:
             d = await find_deployment(tx, call, deployment_id)
+            expect_revision(call, d)
             follow(d.status, Action.UPDATE)
             plain = {k: v for k, v in changes.items() if k in ("changelog", "compensation_strategy")}
             d = replace(d, **plain)
@@ -174,6 +175,7 @@ class Commands:
 
         async def work(tx: Transaction) -> tuple[int, Any]:
             d = await find_deployment(tx, call, deployment_id)
+            expect_revision(call, d)
             follow(d.status, Action.DELETE)
             await tx.deployments.delete(d.tenant_id, d.id)
             return 204, None
