@@ -237,6 +237,18 @@ async def test_a_driver_that_carries_two_versions_is_refused_with_those_that_car
         assert (await c.get("/deployments")).json()["total"] == 0
 
 
+async def test_a_changed_draft_keeps_where_its_candidates_answer(world):
+    """As a new one does: an address that a ``PATCH`` names is not lost."""
+    await world.service()
+    candidates = [{"version": v, "addresses": [f"10.0.0.{v[1]}:80"]} for v in ("v2", "v3")]
+    async with world.client() as c:
+        made = (await c.post("/deployments", json={"service_id": "checkout", "version": "v2"})).json()
+        body = {"strategy": {"type": "ab", "candidates": candidates}}
+        assert (await c.patch(f"/deployments/{made['deployment_id']}", json=body)).status_code == 200
+        known = (await c.get("/services/checkout")).json()["upstreams"]
+    assert known == {"v2": ["10.0.0.2:80"], "v3": ["10.0.0.3:80"]}
+
+
 async def test_named_units_and_everybody_are_refused(world):
     """A test takes its units by their hash, and leaves stable some to compare with."""
     await world.service()
