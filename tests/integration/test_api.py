@@ -222,6 +222,24 @@ async def test_the_same_key_gives_the_same_answer(world):
         assert (await c.get("/deployments")).json()["total"] == 1
 
 
+async def test_a_canary_goes_back_to_what_is_stable_now(world):
+    """v2 was taken back while v3 was rolling out: nothing brings v2 back, v3's own rollback neither."""
+    await world.service()
+    older = await world.canary("v2")
+    async with world.client() as c:
+        await c.post(f"/deployments/{older}/promote", json={"force": True})
+        newer = await world.canary("v3")
+        await c.post(f"/deployments/{older}/rollback", json={"reason": "v2 loses orders"})
+        running = (await c.get(f"/deployments/{newer}")).json()
+        assert (running["status"], running["stable_version"]) == ("canary", "v1")
+        told = (await c.get(f"/deployments/{newer}/events")).json()["events"][-1]
+        assert told["message"] == "v1 is stable now: v2 was taken back."
+        await c.post(f"/deployments/{newer}/promote", json={"force": True})
+        ended = (await c.post(f"/deployments/{newer}/rollback", json={"reason": "v3 too"})).json()
+        assert ended["sentence"] == "Rolled back from 100 % to v1: v3 too"
+        assert (await c.get("/services/checkout")).json()["stable_version"] == "v1"
+
+
 async def test_a_second_canary_is_refused_with_the_one_in_the_way(world):
     """400 as contract 1 has it, naming what to end."""
     await world.service()

@@ -135,10 +135,15 @@ async def _intend(
 async def _take_over(
     tx: Transaction, context: Context, service: Service, d: Deployment, version: str
 ) -> None:
-    """Make a version the stable one; retire the deployments that were active before."""
+    """Make a version the stable one; retire what was active before, and tell what rolls out meanwhile."""
     await tx.services.save(replace(service, stable_version=version))
     for other in await tx.deployments.current(d.tenant_id, service.id):
-        if other.id != d.id and other.status is Status.ACTIVE:
+        if other.id != d.id and other.status is Status.CANARY:
+            # An older version was taken back: this one is compared with, and goes back to, what is stable.
+            saved = await tx.deployments.save(replace(other, stable_version=version))
+            message = f"{version} is stable now: {other.stable_version} was taken back."
+            await write_event(tx, context, saved, "stable", message, "serinus")
+        elif other.id != d.id:
             retired = deprecate(other, context.clock.now())
             saved = await tx.deployments.save(retired.next_state)
             message = f"{other.version} deprecated: {version} took over."
