@@ -240,6 +240,20 @@ async def test_a_canary_goes_back_to_what_is_stable_now(world):
         assert (await c.get("/services/checkout")).json()["stable_version"] == "v1"
 
 
+async def test_a_stable_version_set_by_hand_retires_what_was_promoted(world):
+    """Everybody is on v9 then: nothing takes them to v1 by a rollback of v2, on which nobody is any more."""
+    await world.service()
+    promoted = await world.canary("v2")
+    async with world.client() as c:
+        await c.post(f"/deployments/{promoted}/promote", json={"force": True})
+        await c.patch("/services/checkout", json={"stable_version": "v2"})
+        assert (await c.get(f"/deployments/{promoted}")).json()["status"] == "active"
+        await c.patch("/services/checkout", json={"stable_version": "v9"})
+        late = await c.post(f"/deployments/{promoted}/rollback", json={"reason": "v2 was slow"})
+        assert (late.status_code, late.json()["current_status"]) == (409, "deprecated")
+        assert (await c.get("/services/checkout")).json()["stable_version"] == "v9"
+
+
 async def test_a_second_canary_is_refused_with_the_one_in_the_way(world):
     """400 as contract 1 has it, naming what to end."""
     await world.service()

@@ -14,7 +14,7 @@ from serinus.control.deciding import Deciding, StartGuard, freshened
 from serinus.control.drafts import NewDeployment, configured, draft_of
 from serinus.control.finding import expect_revision, find_deployment, find_service
 from serinus.control.hooks import check_hooks
-from serinus.control.record import write_decision, write_event
+from serinus.control.record import retire, write_decision, write_event
 from serinus.control.saga import check_compensations
 from serinus.control.starts import ensure_may_start, ensure_reachable
 from serinus.control.traffic import TrafficPool
@@ -104,9 +104,8 @@ class Commands:
 
         async def work(tx: Transaction) -> tuple[int, Any]:
             service = await find_service(tx, call, id_or_name)
-            running = [
-                d for d in await tx.deployments.current(service.tenant_id, service.id) if d.ended_at is None
-            ]
+            current = await tx.deployments.current(service.tenant_id, service.id)
+            running = [d for d in current if d.ended_at is None]
             if running and set(changes) - {"upstreams"}:
                 raise Conflict(
                     f"{service.name} is rolling out {running[0].version} ({running[0].id}).",
@@ -119,6 +118,9 @@ class Commands:
                 ensure_reachable(changed, (changed.stable_version,))
             self._traffic.of(changed)
             await tx.services.save(changed)
+            for d in current:
+                if d.status is Status.ACTIVE and d.version != changed.stable_version:
+                    await retire(tx, self._context, d, changed.stable_version, call.caller.name)
             await tx.leases.wake(service.id, self._context.clock.now())
             return 200, views.service_view(changed)
 

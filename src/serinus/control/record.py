@@ -20,7 +20,7 @@ from serinus.core.model import CompensationStrategy, Deployment, Service, Status
 from serinus.ports.notify import Level, Notification
 from serinus.ports.store import AuditEntry, Event, Transaction
 
-__all__ = ["write_decision", "write_event"]
+__all__ = ["retire", "write_decision", "write_event"]
 
 #: SDKs carry the split of this driver by themselves: there is nothing to read back.
 IN_PROCESS = "in-process"
@@ -144,10 +144,15 @@ async def _take_over(
             message = f"{version} is stable now: {other.stable_version} was taken back."
             await write_event(tx, context, saved, "stable", message, "serinus")
         elif other.id != d.id:
-            retired = deprecate(other, context.clock.now())
-            saved = await tx.deployments.save(retired.next_state)
-            message = f"{other.version} deprecated: {version} took over."
-            await write_event(tx, context, saved, "deprecated", message, "serinus")
+            await retire(tx, context, other, version, "serinus")
+
+
+async def retire(tx: Transaction, context: Context, d: Deployment, version: str, actor: str) -> None:
+    """Deprecate what was active, because another version is stable now."""
+    retired = deprecate(d, context.clock.now())
+    saved = await tx.deployments.save(retired.next_state)
+    message = f"{d.version} deprecated: {version} took over."
+    await write_event(tx, context, saved, "deprecated", message, actor)
 
 
 async def _tell(
