@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from serinus.cli import render
 from serinus.cli.common import JsonFlag, WhyOption, api, handled, lines, out, print_json
@@ -226,4 +227,5 @@ def _show(view: dict[str, Any], as_json: bool) -> None:
         print_json(view)
     else:
         sign, colour = render.STATES[view["status"]]
-        out().print(f"[{colour}]{sign}[/] {view['sentence']}  [dim]{view['deployment_id']}[/]")
+        said = escape(view["sentence"])
+        out().print(f"[{colour}]{sign}[/] {said}  [dim]{view['deployment_id']}[/]")

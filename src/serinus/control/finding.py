@@ -43,9 +43,7 @@ async def find_deployment(tx: Transaction, call: Call, deployment_id: str) -> De
     return d
 
 
-async def find_service(
-    tx: Transaction, call: Call, id_or_name: str, *, field: str = "service_id"
-) -> Service:
+async def find_service(tx: Transaction, call: Call, id_or_name: str, *, field: str = "service_id") -> Service:
     """Return a service of the caller's tenant by id or name; ``field`` is what it was named in.
 
     Raises:
