@@ -225,11 +225,14 @@ class Commands:
         percentage: object = None,
         target: TargetFilter | None = None,
     ) -> Answer:
-        """Have it start by itself at a later time."""
+        """Have it start by itself at a later time; what guards a start is asked now, and does not change."""
         bp = None if percentage is None else parse_percentage(percentage, "canary_pct")
+        found = await self._guard(call, deployment_id) if self._guard else StartGuard()
 
-        async def decide(_: Transaction, __: Service, d: Deployment) -> Decision:
+        async def decide(tx: Transaction, _: Service, d: Deployment) -> Decision:
             not_started_by_its_set(d)
+            follow(d.status, Action.SCHEDULE)
+            await self._deciding.heed(tx, d, found, call.caller.name)
             return scheduled.schedule(d, self._context.clock.now(), at, bp=bp, target=target)
 
         return await self._move(call, deployment_id, decide)

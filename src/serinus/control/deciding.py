@@ -63,10 +63,7 @@ class Deciding:
             SerinusError: What is in the way.
         """
         follow(d.status, Action.START)
-        if found.refusal:
-            raise found.refusal
-        if found.note:
-            await write_event(tx, self._context, d, "guard", found.note, actor)
+        await self.heed(tx, d, found, actor)
         now = self._context.clock.now()
         wanted = (bp, target)
         if d.scheduled and wanted == (None, None):
@@ -77,6 +74,17 @@ class Deciding:
             return scheduled.schedule(d, now, later[0], bp=wanted[0], target=wanted[1], why=later[1])
         fresh = replace(d, stable_version=service.stable_version)
         return confirm.started(fresh, now, bp=wanted[0], target=wanted[1])
+
+    async def heed(self, tx: Transaction, d: Deployment, found: StartGuard, actor: str) -> None:
+        """Refuse a start that a check before it refuses, or write down what the check found.
+
+        Raises:
+            SerinusError: What the check found is in the way.
+        """
+        if found.refusal:
+            raise found.refusal
+        if found.note:
+            await write_event(tx, self._context, d, "guard", found.note, actor)
 
     async def promotion(
         self,
