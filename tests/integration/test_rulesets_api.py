@@ -89,6 +89,15 @@ async def test_a_start_at_a_later_time_is_guarded_as_well(world, c):
         assert (await c.get(path)).json()["status"] == "draft"
 
 
+async def test_a_ruleset_is_put_on_stored_rules_only(c):
+    """A slip in the version's name would leave everybody without an answer."""
+    refused = await c.patch("/services/pricing", json={"stable_version": "v99"})
+    assert (refused.status_code, refused.json()["field"]) == (400, "stable_version")
+    assert refused.json()["detail"] == "pricing has no version v99."
+    changed = await c.patch("/services/pricing", json={"stable_version": "v2"})
+    assert (changed.status_code, changed.json()["stable_version"]) == (200, "v2")
+
+
 async def test_stored_cases_run_without_an_input(c):
     """One result a case."""
     done = (await c.post("/rulesets/pricing/test", json={"version": "v1"})).json()

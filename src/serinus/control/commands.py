@@ -16,7 +16,7 @@ from serinus.control.finding import expect_revision, find_deployment, find_servi
 from serinus.control.hooks import check_hooks
 from serinus.control.record import retire, write_decision, write_event
 from serinus.control.saga import check_compensations
-from serinus.control.starts import ensure_may_start, ensure_reachable, ensure_still_reachable
+from serinus.control.starts import ensure_may_start, ensure_reachable, ensure_still_reachable, ensure_stored
 from serinus.control.traffic import TrafficPool
 from serinus.control.unit import Answer, Call, execute
 from serinus.core.address import ensure_addresses
@@ -116,6 +116,7 @@ class Commands:
             ensure_addresses({v: a for v, a in given.items() if a != service.upstreams.get(v)})
             if changes.get("stable_version"):
                 ensure_reachable(changed, (changed.stable_version,))
+                await ensure_stored(tx, changed)
             ensure_still_reachable(service, changed, current)
             self._traffic.of(changed)
             await tx.services.save(changed)
