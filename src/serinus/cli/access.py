@@ -49,10 +49,8 @@ def _list(kind: str, *, as_json: bool) -> None:
 def _remove(who: str) -> None:
     with handled():
         gone = api().delete(f"/members/{_id_of(who)}")
-        count = gone["revoked_tokens"]
-        out().print(
-            f"[green]✔[/] {escape(gone['name'])} is removed; {count} token{'' if count == 1 else 's'} revoked."
-        )
+        name, count = escape(gone["name"]), gone["revoked_tokens"]
+        out().print(f"[green]✔[/] {name} is removed; {count} token{'' if count == 1 else 's'} revoked.")
 
 
 def _set_role(who: str, role: str) -> None:
