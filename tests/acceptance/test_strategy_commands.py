@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 STRATEGY = """\
@@ -49,6 +50,22 @@ def test_a_strategy_file_is_walked_with_its_gates_and_hands(tools):
     assert "Going back at 10 %, then 0 %: invoices are wrong" in said
     said = tools("rollout", "rollback", "walked", "--reason", "now", "--force")
     assert "Rolled back from 10 % to v1: now" in said
+
+
+def test_options_beside_a_strategy_file_are_taken_or_refused(tools):
+    """None is dropped without a word."""
+    (tools.folder / "hand.json").write_text('{"mode": "manual"}')
+    (tools.folder / "auto.json").write_text('{"steps": [{"traffic_percentage": 5}], "mode": "auto"}')
+    tools("service", "create", "both", "--stable", "v1")
+    by_file = ("--strategy", "hand.json", "--stickiness", "hash", "--percentage", "7", "--json")
+    made = json.loads(tools("rollout", "start", "both", "v2", *by_file))
+    assert (made["strategy"]["stickiness"], made["traffic_percentage"]) == ("hash", 7)
+    tools("rollout", "rollback", "both", "--reason", "next")
+    said = tools("rollout", "start", "both", "v3", "--strategy", "auto.json", "--percentage", "20", code=2)
+    assert "auto.json: its steps say the shares, and --percentage 20 would be dropped." in said
+    walk = ("run", "--service", "both", "--version", "v3", "--strategy", "auto.json", "--dry-run", "--json")
+    planned = json.loads(tools("rollout", *walk, "--salt", "spring", "--stickiness", "hash"))["strategy"]
+    assert (planned["salt"], planned["stickiness"]) == ("spring", "hash")
 
 
 def test_a_wrong_file_is_told_by_its_line(tools):

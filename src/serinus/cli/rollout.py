@@ -11,9 +11,9 @@ from rich.markup import escape
 
 from serinus.cli import render
 from serinus.cli.common import JsonFlag, WhyOption, api, handled, lines, out, print_json
-from serinus.cli.planning import CompensationOption, analysis_of
+from serinus.cli.planning import CompensationOption, StickinessOption, analysis_of
 from serinus.cli.rollout_run import run
-from serinus.cli.strategy_files import contest_of, moment_of, strategy_of
+from serinus.cli.strategy_files import contest_of, moment_of, no_share_beside_steps, strategy_of
 from serinus.core.model import CompensationStrategy as Undoing
 
 __all__ = ["app"]
@@ -46,7 +46,7 @@ def start(
     policy: Annotated[
         str, typer.Option("--policy", help="Policy file, or a preset: rulesets, for candidates sequential.")
     ] = "",
-    stickiness: Annotated[str, typer.Option("--stickiness", help="persistent or hash.")] = "persistent",
+    stickiness: StickinessOption = "",
     strategy: Annotated[
         Path | None, typer.Option("--strategy", help="Strategy file (YAML or JSON), instead of by hand.")
     ] = None,
@@ -59,9 +59,13 @@ def start(
         if bool(version) == bool(candidate) or (candidate and strategy):
             raise typer.BadParameter("Give a VERSION (and maybe --strategy), or --candidate once for each.")
         control = api()
-        moves = strategy_of(strategy) if strategy else {"mode": "manual", "stickiness": stickiness}
+        moves: dict[str, Any] = {"mode": "manual"}
+        if strategy:
+            moves = strategy_of(strategy)
+            no_share_beside_steps(strategy, moves, percentage)
         if candidate:
-            moves = {**contest_of(candidate, address or [], percentage), "stickiness": stickiness}
+            moves = contest_of(candidate, address or [], percentage)
+        moves |= {"stickiness": stickiness} if stickiness else {}
         body = {
             "service_id": service,
             "version": version or (candidate or [""])[0],
