@@ -171,6 +171,19 @@ async def test_one_candidate_is_dropped_by_hand(world):
         assert (ended["status"], ended["end_reason"]) == ("rolled_back", "v2: legal says no")
 
 
+async def test_a_candidate_is_dropped_only_while_it_is_under_test(world):
+    """After the promotion the others are history: the winner goes on, and is watched on."""
+    d = await begin(world)
+    async with world.client() as c:
+        path = f"/deployments/{d}"
+        promoted = (await c.post(f"{path}/promote", json={"version": "v3", "force": True})).json()
+        refused = await c.post(f"{path}/rollback", json={"reason": "too late", "version": "v2"})
+        assert (refused.status_code, refused.json()["detail"]) == (400, "'v2' is not under test here.")
+        assert refused.json()["next_step"] == "Leave `version` out, or give v3."
+        after = (await c.get(path)).json()
+        assert (after["phase"], after["sentence"]) == ("watching", promoted["sentence"])
+
+
 async def test_a_version_is_asked_for_only_where_there_are_several(world):
     """One canary's answers have none of this, and its promotion takes no other version."""
     await world.service()

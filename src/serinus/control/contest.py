@@ -97,11 +97,7 @@ async def promoted(
     """
     if not d.contested:
         if version and version != d.version:
-            raise InvalidInput(
-                f"{version!r} is not under test here.",
-                field="version",
-                next_step=f"Leave `version` out, or give {d.version}.",
-            )
+            raise _not_tested(d, version)
         gate = promotion_gate(d, await gather(tx, d, now), now)
         return confirm.promoted(d, now, gate, force=force, role=role)
     found = standing(d.candidates, d.policy.judge)
@@ -114,6 +110,14 @@ async def promoted(
     seen = chosen(d, place_of(d, version or found.best))
     gate = promotion_gate(seen, await gather(tx, seen, now), now)
     return settled(d, confirm.promoted(seen, now, gate, force=force, role=role))
+
+
+def _not_tested(d: Deployment, version: str) -> InvalidInput:
+    return InvalidInput(
+        f"{version!r} is not under test here.",
+        field="version",
+        next_step=f"Leave `version` out, or give {d.version}.",
+    )
 
 
 async def unmet(tx: Transaction, d: Deployment, now: datetime) -> tuple[str, ...]:
@@ -135,6 +139,8 @@ def dropped(d: Deployment, version: str, reason: str, now: datetime) -> Decision
         Conflict: It is out already, a rollback is under way, or stable cannot take its units.
     """
     follow(d.status, Action.ROLLBACK)
+    if not d.contested:
+        raise _not_tested(d, version)
     at = place_of(d, version)
     if d.stable_down and any(c.live and c.version != version for c in d.candidates):
         raise Conflict(
