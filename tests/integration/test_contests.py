@@ -171,6 +171,21 @@ async def test_one_candidate_is_dropped_by_hand(world):
         assert (ended["status"], ended["end_reason"]) == ("rolled_back", "v2: legal says no")
 
 
+async def test_the_last_ones_end_is_the_rollback_that_was_asked_for(world):
+    """Without compensation, where it was asked for without."""
+    await world.service()
+    body = {"strategy": STRATEGY, "analysis": PLAN, "compensation_strategy": "manual"}
+    d = await world.canary("v2", **body)
+    async with world.client() as c:
+        for version in ("v3", "v2"):
+            asked = {"reason": "legal says no", "version": version, "apply_compensation": False}
+            done = await c.post(f"/deployments/{d}/rollback", json=asked)
+        assert done.json()["status"] == "rolled_back"
+        events = (await c.get(f"/deployments/{d}/events")).json()["events"]
+        assert "Nothing is compensated, as was asked for." in [e["message"] for e in events]
+        assert (await c.get("/compensations")).json()["compensations"] == []
+
+
 async def test_a_candidate_is_dropped_only_while_it_is_under_test(world):
     """After the promotion the others are history: the winner goes on, and is watched on."""
     d = await begin(world)

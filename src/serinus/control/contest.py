@@ -131,7 +131,7 @@ async def unmet(tx: Transaction, d: Deployment, now: datetime) -> tuple[str, ...
     return tuple(v.message for v in gate if v.outcome is not Outcome.PASS)
 
 
-def dropped(d: Deployment, version: str, reason: str, now: datetime) -> Decision:
+def dropped(d: Deployment, version: str, reason: str, now: datetime, **back: bool) -> Decision:
     """Take one candidate out by hand; the last one, or the only canary, is a rollback.
 
     Raises:
@@ -147,4 +147,4 @@ def dropped(d: Deployment, version: str, reason: str, now: datetime) -> Decision
             f"Stable {d.stable_version} cannot be sent traffic ({d.stable_down}).",
             next_step="Bring it back first, and drop it then.",
         )
-    return drop(d, {at: reason}, now)
+    return drop(d, {at: reason}, now, data=None, **back)

@@ -132,7 +132,7 @@ class Deciding:
             sides = knocked or (Knocked(),) * len(arms(d))
             d = with_sides(d, await gather_all(tx, d, now), sides, now)
         if version and (d.contested or version != d.version):
-            return dropped(d, version, reason, now)
+            return dropped(d, version, reason, now, compensate=compensate, force=force, across=across)
         current = await tx.deployments.current(d.tenant_id, d.service_id)
         alone = all(o.id == d.id or o.status is not Status.CANARY for o in current)
         return go_back(d, now, reason, compensate=compensate, force=force, across=across, gradual=alone)
