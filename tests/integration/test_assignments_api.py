@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from following import Process
+from serinus.control import arrivals
 from serinus.core.bucketing import bucket_of
 from serinus.core.errors import Unavailable
 from serinus.drivers.assignments.redis import RedisAssignments
@@ -303,3 +306,32 @@ async def test_while_redis_is_away_measurements_count_and_a_rollback_goes_throug
         context.assignments = lambda _: Away()
         back = await c.post(f"/deployments/{identity}/rollback", json={"reason": "worse"})
         assert (back.status_code, back.json()["status"]) == (200, "rolled_back")
+
+
+async def test_units_that_take_long_are_stored_once_however_often_they_come_again(world, monkeypatch):
+    """A sender that was not answered in time repeats its batch; that adds no work, or it would never end."""
+    await world.service()
+    identity = await world.canary(pct=50)
+    process = Process(world, "one")
+    await process.follow()
+    process.on(*users(identity, 0, 5000, 3))
+    batch = {"source": "one", "seq": 1, "units": process.client.take_units(), "windows": []}
+    store, free, stored = arrivals.Arrivals._store, asyncio.Event(), []
+
+    async def slowly(self, group):
+        await free.wait()
+        stored.extend(unit for some in group for unit in some.units)
+        await store(self, group)
+
+    monkeypatch.setattr(arrivals.Arrivals, "_store", slowly)
+    monkeypatch.setattr(arrivals, "PATIENCE_SECONDS", 0.05)
+    async with world.client() as c:
+        for _ in range(3):
+            busy = await c.post("/sdk/telemetry", json=batch)
+            assert (busy.status_code, busy.json()["detail"]) == (503, "The units are still being stored.")
+        free.set()
+        monkeypatch.setattr(arrivals, "PATIENCE_SECONDS", 60.0)
+        for _ in range(2):
+            assert (await c.post("/sdk/telemetry", json=batch)).status_code == 202
+        assert (await c.get(f"/deployments/{identity}/assignments")).json()["total"] == 3
+    assert len(stored) == 3

@@ -126,8 +126,8 @@ def _dry_run(control: Api, body: dict[str, Any], as_json: bool) -> None:
         console.print(f"  traffic     {render.traffic_line(draft, share)}")
         console.print(f"  observing   {step['hold_seconds']:g} s, then")
         held_to = [judged.plan_words(draft["analysis"]["judge"])] if draft["judge"] else []
-        for check in (from_json(Check, c, "checks") for c in draft["analysis"]["checks"]):
-            held_to.append(f"{check.name}: {limit_words(check)} over {check.window_seconds:g} s")
+        checks = [from_json(Check, c, "checks") for c in draft["analysis"]["checks"]]
+        held_to += [f"{c.name}: {limit_words(c)} over {c.window_seconds:g} s" for c in checks]
         for at, words in enumerate(held_to, 1):
             console.print(f"  {'└' if at == len(held_to) else '├'}─ {words}", markup=False)
     if draft["if_blocked"]:

@@ -2,6 +2,8 @@
 
 When a share grows, hundreds of thousands arrive at once. An operator's call, a breaker or the monitor must
 get at the database between them, so each transaction takes some, and then leaves as much time to others.
+While that takes longer than a sender waits, it sends its batch again. The batch keeps its place then and is
+stored once: were it to queue up anew, senders would add work faster than it is done, and never be answered.
 """
 
 from __future__ import annotations
@@ -13,13 +15,17 @@ from dataclasses import dataclass
 
 from serinus.control.context import Context
 from serinus.control.snapshot import Snapshots
-from serinus.core.errors import SerinusError
+from serinus.core.errors import SerinusError, Unavailable
 from serinus.ports.assignments import Assignment
 
 __all__ = ["Arrival", "Arrivals"]
 
 #: Units per transaction: a tenth of a second, on SQLite.
 AT_ONCE = 2_000
+#: A sender is told to come again after this: less than an SDK waits (5 s).
+PATIENCE_SECONDS = 4.0
+#: So many senders' last stored batches are remembered.
+MOST_SENDERS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,15 +57,42 @@ class Arrivals:
         self._context, self._snapshots = context, snapshots
         self._waiting: deque[_Some] = deque()
         self._worker: asyncio.Task[None] | None = None
+        #: Batches under way, and each sender's last that was stored: a sender has one under way at a time.
+        self._under_way: dict[tuple[str, str, int], asyncio.Task[None]] = {}
+        self._stored: dict[tuple[str, str], int] = {}
 
-    async def take(self, tenant_id: str, units: Sequence[Arrival]) -> None:
-        """Store units; known ones stay as they are, so that a batch may come again.
+    async def take(self, tenant_id: str, source: str, seq: int, units: Sequence[Arrival]) -> None:
+        """Store the units of a sender's batch; known ones stay as they are, so that it may come again.
 
         Raises:
-            Unavailable: Some were not stored; send them again.
+            Unavailable: They are not stored, or not yet; send the batch again.
         """
-        if not units:
+        if not units or self._stored.get((tenant_id, source), -1) >= seq:
             return
+        batch = (tenant_id, source, seq)
+        task = self._under_way.get(batch)
+        if task is None:
+            task = self._under_way[batch] = asyncio.create_task(self._take(tenant_id, units))
+            task.add_done_callback(lambda done: self._taken(batch, done))
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await asyncio.shield(task)
+        except TimeoutError:
+            raise Unavailable(
+                "The units are still being stored.", next_step="Send the same batch again."
+            ) from None
+
+    def _taken(self, batch: tuple[str, str, int], task: asyncio.Task[None]) -> None:
+        del self._under_way[batch]
+        if task.cancelled() or task.exception() is not None:
+            return  # it comes again
+        tenant_id, source, seq = batch
+        self._stored.pop((tenant_id, source), None)
+        self._stored[tenant_id, source] = seq
+        if len(self._stored) > MOST_SENDERS:
+            del self._stored[next(iter(self._stored))]
+
+    async def _take(self, tenant_id: str, units: Sequence[Arrival]) -> None:
         loop = asyncio.get_running_loop()
         mine = [
             _Some(tenant_id, units[at : at + AT_ONCE], loop.create_future())

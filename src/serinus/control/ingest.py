@@ -142,7 +142,7 @@ class Ingest:
             self._flusher = asyncio.create_task(self._flush_soon(urgent=bool(batch.breakers)))
         await done
         # What was measured is counted by now; should this fail, the batch comes again for its units.
-        await self._arrivals.take(tenant_id, batch.units)
+        await self._arrivals.take(tenant_id, batch.source, batch.seq, batch.units)
 
     async def _flush_soon(self, *, urgent: bool) -> None:
         if not urgent:

@@ -120,20 +120,18 @@ def check_sentence(check: Check, *, holds: bool = False) -> str:
         if value
     )
     least = f" (from {check.min_requests} canary requests on)" if check.min_requests > 1 else ""
-    over = f"over {span(check.window_seconds)}"
-    text = (
-        f"{check.name}: {what}{' ' + where if where else ''} is {_side(check, holds)} {_limit(check)} {over}"
-    )
+    over, side = f"over {span(check.window_seconds)}", _side(check, holds=holds)
+    text = f"{check.name}: {what}{' ' + where if where else ''} is {side} {_limit(check)} {over}"
     optional = "" if check.required else "; skipped where it is not reported"
     return f"{text}{least}{optional}."
 
 
 def limit_words(check: Check) -> str:
     """Return what a check holds its value to: "at most 0.5 %"."""
-    return f"{_side(check, True)} {_limit(check)}"
+    return f"{_side(check, holds=True)} {_limit(check)}"
 
 
-def _side(check: Check, holds: bool) -> str:
+def _side(check: Check, *, holds: bool) -> str:
     if check.comparison is Comparison.ZERO:
         return "at" if holds else "above"
     if holds:
