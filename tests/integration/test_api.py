@@ -462,6 +462,15 @@ async def test_a_body_that_is_no_json_says_so_in_words(world, body):
     assert said.get("field", "body") == "body"
 
 
+async def test_a_service_has_a_name_that_a_path_can_carry(world):
+    """With a slash no call on it would find it, and neither would a command."""
+    async with world.client() as c:
+        for path, more in (("/services", {}), ("/rulesets", {"version": "v1", "content": {}})):
+            refused = await c.post(path, json={"name": "shop/checkout", **more})
+            assert (refused.status_code, refused.json()["field"]) == (400, "name")
+        assert (await c.get("/services")).json()["total"] == 0
+
+
 async def test_one_sentence_about_one_field(world):
     """Nothing of the validator's own vocabulary."""
     async with world.client() as c:
