@@ -88,6 +88,15 @@ def test_a_start_is_scheduled_cancelled_and_hurried(tools):
     assert "write a time like" in tools("rollout", "start", "later", "v2", "--at", "soon", code=2)
 
 
+def test_a_start_is_cancelled_beside_a_running_canary(tools):
+    """By the service's name: what has a start to cancel is meant, and the canary stays."""
+    tools("service", "create", "beside", "--stable", "v1")
+    tools("rollout", "start", "beside", "v2", "--percentage", "5")
+    tools("rollout", "start", "beside", "v3", "--at", "2099-01-31T06:00+00:00")
+    assert "The start of v3 was cancelled" in tools("rollout", "cancel", "beside")
+    assert "wanted 5 %" in tools("rollout", "status", "beside")
+
+
 def test_a_freeze_is_overridden_with_a_reason(tools):
     """Frozen until 2099: refused in words, then overridden by an admin."""
     window = "{name: quiet years, from: 2001-01-01 00:00, until: 2099-01-01 00:00}"

@@ -140,10 +140,10 @@ def traffic(
         _show(control.put(path, {"traffic_percentage": percentage, "force": force}), as_json)
 
 
-def _act(deployment: str, action: str, body: dict[str, Any], as_json: bool, *, begun: bool = False) -> None:
+def _act(deployment: str, action: str, body: dict[str, Any], as_json: bool, **which: Any) -> None:
     with handled():
         control = api()
-        path = f"/deployments/{control.find_deployment(deployment, begun=begun)}/{action}"
+        path = f"/deployments/{control.find_deployment(deployment, **which)}/{action}"
         _show(control.post(path, body, key=uuid.uuid4().hex), as_json)
 
 
@@ -172,7 +172,7 @@ def approve(
 @app.command()
 def cancel(deployment: Named, as_json: JsonFlag = False) -> None:
     """Take a scheduled start back."""
-    _act(deployment, "cancel", {}, as_json)
+    _act(deployment, "cancel", {}, as_json, first="scheduled")
 
 
 @app.command("override-freeze")
