@@ -159,6 +159,20 @@ def test_doctor_says_what_is_not_well_and_what_to_do(shell):
     assert all(f["ok"] for f in findings)
 
 
+def test_what_people_and_findings_say_is_printed_as_it_is(shell, tmp_path):
+    """Square brackets are no colours: not in a reason, not in a name, not in a command to copy."""
+    shell("service", "create", "checkout", "--stable", "v1")
+    shell("rollout", "start", "checkout", "v2", "--percentage", "10")
+    why = "see [/runbook] of [team]"
+    assert f"to v1: {why}" in shell("rollout", "rollback", "checkout", "--reason", why)
+    assert "[/ops] [jo] (viewer)" in shell("service-account", "add", "[/ops] [jo]", "--role", "viewer")
+    config = tmp_path / "nginx.json"
+    instance = {"name": "edge", "admin": "http://127.0.0.1:1", "config_dir": str(tmp_path)}
+    config.write_text(json.dumps({"module": "njs", "binary": "angie", "instances": [instance]}))
+    shell("service", "create", "shop", "--stable", "v1", "--driver", "nginx", "--driver-config", config)
+    assert "pip install 'serinus[nginx]'" in shell("doctor", code=1)
+
+
 def test_notify_test_answers_per_channel(shell, slack, mailbox):
     """Sent, failed, or off; exit 0 only when every configured one took it."""
     on = {

@@ -9,12 +9,17 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import httpx
 import pytest
+from rich.console import Console
 
 from junit_format import problems
+from serinus.cli.client import Api, load_profile
+from serinus.cli.pipelined import Pipeline
+from serinus.cli.reports import Stage
 
 #: Fixed limits over a few requests, so that a test takes seconds.
 POLICY = {
@@ -171,6 +176,53 @@ def test_a_refusal_of_the_guard_moves_nothing(tools, folder):
     lost = ("pipeline", "run", "--service", "nope", "--version", "v2", *FAST, *REPORTS)
     assert "There is no service 'nope'" in tools(*lost, cwd=folder, code=4)
     assert read(folder)[0]["exit_code"] == 4
+
+
+def test_an_overridden_freeze_holds_neither_the_guard_nor_the_canary(tools, folder):
+    """A freeze would only put the start off: the canary would begin by itself when nobody watches it."""
+    tools("service", "create", "frozen", "--stable", "v1")
+    always = ("--from", "mon 00:00", "--until", "mon 00:00", "--reason", "the fair")
+    tools("freeze", "set", "fair", *always, "--service", "frozen")
+    quick = ("--service", "frozen", "--version", "v2", "--max-hold", "0.5", *FAST, *REPORTS)
+    assert "Guard REFUSED by freeze" in tools("pipeline", "run", *quick, cwd=folder, code=1)
+    tools("pipeline", "run", *quick, "--override-freeze", "a security fix", cwd=folder, code=1)
+    report, _ = read(folder)
+    assert {s["name"]: s["outcome"] for s in report["stages"]}["deploy"] == "passed"
+    assert "Freezes are overridden for v2: a security fix" in tools("rollout", "status", "frozen")
+    assert (
+        json.loads(tools("rollout", "list", "--service", "frozen", "--status", "scheduled", "--json"))[
+            "total"
+        ]
+        == 0
+    )
+    tools("freeze", "remove", "fair")
+
+
+def test_a_freeze_that_begins_after_the_guard_leaves_nothing_to_start_by_itself(tools, folder):
+    """The start that was put off is called off with the pipeline."""
+    tools("service", "create", "late", "--stable", "v1")
+    freeze = {"from": "mon 00:00", "until": "mon 00:00", "reason": "the fair", "services": ["late"]}
+    control = Api(*load_profile(Path(tools.environment["SERINUS_DATA_DIR"])))
+
+    def guard() -> Stage:
+        control.put("/freezes/late", freeze)
+        return Stage(name="guard", message="nothing is in the way")
+
+    pipeline = Pipeline(
+        control=control,
+        out=Console(quiet=True),
+        service="late",
+        version="v2",
+        body={"service_id": "late", "version": "v2", "strategy": {"mode": "auto"}},
+        smoke=None,
+        smoke_folder=folder,
+        smoke_url="",
+        walk={},
+    )
+    assert pipeline.run(guard) == 1
+    assert "frozen until" in pipeline.reason
+    assert control.get(f"/deployments/{pipeline.deployment_id}")["status"] == "draft"
+    control.delete("/freezes/late")
 
 
 def test_a_job_that_is_ended_takes_its_canary_back(tools, folder):

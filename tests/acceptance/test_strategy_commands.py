@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 STRATEGY = """\
@@ -51,6 +52,22 @@ def test_a_strategy_file_is_walked_with_its_gates_and_hands(tools):
     assert "Rolled back from 10 % to v1: now" in said
 
 
+def test_options_beside_a_strategy_file_are_taken_or_refused(tools):
+    """None is dropped without a word."""
+    (tools.folder / "hand.json").write_text('{"mode": "manual"}')
+    (tools.folder / "auto.json").write_text('{"steps": [{"traffic_percentage": 5}], "mode": "auto"}')
+    tools("service", "create", "both", "--stable", "v1")
+    by_file = ("--strategy", "hand.json", "--stickiness", "hash", "--percentage", "7", "--json")
+    made = json.loads(tools("rollout", "start", "both", "v2", *by_file))
+    assert (made["strategy"]["stickiness"], made["traffic_percentage"]) == ("hash", 7)
+    tools("rollout", "rollback", "both", "--reason", "next")
+    said = tools("rollout", "start", "both", "v3", "--strategy", "auto.json", "--percentage", "20", code=2)
+    assert "auto.json: its steps say the shares, and --percentage 20 would be dropped." in said
+    walk = ("run", "--service", "both", "--version", "v3", "--strategy", "auto.json", "--dry-run", "--json")
+    planned = json.loads(tools("rollout", *walk, "--salt", "spring", "--stickiness", "hash"))["strategy"]
+    assert (planned["salt"], planned["stickiness"]) == ("spring", "hash")
+
+
 def test_a_wrong_file_is_told_by_its_line(tools):
     """Before anything is sent; unknown keys with the nearest."""
     (tools.folder / "wrong.yaml").write_text("type: blue_green\nkeep_warm: 5\n")
@@ -69,6 +86,15 @@ def test_a_start_is_scheduled_cancelled_and_hurried(tools):
     assert "◷ scheduled" in tools("rollout", "list", "--service", "later")
     assert "it is a draft again" in tools("rollout", "cancel", "later")
     assert "write a time like" in tools("rollout", "start", "later", "v2", "--at", "soon", code=2)
+
+
+def test_a_start_is_cancelled_beside_a_running_canary(tools):
+    """By the service's name: what has a start to cancel is meant, and the canary stays."""
+    tools("service", "create", "beside", "--stable", "v1")
+    tools("rollout", "start", "beside", "v2", "--percentage", "5")
+    tools("rollout", "start", "beside", "v3", "--at", "2099-01-31T06:00+00:00")
+    assert "The start of v3 was cancelled" in tools("rollout", "cancel", "beside")
+    assert "wanted 5 %" in tools("rollout", "status", "beside")
 
 
 def test_a_freeze_is_overridden_with_a_reason(tools):

@@ -194,6 +194,20 @@ async def test_two_operators_at_once_one_wins_and_the_other_learns_why(world):
     assert answers[1].json()["next_step"]
 
 
+async def test_a_draft_that_changed_meanwhile_is_neither_changed_nor_deleted(world):
+    """``If-Match`` holds for a draft as for a canary: the second of two editors overwrites nothing."""
+    await world.service()
+    async with world.client() as c:
+        made = await c.post("/deployments", json={"service_id": "checkout", "version": "v2"})
+        path, seen = f"/deployments/{made.json()['deployment_id']}", {"If-Match": made.headers["etag"]}
+        first = await c.patch(path, json={"changelog": "mine"}, headers=seen)
+        second = await c.patch(path, json={"changelog": "yours"}, headers=seen)
+        gone = await c.delete(path, headers=seen)
+        kept = (await c.get(path)).json()
+    assert [a.status_code for a in (first, second, gone)] == [200, 409, 409]
+    assert (kept["changelog"], kept["revision"]) == ("mine", second.json()["revision"])
+
+
 async def test_the_same_key_gives_the_same_answer(world):
     """Sequentially and at once; another body under it is refused."""
     await world.service()
@@ -207,6 +221,38 @@ async def test_the_same_key_gives_the_same_answer(world):
         other = await c.post("/deployments", json={**body, "version": "v3"}, headers=key)
         assert (other.status_code, other.json()["field"]) == (400, "Idempotency-Key")
         assert (await c.get("/deployments")).json()["total"] == 1
+
+
+async def test_a_canary_goes_back_to_what_is_stable_now(world):
+    """v2 was taken back while v3 was rolling out: nothing brings v2 back, v3's own rollback neither."""
+    await world.service()
+    older = await world.canary("v2")
+    async with world.client() as c:
+        await c.post(f"/deployments/{older}/promote", json={"force": True})
+        newer = await world.canary("v3")
+        await c.post(f"/deployments/{older}/rollback", json={"reason": "v2 loses orders"})
+        running = (await c.get(f"/deployments/{newer}")).json()
+        assert (running["status"], running["stable_version"]) == ("canary", "v1")
+        told = (await c.get(f"/deployments/{newer}/events")).json()["events"][-1]
+        assert told["message"] == "v1 is stable now: v2 was taken back."
+        await c.post(f"/deployments/{newer}/promote", json={"force": True})
+        ended = (await c.post(f"/deployments/{newer}/rollback", json={"reason": "v3 too"})).json()
+        assert ended["sentence"] == "Rolled back from 100 % to v1: v3 too"
+        assert (await c.get("/services/checkout")).json()["stable_version"] == "v1"
+
+
+async def test_a_stable_version_set_by_hand_retires_what_was_promoted(world):
+    """Everybody is on v9 then: nothing takes them to v1 by a rollback of v2, on which nobody is any more."""
+    await world.service()
+    promoted = await world.canary("v2")
+    async with world.client() as c:
+        await c.post(f"/deployments/{promoted}/promote", json={"force": True})
+        await c.patch("/services/checkout", json={"stable_version": "v2"})
+        assert (await c.get(f"/deployments/{promoted}")).json()["status"] == "active"
+        await c.patch("/services/checkout", json={"stable_version": "v9"})
+        late = await c.post(f"/deployments/{promoted}/rollback", json={"reason": "v2 was slow"})
+        assert (late.status_code, late.json()["current_status"]) == (409, "deprecated")
+        assert (await c.get("/services/checkout")).json()["stable_version"] == "v9"
 
 
 async def test_a_second_canary_is_refused_with_the_one_in_the_way(world):
@@ -446,6 +492,15 @@ async def test_a_body_that_is_no_json_says_so_in_words(world, body):
     assert "JSON" in said["detail"]
     assert said["next_step"]
     assert said.get("field", "body") == "body"
+
+
+async def test_a_service_has_a_name_that_a_path_can_carry(world):
+    """With a slash no call on it would find it, and neither would a command."""
+    async with world.client() as c:
+        for path, more in (("/services", {}), ("/rulesets", {"version": "v1", "content": {}})):
+            refused = await c.post(path, json={"name": "shop/checkout", **more})
+            assert (refused.status_code, refused.json()["field"]) == (400, "name")
+        assert (await c.get("/services")).json()["total"] == 0
 
 
 async def test_one_sentence_about_one_field(world):

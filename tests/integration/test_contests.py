@@ -171,6 +171,34 @@ async def test_one_candidate_is_dropped_by_hand(world):
         assert (ended["status"], ended["end_reason"]) == ("rolled_back", "v2: legal says no")
 
 
+async def test_the_last_ones_end_is_the_rollback_that_was_asked_for(world):
+    """Without compensation, where it was asked for without."""
+    await world.service()
+    body = {"strategy": STRATEGY, "analysis": PLAN, "compensation_strategy": "manual"}
+    d = await world.canary("v2", **body)
+    async with world.client() as c:
+        for version in ("v3", "v2"):
+            asked = {"reason": "legal says no", "version": version, "apply_compensation": False}
+            done = await c.post(f"/deployments/{d}/rollback", json=asked)
+        assert done.json()["status"] == "rolled_back"
+        events = (await c.get(f"/deployments/{d}/events")).json()["events"]
+        assert "Nothing is compensated, as was asked for." in [e["message"] for e in events]
+        assert (await c.get("/compensations")).json()["compensations"] == []
+
+
+async def test_a_candidate_is_dropped_only_while_it_is_under_test(world):
+    """After the promotion the others are history: the winner goes on, and is watched on."""
+    d = await begin(world)
+    async with world.client() as c:
+        path = f"/deployments/{d}"
+        promoted = (await c.post(f"{path}/promote", json={"version": "v3", "force": True})).json()
+        refused = await c.post(f"{path}/rollback", json={"reason": "too late", "version": "v2"})
+        assert (refused.status_code, refused.json()["detail"]) == (400, "'v2' is not under test here.")
+        assert refused.json()["next_step"] == "Leave `version` out, or give v3."
+        after = (await c.get(path)).json()
+        assert (after["phase"], after["sentence"]) == ("watching", promoted["sentence"])
+
+
 async def test_a_version_is_asked_for_only_where_there_are_several(world):
     """One canary's answers have none of this, and its promotion takes no other version."""
     await world.service()
@@ -235,6 +263,18 @@ async def test_a_driver_that_carries_two_versions_is_refused_with_those_that_car
         assert refused.json()["detail"] == "nginx-reload cannot carry more than two versions."
         assert "haproxy" in refused.json()["next_step"]
         assert (await c.get("/deployments")).json()["total"] == 0
+
+
+async def test_a_changed_draft_keeps_where_its_candidates_answer(world):
+    """As a new one does: an address that a ``PATCH`` names is not lost."""
+    await world.service()
+    candidates = [{"version": v, "addresses": [f"10.0.0.{v[1]}:80"]} for v in ("v2", "v3")]
+    async with world.client() as c:
+        made = (await c.post("/deployments", json={"service_id": "checkout", "version": "v2"})).json()
+        body = {"strategy": {"type": "ab", "candidates": candidates}}
+        assert (await c.patch(f"/deployments/{made['deployment_id']}", json=body)).status_code == 200
+        known = (await c.get("/services/checkout")).json()["upstreams"]
+    assert known == {"v2": ["10.0.0.2:80"], "v3": ["10.0.0.3:80"]}
 
 
 async def test_named_units_and_everybody_are_refused(world):

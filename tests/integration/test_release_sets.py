@@ -277,6 +277,20 @@ async def test_a_stage_that_cannot_be_made_says_why(shop):
         assert (await c.get(path)).json()["state"] == "rolled_back"
 
 
+async def test_a_set_that_is_taken_back_before_its_start_leaves_no_drafts(shop):
+    """A freeze holds them, and nobody could start them any more: their set is at its end."""
+    freeze = {"from": "2026-01-01 00:00", "until": "2099-01-01 00:00", "reason": "the fair"}
+    async with shop.client() as c:
+        await c.put("/freezes/fair", json=freeze)
+        path = await made(c)
+        await look(shop, 2)
+        assert (await c.get("/deployments", params={"status": "draft"})).json()["total"] == 2
+        ended = (await c.post(f"{path}/rollback", json={"reason": "not this year"})).json()
+        await look(shop)
+        assert ended["state"] == "rolled_back"
+        assert (await c.get("/deployments")).json()["total"] == 0
+
+
 async def test_a_coordinator_that_dies_between_two_moves_is_gone_on_with(shop, monkeypatch):
     """Promotion, then rollback: cut off after the first move, the next look makes the second."""
     carry_out, calls = Coordinator._carry_out, []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -96,6 +97,26 @@ async def test_a_version_that_is_not_stored_does_not_start(c):
     refused = (await c.post(f"/deployments/{d['deployment_id']}/start-canary", json={})).json()
     assert (refused["status"], refused["field"]) == (400, "version")
     assert "/versions" in refused["next_step"]
+
+
+async def test_a_start_at_a_later_time_is_guarded_as_well(world, c):
+    """No time of day lets rules through that fail their cases, or that are not stored."""
+    await c.post("/rulesets/pricing/versions", json={**V2, "version": "v3", "test_cases": CASES})
+    at = (world.clock.now() + timedelta(minutes=5)).isoformat()
+    for version, status in (("v3", 409), ("v99", 400)):
+        made = (await c.post("/deployments", json={"ruleset_id": "pricing", "version": version})).json()
+        path = f"/deployments/{made['deployment_id']}"
+        assert (await c.post(f"{path}/schedule", json={"start_at": at})).status_code == status
+        assert (await c.get(path)).json()["status"] == "draft"
+
+
+async def test_a_ruleset_is_put_on_stored_rules_only(c):
+    """A slip in the version's name would leave everybody without an answer."""
+    refused = await c.patch("/services/pricing", json={"stable_version": "v99"})
+    assert (refused.status_code, refused.json()["field"]) == (400, "stable_version")
+    assert refused.json()["detail"] == "pricing has no version v99."
+    changed = await c.patch("/services/pricing", json={"stable_version": "v2"})
+    assert (changed.status_code, changed.json()["stable_version"]) == (200, "v2")
 
 
 async def test_stored_cases_run_without_an_input(c):

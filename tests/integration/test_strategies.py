@@ -111,6 +111,19 @@ async def test_a_scheduled_start_begins_by_itself(world):
         assert (await c.get("/deployments", params={"status": "scheduled"})).json()["total"] == 0
 
 
+async def test_another_time_keeps_the_share_that_was_asked_for(world):
+    """Scheduled again with a time only, it is put off: who it starts with stays."""
+    await world.service()
+    early, late = ((world.clock.now() + timedelta(minutes=n)).isoformat() for n in (5, 9))
+    async with world.client() as c:
+        path = await made(c)
+        await c.post(f"{path}/schedule", json={"start_at": early, "canary_pct": 25})
+        await c.post(f"{path}/schedule", json={"start_at": late})
+        await world.tick(541)
+        view = (await c.get(path)).json()
+        assert (view["status"], view["traffic_percentage"]) == ("canary", 25)
+
+
 async def test_a_scheduled_start_waits_for_another_rollout_and_says_so_once(world):
     """It is put off, and begins when the way is free."""
     await world.service()

@@ -159,6 +159,17 @@ def test_by_hand_more_traffic_is_asked_about_and_less_is_not():
     assert (story.d.traffic_bp, story.d.intended) == (100, None)
 
 
+def test_a_forced_move_is_still_forced_when_its_hook_says_yes():
+    """Past a step's minimum time, which would refuse it otherwise."""
+    story = told(hook("confirm-traffic-increase"))
+    first, second = story.d.strategy.steps
+    steps = (replace(first, min_seconds=20), second)
+    story.d = replace(story.d, strategy=replace(story.d.strategy, steps=steps))
+    story.ask(confirm.shifted, 1500, force=True)
+    says(story, "yes")
+    assert (story.d.traffic_bp, story.d.intended) == (1500, None)
+
+
 def test_a_promotion_by_hand_is_asked_about_unless_it_is_forced():
     """Force goes past hooks as past the gate, and says so."""
     story = told(hook("confirm-promotion"), mode="manual")

@@ -315,6 +315,23 @@ def test_waves_bake_and_wait_at_their_gates():
     assert "Approved after Wave 2 of 3 (us, ap) by ada: support is quiet" in story.timeline
 
 
+def test_waves_that_all_went_back_have_ended():
+    """One after the other, by ``on_harm: region``: there is a time at which it was over."""
+    waves = [{"regions": ["eu"]}, {"regions": ["us"]}]
+    story = Sets({**REGIONS, "waves": waves, "on_harm": "region"}).tick()
+    story.harmed("checkout@eu").tick().tick().tick()
+    story.harmed("checkout@us").tick().tick().tick()
+    assert story.s.state is SetState.ROLLED_BACK
+    assert story.s.ended_at is not None
+
+
+def test_a_wave_may_do_without_the_gate_of_all():
+    """``gate: false`` is no gate, as on a step; what says nothing has the set's."""
+    waves = [{"regions": ["eu"], "gate": False}, {"regions": ["us"]}, {"regions": ["sa"], "gate": False}]
+    made = release_set_from({**REGIONS, "waves": waves, "gate": {"role": "admin"}})
+    assert [stage.gate for stage in made.stages[:2]] == [None, Role.ADMIN]
+
+
 @pytest.mark.parametrize("policy", list(OnHarm))
 def test_harm_in_one_region_does_what_the_policy_says(policy):
     """all: the earlier ones go back, too; region: the others go on; hold: everything stops."""

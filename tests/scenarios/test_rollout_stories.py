@@ -10,10 +10,12 @@ import pytest
 from serinus.core.analysis.checks import Check, Comparison, Measure, OnFail, OnNoData, Policy
 from serinus.core.analysis.evidence import Sample, SampleKind, Side, TrafficState
 from serinus.core.errors import Conflict, GateRefused, InvalidInput, TransitionRefused
+from serinus.core.hooks import Hook, Phase
 from serinus.core.lifecycle import moves
 from serinus.core.model import Mode, Status, Step, Stickiness, Strategy, TargetFilter, Waiting
+from serinus.core.policy import confirm
 from serinus.core.policy.presets import IN_APP, RULESETS
-from stories import Story, draft
+from stories import NOON, Story, draft
 
 
 def test_a_good_canary_walks_every_step_and_waits_to_be_promoted():
@@ -248,6 +250,18 @@ def test_named_users_start_alone_and_stay_pinned_when_the_share_grows():
     assert (begun.weight_bp, begun.filter_only) == (0, True)
     grown = moves.shift(begun, Story().now, 2000).next_state
     assert (grown.weight_bp, grown.target_filter.user_ids) == (2000, ("ada",))
+
+
+def test_the_first_share_after_a_named_start_is_growth():
+    """Nobody came by hash before: it is asked about, and taken by a proxy that could not shrink."""
+    asked = Hook(name="qa", phase=Phase.CONFIRM_TRAFFIC, command="qa")
+    named = TargetFilter(user_ids=("ada",))
+    begun = moves.start(draft(strategy=Strategy()), NOON, bp=3000, target=named).next_state
+    assert begun.traffic_bp == 0
+    grown = moves.shift(begun, NOON, 1000, keeps_units=False)
+    assert grown.next_state.sentence == "Traffic 0 % → 10 % by hand."
+    hooked = replace(begun, strategy=Strategy(hooks=(asked,)))
+    assert confirm.shifted(hooked, NOON, 1000).next_state.traffic_bp == 0
 
 
 def test_shrinking_needs_a_data_plane_that_keeps_units():

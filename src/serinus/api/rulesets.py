@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from serinus.api.deployments import answer
 from serinus.api.deps import CallerDep, KeyDep, PageDep, PlaneDep, make_call
-from serinus.api.schemas import Answer, Body, Name, Text
+from serinus.api.schemas import Answer, Body, Name, ServiceName, Text
 from serinus.control.rulesets import NewVersion
 from serinus.core.model import Role
 from serinus.core.rules import Case, RuleSettings
@@ -92,7 +92,7 @@ class RulesetBody(VersionBody):
         },
     )
 
-    name: Name
+    name: ServiceName
     redact: Paths = Field(default=[], description="Paths in inputs and outputs that are never logged.")
     log_percent: Share = Field(default=10, description="Good executions logged; failed ones always are.")
     shadow_percent: Share = Field(default=0, description="Calls on which the canary runs beside stable.")

@@ -28,6 +28,7 @@ __all__ = [
     "RollbackBody",
     "ScheduleBody",
     "ServiceChanges",
+    "ServiceName",
     "StartBody",
     "Text",
     "TrafficBody",
@@ -37,6 +38,8 @@ __all__ = [
 #: Text that a database and a screen can carry: no control characters but newline and tab.
 Text = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$", max_length=20_000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_. /:@+-]*$", min_length=1, max_length=120)]
+#: It stands in paths of the API, which a slash would cut.
+ServiceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_. :@+-]*$", min_length=1, max_length=120)]
 Percentage = Annotated[
     float,
     Field(
@@ -268,7 +271,7 @@ class NewServiceBody(Body):
         },
     )
 
-    name: Name
+    name: ServiceName
     kind: Literal["application", "feature", "ruleset"] = "application"
     stable_version: Name | Literal[""] = ""
     driver: Name = "in-process"

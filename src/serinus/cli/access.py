@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from serinus.cli.common import JsonFlag, api, err, handled, out, print_json
 
@@ -27,7 +28,7 @@ def _add(body: dict[str, Any], *, as_json: bool) -> None:
         if as_json:
             print_json(made)
             return
-        out().print(f"[green]✔[/] {made['name']} ({made['role']}) {made['member_id']}")
+        out().print(f"[green]✔[/] {escape(made['name'])} ({made['role']}) {made['member_id']}")
         err().print(f"  next  serinus token create NAME --member {made['member_id']} --role {made['role']}")
 
 
@@ -48,16 +49,15 @@ def _list(kind: str, *, as_json: bool) -> None:
 def _remove(who: str) -> None:
     with handled():
         gone = api().delete(f"/members/{_id_of(who)}")
-        count = gone["revoked_tokens"]
-        out().print(
-            f"[green]✔[/] {gone['name']} is removed; {count} token{'' if count == 1 else 's'} revoked."
-        )
+        name, count = escape(gone["name"]), gone["revoked_tokens"]
+        out().print(f"[green]✔[/] {name} is removed; {count} token{'' if count == 1 else 's'} revoked.")
 
 
 def _set_role(who: str, role: str) -> None:
     with handled():
         made = api().patch(f"/members/{_id_of(who)}", {"role": role})
-        out().print(f"[green]✔[/] {made['name']} is {made['role']}; no token of theirs can do more.")
+        name = escape(made["name"])
+        out().print(f"[green]✔[/] {name} is {made['role']}; no token of theirs can do more.")
 
 
 def _id_of(who: str) -> str:
@@ -152,7 +152,7 @@ def create_token(
         if as_json:
             print_json(made)
             return
-        whose = f", {made['member']}'s" if made["member"] else ""
+        whose = f", {escape(made['member'])}'s" if made["member"] else ""
         scope = f", only for {', '.join(made['services'])}" if made["services"] else ""
         ends = f", until {made['expires_at'][:10]}" if made["expires_at"] else ", without an end"
         err().print(f"[green]✔[/] {made['name']} ({made['role']}{whose}{scope}{ends}). It is shown only now:")

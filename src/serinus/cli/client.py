@@ -148,9 +148,10 @@ class Api:
         make = "Say which: --service NAME." if names else "Make one: serinus service create NAME --stable V1"
         raise Refused({"detail": several, "next_step": make})
 
-    def find_deployment(self, named: str, *, begun: bool = False) -> str:
+    def find_deployment(self, named: str, *, begun: bool = False, first: str = "canary") -> str:
         """Return a deployment's id for an id, or for a service: its newest that runs, or its newest.
 
+        ``first``: the status that is looked for before any other.
         ``begun``: leave out those that have not begun, which must not hide the one that everybody is on.
 
         Raises:
@@ -158,7 +159,7 @@ class Api:
         """
         if named.startswith("dep_"):
             return named
-        for status in ("canary", None):
+        for status in (first, None):
             some = 20 if begun else 1
             found = self.get("/deployments", service_id=named, status=status, page_size=some)["deployments"]
             known = [d for d in found if begun and d["status"] not in ("draft", "scheduled")] or found

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from serinus.cli import render
 from serinus.cli.client import data_dir, save_profile
@@ -83,9 +84,9 @@ def doctor(as_json: JsonFlag = False) -> None:
         print_json([{"name": f.name, "ok": f.ok, "detail": f.detail, "remedy": f.remedy} for f in findings])
     else:
         for f in findings:
-            out().print(f"{'[green]✔[/]' if f.ok else '[red]✘[/]'} {f.name:<26} {f.detail}")
+            out().print(f"{'[green]✔[/]' if f.ok else '[red]✘[/]'} {f.name:<26} {escape(f.detail)}")
             if not f.ok and f.remedy:
-                out().print(f"  [dim]next[/]  {f.remedy}")
+                out().print(f"  [dim]next[/]  {escape(f.remedy)}")
     raise typer.Exit(0 if all(f.ok for f in findings) else 1)
 
 

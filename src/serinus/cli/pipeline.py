@@ -102,6 +102,7 @@ def run(
             smoke_folder=smoke.parent if smoke else Path(),
             smoke_url=smoke_url,
             walk={"poll": poll, "max_hold": max_hold, "max_seconds": timeout},
+            override=override_freeze,
         )
         root = (guard.parent if guard else Path()).resolve()
         with terminable():

@@ -42,6 +42,8 @@ class Pipeline:
     smoke_folder: Path
     smoke_url: str
     walk: dict[str, float]
+    #: Why freezes that are on are overridden; empty: they are not.
+    override: str = ""
     stages: list[Stage] = field(default_factory=list)
     deployment_id: str = ""
     outcome: str = ""
@@ -93,8 +95,13 @@ class Pipeline:
         self.control.post("/deployments/plan", self.body)
         made = self.control.post("/deployments", self.body, key=uuid.uuid4().hex)
         self.deployment_id = made["deployment_id"]
+        if self.override and self.control.get(f"/services/{self.service}/health")["freezes"]:
+            body = {"reason": self.override}
+            self.control.post(f"{self._path}/override-freeze", body, key=uuid.uuid4().hex)
         since = self._looked_at()
-        self.control.post(f"{self._path}/start-canary", {}, key=uuid.uuid4().hex)
+        begun = self.control.post(f"{self._path}/start-canary", {}, key=uuid.uuid4().hex)
+        if begun["status"] == "scheduled":  # nobody would watch it then
+            return Stage(name="deploy", outcome="failed", message=begun["sentence"])
         share = made["strategy"]["steps"][0]["traffic_percentage"]
         carried = self._carried(share, DEPLOY_SECONDS, since)
         return Stage(
@@ -194,6 +201,8 @@ class Pipeline:
             Unreachable: It does not answer.
         """
         view = self.control.get(self._path)
+        if view["status"] == "scheduled":
+            view = self.control.post(f"{self._path}/cancel", {}, key=uuid.uuid4().hex)
         if view["status"] == "draft":
             stage.outcome, stage.message = "passed", "it had no traffic yet; its draft stays"
             return

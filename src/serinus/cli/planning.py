@@ -19,6 +19,7 @@ __all__ = [
     "PolicyOption",
     "PollOption",
     "ShareOption",
+    "StickinessOption",
     "VersionOption",
     "analysis_of",
     "hooks_of",
@@ -41,6 +42,9 @@ PolicyOption = Annotated[
 CompensationOption = Annotated[
     Undoing,
     typer.Option("--compensation", help="What a rollback does beside moving traffic."),
+]
+StickinessOption = Annotated[
+    str, typer.Option("--stickiness", help="persistent or hash; by default the file's, else persistent.")
 ]
 PollOption = Annotated[float, typer.Option("--poll", min=0.1, help="Seconds between two looks.")]
 

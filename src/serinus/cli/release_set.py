@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from serinus.cli.client import Api, Refused
 from serinus.cli.common import JsonFlag, WhyOption, api, err, handled, lines, out, print_json
@@ -151,7 +152,7 @@ def _show(view: dict[str, Any], as_json: bool) -> None:
     console = out()
     for stage in view["stages"]:
         noun = "Wave" if view["kind"] == "waves" else "Stage"
-        name = f" ({stage['name']})" if stage["name"] else ""
+        name = f" ({escape(stage['name'])})" if stage["name"] else ""
         after = ""
         if stage["number"] < len(view["stages"]):
             bake = f"bakes {stage['bake_seconds']:g} s" if stage["bake_seconds"] else ""

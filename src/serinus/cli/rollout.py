@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from serinus.cli import render
 from serinus.cli.common import JsonFlag, WhyOption, api, handled, lines, out, print_json
-from serinus.cli.planning import CompensationOption, analysis_of
+from serinus.cli.planning import CompensationOption, StickinessOption, analysis_of
 from serinus.cli.rollout_run import run
-from serinus.cli.strategy_files import contest_of, moment_of, strategy_of
+from serinus.cli.strategy_files import contest_of, moment_of, no_share_beside_steps, strategy_of
 from serinus.core.model import CompensationStrategy as Undoing
 
 __all__ = ["app"]
@@ -45,7 +46,7 @@ def start(
     policy: Annotated[
         str, typer.Option("--policy", help="Policy file, or a preset: rulesets, for candidates sequential.")
     ] = "",
-    stickiness: Annotated[str, typer.Option("--stickiness", help="persistent or hash.")] = "persistent",
+    stickiness: StickinessOption = "",
     strategy: Annotated[
         Path | None, typer.Option("--strategy", help="Strategy file (YAML or JSON), instead of by hand.")
     ] = None,
@@ -58,9 +59,13 @@ def start(
         if bool(version) == bool(candidate) or (candidate and strategy):
             raise typer.BadParameter("Give a VERSION (and maybe --strategy), or --candidate once for each.")
         control = api()
-        moves = strategy_of(strategy) if strategy else {"mode": "manual", "stickiness": stickiness}
+        moves: dict[str, Any] = {"mode": "manual"}
+        if strategy:
+            moves = strategy_of(strategy)
+            no_share_beside_steps(strategy, moves, percentage)
         if candidate:
-            moves = {**contest_of(candidate, address or [], percentage), "stickiness": stickiness}
+            moves = contest_of(candidate, address or [], percentage)
+        moves |= {"stickiness": stickiness} if stickiness else {}
         body = {
             "service_id": service,
             "version": version or (candidate or [""])[0],
@@ -135,10 +140,10 @@ def traffic(
         _show(control.put(path, {"traffic_percentage": percentage, "force": force}), as_json)
 
 
-def _act(deployment: str, action: str, body: dict[str, Any], as_json: bool, *, begun: bool = False) -> None:
+def _act(deployment: str, action: str, body: dict[str, Any], as_json: bool, **which: Any) -> None:
     with handled():
         control = api()
-        path = f"/deployments/{control.find_deployment(deployment, begun=begun)}/{action}"
+        path = f"/deployments/{control.find_deployment(deployment, **which)}/{action}"
         _show(control.post(path, body, key=uuid.uuid4().hex), as_json)
 
 
@@ -167,7 +172,7 @@ def approve(
 @app.command()
 def cancel(deployment: Named, as_json: JsonFlag = False) -> None:
     """Take a scheduled start back."""
-    _act(deployment, "cancel", {}, as_json)
+    _act(deployment, "cancel", {}, as_json, first="scheduled")
 
 
 @app.command("override-freeze")
@@ -226,4 +231,5 @@ def _show(view: dict[str, Any], as_json: bool) -> None:
         print_json(view)
     else:
         sign, colour = render.STATES[view["status"]]
-        out().print(f"[{colour}]{sign}[/] {view['sentence']}  [dim]{view['deployment_id']}[/]")
+        said = escape(view["sentence"])
+        out().print(f"[{colour}]{sign}[/] {said}  [dim]{view['deployment_id']}[/]")

@@ -18,6 +18,7 @@ from serinus.cli.planning import (
     CompensationOption,
     PolicyOption,
     PollOption,
+    StickinessOption,
     VersionOption,
     hooks_of,
     plan_of,
@@ -56,7 +57,7 @@ def run(
         ),
     ] = 1800,
     policy: PolicyOption = "orchestrator",
-    stickiness: Annotated[str, typer.Option("--stickiness", help="persistent or hash.")] = "persistent",
+    stickiness: StickinessOption = "",
     strategy: Annotated[
         Path | None,
         typer.Option(
@@ -87,9 +88,12 @@ def run(
     """Walk a version through its stages; exit code 0 only when every stage passed."""
     with handled():
         control = api()
-        plan = plan_of(stages, observation_period, final_observation, policy, stickiness, salt)
+        plan = plan_of(
+            stages, observation_period, final_observation, policy, stickiness or "persistent", salt
+        )
         if strategy:
-            plan["strategy"] = strategy_of(strategy)
+            beside = {"stickiness": stickiness, "salt": salt}
+            plan["strategy"] = strategy_of(strategy) | {k: v for k, v in beside.items() if v}
         body = {
             "service_id": service or control.only_service(),
             "version": version,

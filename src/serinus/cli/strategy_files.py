@@ -10,7 +10,7 @@ import typer
 
 from serinus.cli.common import err, failed
 
-__all__ = ["contest_of", "moment_of", "strategy_of"]
+__all__ = ["contest_of", "moment_of", "no_share_beside_steps", "strategy_of"]
 
 
 def strategy_of(path: Path) -> dict[str, Any]:
@@ -35,6 +35,22 @@ def strategy_of(path: Path) -> dict[str, Any]:
     except Wrong as wrong:
         err().print(str(wrong), markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
+
+
+def no_share_beside_steps(path: Path, moves: dict[str, Any], percentage: float | None) -> None:
+    """Refuse a share to start with where the steps of a strategy file say it.
+
+    Raises:
+        typer.Exit: The file walks by itself.
+    """
+    from serinus.core.model import CanaryConfig, Mode
+    from serinus.core.policy.strategies import strategy_from
+
+    if percentage is not None and strategy_from(moves, CanaryConfig()).mode is Mode.AUTO:
+        raise failed(
+            f"{path}: its steps say the shares, and --percentage {percentage:g} would be dropped.",
+            "Leave it out, or write it into the file's first step.",
+        )
 
 
 def moment_of(text: str) -> str:

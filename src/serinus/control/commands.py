@@ -14,9 +14,9 @@ from serinus.control.deciding import Deciding, StartGuard, freshened
 from serinus.control.drafts import NewDeployment, configured, draft_of
 from serinus.control.finding import expect_revision, find_deployment, find_service
 from serinus.control.hooks import check_hooks
-from serinus.control.record import write_decision, write_event
+from serinus.control.record import retire, write_decision, write_event
 from serinus.control.saga import check_compensations
-from serinus.control.starts import ensure_may_start, ensure_reachable
+from serinus.control.starts import ensure_may_start, ensure_reachable, ensure_still_reachable, ensure_stored
 from serinus.control.traffic import TrafficPool
 from serinus.control.unit import Answer, Call, execute
 from serinus.core.address import ensure_addresses
@@ -104,9 +104,8 @@ class Commands:
 
         async def work(tx: Transaction) -> tuple[int, Any]:
             service = await find_service(tx, call, id_or_name)
-            running = [
-                d for d in await tx.deployments.current(service.tenant_id, service.id) if d.ended_at is None
-            ]
+            current = await tx.deployments.current(service.tenant_id, service.id)
+            running = [d for d in current if d.ended_at is None]
             if running and set(changes) - {"upstreams"}:
                 raise Conflict(
                     f"{service.name} is rolling out {running[0].version} ({running[0].id}).",
@@ -115,13 +114,15 @@ class Commands:
             changed = replace(service, **changes)
             given = changes.get("upstreams") or {}
             ensure_addresses({v: a for v, a in given.items() if a != service.upstreams.get(v)})
-            needed = [changed.stable_version] if changes.get("stable_version") else []
-            if "upstreams" in changes:  # the whole map: what requests go to must still be in it
-                named = [changed.stable_version, *(v for d in running for v in _versions(d))]
-                needed += [v for v in named if service.upstreams.get(v)]
-            ensure_reachable(changed, tuple(dict.fromkeys(needed)))
+            if changes.get("stable_version"):
+                ensure_reachable(changed, (changed.stable_version,))
+                await ensure_stored(tx, changed)
+            ensure_still_reachable(service, changed, current)
             self._traffic.of(changed)
             await tx.services.save(changed)
+            for d in current:
+                if d.status is Status.ACTIVE and d.version != changed.stable_version:
+                    await retire(tx, self._context, d, changed.stable_version, call.caller.name)
             await tx.leases.wake(service.id, self._context.clock.now())
             return 200, views.service_view(changed)
 
@@ -156,6 +157,7 @@ class Commands:
 
         async def work(tx: Transaction) -> tuple[int, Any]:
             d = await find_deployment(tx, call, deployment_id)
+            expect_revision(call, d)
             follow(d.status, Action.UPDATE)
             plain = {k: v for k, v in changes.items() if k in ("changelog", "compensation_strategy")}
             d = replace(d, **plain)
@@ -164,7 +166,9 @@ class Commands:
                 d = configured(d, **given)
                 d = replace(d, salt=salt_from(given.get("strategy"), d.salt))
                 check_hooks(self._context, d.strategy.hooks)
-                self._traffic.ensure_strategy(await find_service(tx, call, d.service_id), d)
+                service = await find_service(tx, call, d.service_id)
+                service = await with_addresses(tx, service, d.version, (), given.get("strategy"))
+                self._traffic.ensure_strategy(service, d)
             check_compensations(self._context, d)
             saved = await tx.deployments.save(d)
             await write_event(tx, self._context, saved, "updated", "Draft changed.", call.caller.name)
@@ -177,6 +181,7 @@ class Commands:
 
         async def work(tx: Transaction) -> tuple[int, Any]:
             d = await find_deployment(tx, call, deployment_id)
+            expect_revision(call, d)
             follow(d.status, Action.DELETE)
             await tx.deployments.delete(d.tenant_id, d.id)
             return 204, None
@@ -221,11 +226,14 @@ class Commands:
         percentage: object = None,
         target: TargetFilter | None = None,
     ) -> Answer:
-        """Have it start by itself at a later time."""
+        """Have it start by itself at a later time; what guards a start is asked now, and does not change."""
         bp = None if percentage is None else parse_percentage(percentage, "canary_pct")
+        found = await self._guard(call, deployment_id) if self._guard else StartGuard()
 
-        async def decide(_: Transaction, __: Service, d: Deployment) -> Decision:
+        async def decide(tx: Transaction, _: Service, d: Deployment) -> Decision:
             not_started_by_its_set(d)
+            follow(d.status, Action.SCHEDULE)
+            await self._deciding.heed(tx, d, found, call.caller.name)
             return scheduled.schedule(d, self._context.clock.now(), at, bp=bp, target=target)
 
         return await self._move(call, deployment_id, decide)
@@ -363,8 +371,3 @@ class Commands:
 def _because(call: Call, reason: str) -> Call:
     """Put a person's reason into the audit log."""
     return replace(call, data={**call.data, "reason": reason}) if reason else call
-
-
-def _versions(d: Deployment) -> list[str]:
-    """Return every version that a deployment sends requests to."""
-    return [d.stable_version, *([c.version for c in d.candidates] or [d.version])]

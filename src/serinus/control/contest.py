@@ -97,11 +97,7 @@ async def promoted(
     """
     if not d.contested:
         if version and version != d.version:
-            raise InvalidInput(
-                f"{version!r} is not under test here.",
-                field="version",
-                next_step=f"Leave `version` out, or give {d.version}.",
-            )
+            raise _not_tested(d, version)
         gate = promotion_gate(d, await gather(tx, d, now), now)
         return confirm.promoted(d, now, gate, force=force, role=role)
     found = standing(d.candidates, d.policy.judge)
@@ -116,6 +112,14 @@ async def promoted(
     return settled(d, confirm.promoted(seen, now, gate, force=force, role=role))
 
 
+def _not_tested(d: Deployment, version: str) -> InvalidInput:
+    return InvalidInput(
+        f"{version!r} is not under test here.",
+        field="version",
+        next_step=f"Leave `version` out, or give {d.version}.",
+    )
+
+
 async def unmet(tx: Transaction, d: Deployment, now: datetime) -> tuple[str, ...]:
     """Return what the promotion lacks, in words: of the canary, or of the best of several candidates."""
     if d.contested:
@@ -127,7 +131,7 @@ async def unmet(tx: Transaction, d: Deployment, now: datetime) -> tuple[str, ...
     return tuple(v.message for v in gate if v.outcome is not Outcome.PASS)
 
 
-def dropped(d: Deployment, version: str, reason: str, now: datetime) -> Decision:
+def dropped(d: Deployment, version: str, reason: str, now: datetime, **back: bool) -> Decision:
     """Take one candidate out by hand; the last one, or the only canary, is a rollback.
 
     Raises:
@@ -135,10 +139,12 @@ def dropped(d: Deployment, version: str, reason: str, now: datetime) -> Decision
         Conflict: It is out already, a rollback is under way, or stable cannot take its units.
     """
     follow(d.status, Action.ROLLBACK)
+    if not d.contested:
+        raise _not_tested(d, version)
     at = place_of(d, version)
     if d.stable_down and any(c.live and c.version != version for c in d.candidates):
         raise Conflict(
             f"Stable {d.stable_version} cannot be sent traffic ({d.stable_down}).",
             next_step="Bring it back first, and drop it then.",
         )
-    return drop(d, {at: reason}, now)
+    return drop(d, {at: reason}, now, data=None, **back)

@@ -63,10 +63,7 @@ class Deciding:
             SerinusError: What is in the way.
         """
         follow(d.status, Action.START)
-        if found.refusal:
-            raise found.refusal
-        if found.note:
-            await write_event(tx, self._context, d, "guard", found.note, actor)
+        await self.heed(tx, d, found, actor)
         now = self._context.clock.now()
         wanted = (bp, target)
         if d.scheduled and wanted == (None, None):
@@ -77,6 +74,17 @@ class Deciding:
             return scheduled.schedule(d, now, later[0], bp=wanted[0], target=wanted[1], why=later[1])
         fresh = replace(d, stable_version=service.stable_version)
         return confirm.started(fresh, now, bp=wanted[0], target=wanted[1])
+
+    async def heed(self, tx: Transaction, d: Deployment, found: StartGuard, actor: str) -> None:
+        """Refuse a start that a check before it refuses, or write down what the check found.
+
+        Raises:
+            SerinusError: What the check found is in the way.
+        """
+        if found.refusal:
+            raise found.refusal
+        if found.note:
+            await write_event(tx, self._context, d, "guard", found.note, actor)
 
     async def promotion(
         self,
@@ -124,7 +132,7 @@ class Deciding:
             sides = knocked or (Knocked(),) * len(arms(d))
             d = with_sides(d, await gather_all(tx, d, now), sides, now)
         if version and (d.contested or version != d.version):
-            return dropped(d, version, reason, now)
+            return dropped(d, version, reason, now, compensate=compensate, force=force, across=across)
         current = await tx.deployments.current(d.tenant_id, d.service_id)
         alone = all(o.id == d.id or o.status is not Status.CANARY for o in current)
         return go_back(d, now, reason, compensate=compensate, force=force, across=across, gradual=alone)

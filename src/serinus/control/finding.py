@@ -19,7 +19,8 @@ def expect_revision(call: Call, d: Deployment) -> None:
     expected = call.data.get("expected_revision")
     if expected is not None and expected != d.revision:
         raise StaleRevision(
-            f"You looked at revision {expected}; it is {d.revision} now: {d.sentence}",
+            f"You looked at revision {expected}; it is {d.revision} now"
+            + (f": {d.sentence}" if d.sentence else "."),
             next_step="Read the deployment again, then decide.",
             extra={"revision": d.revision},
         )

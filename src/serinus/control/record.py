@@ -20,7 +20,7 @@ from serinus.core.model import CompensationStrategy, Deployment, Service, Status
 from serinus.ports.notify import Level, Notification
 from serinus.ports.store import AuditEntry, Event, Transaction
 
-__all__ = ["write_decision", "write_event"]
+__all__ = ["retire", "write_decision", "write_event"]
 
 #: SDKs carry the split of this driver by themselves: there is nothing to read back.
 IN_PROCESS = "in-process"
@@ -135,16 +135,26 @@ async def _intend(
 async def _take_over(
     tx: Transaction, context: Context, service: Service, d: Deployment, version: str
 ) -> None:
-    """Make a version the stable one; retire the deployments that were active before."""
+    """Make a version the stable one; retire what was active before, and tell what rolls out meanwhile."""
     # Read again: the monitor has asked proxies since, and somebody may have changed it meanwhile.
     fresh = await tx.services.get(service.tenant_id, service.id) or service
     await tx.services.save(replace(fresh, stable_version=version))
     for other in await tx.deployments.current(d.tenant_id, service.id):
-        if other.id != d.id and other.status is Status.ACTIVE:
-            retired = deprecate(other, context.clock.now())
-            saved = await tx.deployments.save(retired.next_state)
-            message = f"{other.version} deprecated: {version} took over."
-            await write_event(tx, context, saved, "deprecated", message, "serinus")
+        if other.id != d.id and other.status is Status.CANARY:
+            # An older version was taken back: this one is compared with, and goes back to, what is stable.
+            saved = await tx.deployments.save(replace(other, stable_version=version))
+            message = f"{version} is stable now: {other.stable_version} was taken back."
+            await write_event(tx, context, saved, "stable", message, "serinus")
+        elif other.id != d.id:
+            await retire(tx, context, other, version, "serinus")
+
+
+async def retire(tx: Transaction, context: Context, d: Deployment, version: str, actor: str) -> None:
+    """Deprecate what was active, because another version is stable now."""
+    retired = deprecate(d, context.clock.now())
+    saved = await tx.deployments.save(retired.next_state)
+    message = f"{d.version} deprecated: {version} took over."
+    await write_event(tx, context, saved, "deprecated", message, actor)
 
 
 async def _tell(

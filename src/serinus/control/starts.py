@@ -17,7 +17,7 @@ from serinus.core.policy import confirm
 from serinus.core.policy.freezing import frozen_for, with_freezes
 from serinus.ports.store import Page, Transaction
 
-__all__ = ["Starts", "ensure_may_start", "ensure_reachable"]
+__all__ = ["Starts", "ensure_may_start", "ensure_reachable", "ensure_still_reachable", "ensure_stored"]
 
 #: So many scheduled starts of one service are looked at, the newest first.
 MOST_SCHEDULED = 100
@@ -75,6 +75,40 @@ def ensure_reachable(service: Service, versions: Sequence[str]) -> None:
             field="upstreams",
             next_step="Give `addresses` with the deployment (--address host:port), "
             "or `upstreams` on the service.",
+        )
+
+
+def ensure_still_reachable(before: Service, after: Service, current: Sequence[Deployment]) -> None:
+    """Refuse to forget where versions answer that the service's proxies send requests to.
+
+    Raises:
+        InvalidInput: Which ones.
+    """
+    used = {after.stable_version: None}
+    for d in current:
+        if d.status is Status.CANARY or d.warm_until:
+            used |= dict.fromkeys((d.stable_version, d.version, *(c.version for c in d.candidates)))
+    gone = [v for v in used if before.upstreams.get(v) and not after.upstreams.get(v)]
+    if gone and after.driver != "in-process":
+        raise InvalidInput(
+            f"{after.name} {' and '.join(gone)} would have no address any more.",
+            field="upstreams",
+            next_step="`upstreams` takes the place of what was there: give these versions' addresses, too.",
+        )
+
+
+async def ensure_stored(tx: Transaction, service: Service) -> None:
+    """Refuse a stable version whose rules are not here, where those of others are.
+
+    Raises:
+        InvalidInput: It is not stored.
+    """
+    _, total = await tx.rulesets.page(service.tenant_id, service.id, Page(size=1))
+    if total and await tx.rulesets.get(service.tenant_id, service.id, service.stable_version) is None:
+        raise InvalidInput(
+            f"{service.name} has no version {service.stable_version}.",
+            field="stable_version",
+            next_step=f"POST /api/v1/rulesets/{service.id}/versions with its rules first.",
         )
 
 

@@ -224,10 +224,12 @@ def drop(
     *,
     automatic: bool = False,
     data: dict[int, dict[str, Any]] | None = None,
+    **back: bool,
 ) -> Decision:
     """Take candidates out, each for its reason: their units go to stable, the others go on.
 
-    With nobody left it is a rollback. While stable cannot be sent traffic nobody is moved to it.
+    With nobody left it is a rollback, ``back`` as :func:`go_back` takes it. While stable cannot be sent
+    traffic nobody is moved to it.
 
     Raises:
         Conflict: A rollback is under way.
@@ -247,7 +249,7 @@ def drop(
         why = "; ".join(f"{d.candidates[at].version}: {reason}" for at, reason in bad.items())
         shown = (data or {}).get(min(bad), {})
         ending = d if d.stable_down else changed(d, candidates=out)
-        return go_back(ending, now, why, automatic=automatic, data=shown)
+        return go_back(ending, now, why, automatic=automatic, data=shown, **back)
     reasons, intents = [], [SET_TRAFFIC]
     rest = listed([d.candidates[at].version for at in left])
     for at, why in bad.items():

@@ -194,6 +194,8 @@ class Intended:
     target: TargetFilter = TargetFilter()
     #: A/B/n: which candidate is to be promoted.
     version: str = ""
+    #: More traffic past a step's minimum time, or to a side that does not answer.
+    force: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -92,6 +92,12 @@ def test_the_freeze_that_lasts_longest_is_told():
         ({"name": "x", "from": "2026-02-30 00:00", "until": "2026-03-01 00:00"}, "windows[0]", "no such day"),
         ({"name": "x", "from": "2026-03-02 00:00", "until": "2026-03-01 00:00"}, "windows[0].until", "after"),
         ({"name": "x", "days": ["mo"], "from": "1:00", "until": "08:00"}, "windows[0].days[0]", "'mon'"),
+        ({**WEEKEND, "days": ["sat"]}, "windows[0].days", "clock times"),
+        (
+            {"name": "x", "days": ["sat"], "from": "2026-12-20 00:00", "until": "2027-01-04 08:00"},
+            "windows[0].days",
+            "clock times",
+        ),
     ],
 )
 def test_what_cannot_be_is_told_by_its_place(window, place, words):

@@ -25,7 +25,7 @@ from serinus.core.errors import InvalidInput, NotFound, SerinusError, StaleRevis
 from serinus.core.health import Knocked
 from serinus.core.model import Deployment, Role, Service, Status, Waiting
 from serinus.core.policy.freezing import frozen_for
-from serinus.core.release_sets import Member, Order, OrderKind, ReleaseSet, SetState, Standing
+from serinus.core.release_sets import Member, Order, OrderKind, ReleaseSet, Standing
 from serinus.core.sets.deciding import decide_set, noted, stage_words
 from serinus.ports.store import Transaction
 
@@ -114,10 +114,6 @@ class Coordinator:
         decision = decide_set(s, found, self._context.clock.now())
         if decision.create:
             decision = replace(decision, next_state=await self._created(tx, decision.next_state))
-        if decision.next_state.state is SetState.ROLLED_BACK:
-            for one in found.values():  # what was never started is left to nobody
-                if one.d.status is Status.DRAFT:
-                    await tx.deployments.delete(s.tenant_id, one.d.id)
         saved = await write_set(tx, self._context, s, decision, ACTOR)
         return saved, decision.orders, decision.create
 

@@ -8,8 +8,8 @@ from typing import Any
 from serinus.control import messages
 from serinus.control.context import Context
 from serinus.control.telling import tell
-from serinus.core.model import Deployment
-from serinus.core.release_sets import ReleaseSet, SetDecision, Told
+from serinus.core.model import Deployment, Status
+from serinus.core.release_sets import ReleaseSet, SetDecision, SetState, Told
 from serinus.ports.notify import Level, Notification
 from serinus.ports.release_sets import SetEvent
 from serinus.ports.store import Transaction
@@ -50,6 +50,11 @@ async def write_set(
     if decision.next_state == before:
         return before
     saved = await tx.release_sets.save(decision.next_state, bump=bool(decision.reasons))
+    if saved.state is SetState.ROLLED_BACK:
+        for member in saved.members:  # what was never started is left to nobody
+            d = await tx.deployments.get(saved.tenant_id, member.deployment_id)
+            if d is not None and d.status is Status.DRAFT:
+                await tx.deployments.delete(d.tenant_id, d.id)
     for reason in decision.reasons:
         await write_set_event(tx, context, saved, reason.kind, reason.message, actor, reason.data)
     for at, told in enumerate(decision.told):

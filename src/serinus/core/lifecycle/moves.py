@@ -57,7 +57,10 @@ SET_TRAFFIC = Intent(kind=IntentKind.SET_TRAFFIC)
 def start(
     d: Deployment, now: datetime, *, bp: int | None = None, target: TargetFilter | None = None
 ) -> Decision:
-    """Put the canary under traffic: the first step in auto mode, ``bp`` (default: configured) in manual."""
+    """Put the canary under traffic: the first step in auto mode, ``bp`` (default: configured) in manual.
+
+    A manual start with named units is for them alone: its share is 0.
+    """
     status = follow(d.status, Action.START)
     begun = replace(
         d,
@@ -74,6 +77,7 @@ def start(
         begun = replace(enter_step(begun, 0, now), filter_only=False)
     else:
         share = round(d.config.initial_traffic_percentage * 100) if bp is None else bp
+        share = 0 if target else share  # until somebody changes it, nobody comes by hash
         leaves_stable(d, share)
         begun = replace(begun, traffic_bp=share, peak_bp=share, filter_only=bool(target))
         begun = replace(begun, passed=0 if begun.filter_only else _step_at(d, share))

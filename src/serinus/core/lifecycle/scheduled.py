@@ -25,6 +25,8 @@ def schedule(
 ) -> Decision:
     """Have it start by itself at ``at``; ``bp`` and ``target`` are kept until then.
 
+    Without either, another time for what is scheduled already keeps those that it has.
+
     Raises:
         InvalidInput: The moment has passed.
     """
@@ -36,6 +38,8 @@ def schedule(
             next_step="Give a later time, or leave it out to start now.",
         )
     planned = Scheduled(at=at, bp=bp, target=target or TargetFilter())
+    if d.scheduled and bp is None and target is None:
+        planned = replace(d.scheduled, at=at)
     message = f"{d.version} starts at {_clock(at)}{f': {why}' if why else ''}."
     waiting = replace(d, status=status, scheduled=planned, phase="scheduled", sentence=message)
     return Decision(

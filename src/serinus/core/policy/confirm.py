@@ -65,7 +65,7 @@ def shifted(
         return _intend(d, Intended(phase=Phase.CONFIRM_ROLLOUT, at=now, bp=bp), now)
     if bp <= d.traffic_bp or not _hooks(d, Phase.CONFIRM_TRAFFIC):
         return decision
-    return _intend(d, Intended(phase=Phase.CONFIRM_TRAFFIC, at=now, bp=bp), now)
+    return _intend(d, Intended(phase=Phase.CONFIRM_TRAFFIC, at=now, bp=bp, force=force), now)
 
 
 def promoted(
@@ -122,7 +122,7 @@ def _made(d: Deployment, wanted: Intended, evidence: Evidence, now: datetime) ->
             fresh = replace(free, status=Status.DRAFT)
             return moves.start(fresh, now, bp=wanted.bp, target=wanted.target or None)
         if wanted.phase is Phase.CONFIRM_TRAFFIC:
-            return moves.shift(free, now, wanted.bp or 0)
+            return moves.shift(free, now, wanted.bp or 0, force=wanted.force)
         return moves.promote(free, now, promotion_gate(free, evidence, now))
     except SerinusError as refusal:
         message = f"The hooks said yes, but it cannot be done any more: {refusal.detail}"

@@ -80,6 +80,11 @@ def _window(
     if not begin or not end:
         problems.setdefault(at(place, "from" if not begin else "until"), "missing: " + _HELP)
         return []
+    if given.days and {_kind(begin), _kind(end)} & {"day", "date"}:
+        problems[at(place, "days")] = (
+            "go with clock times: write `from` and `until` like 16:00, or leave it out"
+        )
+        return []
     if {_kind(begin), _kind(end)} == {"date"}:
         return _span(given, zone, place, problems)
     if {_kind(begin), _kind(end)} == {"day"}:

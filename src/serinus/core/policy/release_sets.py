@@ -95,7 +95,7 @@ def release_set_from(data: Mapping[str, Any], *, identity: str = "", tenant_id: 
             field="members",
             next_step="Give one of `members` (services) and `waves` (regions of one service).",
         )
-    stages = _by_region(given, problems) if given.waves else _by_order(given, problems)
+    stages = _by_region(given, data, problems) if given.waves else _by_order(given, problems)
     members = [m for stage in stages for m in stage.members]
     for member in members:
         if sum(m.service == member.service for m in members) > 1:
@@ -153,7 +153,7 @@ def _shared(given: _SetInput, one: _Shared | None = None) -> dict[str, Any]:
     return values
 
 
-def _by_region(given: _SetInput, problems: dict[str, str]) -> tuple[Stage, ...]:
+def _by_region(given: _SetInput, data: Mapping[str, Any], problems: dict[str, str]) -> tuple[Stage, ...]:
     """Return a stage per wave; in region R the service is ``NAME@R``."""
     for name in ("service", "version"):
         if getattr(given, name) is None:
@@ -168,7 +168,10 @@ def _by_region(given: _SetInput, problems: dict[str, str]) -> tuple[Stage, ...]:
     for name in ("gate", "bake_seconds"):
         if getattr(last, name) is not None:
             problems[f"waves[{len(given.waves) - 1}].{name}"] = "no wave comes after this one"
-    return tuple(_wave(given, wave, f"waves[{n}]", problems) for n, wave in enumerate(given.waves))
+    made = [_wave(given, wave, f"waves[{n}]", problems) for n, wave in enumerate(given.waves)]
+    # Read, ``gate: false`` is what no gate at all is; written, it is a word against the set's.
+    without = [wave.get("gate") is False for wave in data["waves"]]
+    return tuple(replace(s, gate=None) if free else s for s, free in zip(made, without, strict=True))
 
 
 def _wave(given: _SetInput, wave: _WaveInput, place: str, problems: dict[str, str]) -> Stage:

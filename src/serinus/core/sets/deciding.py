@@ -54,7 +54,7 @@ def decide_set(s: ReleaseSet, found: Found, now: datetime) -> SetDecision:
         return _watched(seen, found, now)
     if s.paused:
         return SetDecision(next_state=seen)
-    return _walk(seen, found)
+    return _walk(seen, found, now)
 
 
 def _looked(s: ReleaseSet, now: datetime) -> ReleaseSet:
@@ -149,7 +149,7 @@ def _going_back(s: ReleaseSet, found: Found, now: datetime) -> SetDecision:
 # -- the walk --------------------------------------------------------------------------------------
 
 
-def _walk(s: ReleaseSet, found: Found) -> SetDecision:
+def _walk(s: ReleaseSet, found: Found, now: datetime) -> SetDecision:
     members = [m for m in s.present.members if not m.lost]
     if any(not m.deployment_id for m in members):
         names = ", ".join(m.words for m in members)
@@ -165,7 +165,7 @@ def _walk(s: ReleaseSet, found: Found) -> SetDecision:
         return SetDecision(next_state=s, orders=orders)
     waiting = [m for m in members if found[m.deployment_id].d.status not in _PROMOTED]
     if not waiting:
-        return _promoted(s, members)
+        return _promoted(s, members, now)
     return _passed(s, waiting, found)
 
 
@@ -204,7 +204,7 @@ def _lacks(standing: Standing) -> str:
     return f"is held: {standing.frozen}" if standing.frozen else ""
 
 
-def _promoted(s: ReleaseSet, members: list[Member]) -> SetDecision:
+def _promoted(s: ReleaseSet, members: list[Member], now: datetime) -> SetDecision:
     """After a stage: bake, then the gate, then the next stage; after the last one, watch."""
     last = s.stage + 1 == len(s.stages)
     if not s.baking:
@@ -215,7 +215,7 @@ def _promoted(s: ReleaseSet, members: list[Member]) -> SetDecision:
         baking = replace(s, baking=True, approved=False, trouble="", phase="baking", sentence=message)
         return _said(baking, "stage_promoted", message)
     if last:
-        return _all_promoted(s)
+        return _all_promoted(s, now)
     left = s.present.bake_seconds - s.baked_seconds
     if left > 0:
         return SetDecision(next_state=replace(s, sentence=f"{_next(s)} begins in {duration(left)}."))
@@ -232,18 +232,15 @@ def _promoted(s: ReleaseSet, members: list[Member]) -> SetDecision:
         phase="running",
     )
     # Its deployments do not exist yet: this only asks for them.
-    return _walk(following, {})
+    return _walk(following, {}, now)
 
 
-def _all_promoted(s: ReleaseSet) -> SetDecision:
+def _all_promoted(s: ReleaseSet, now: datetime) -> SetDecision:
     stays, lost = [m for m in s.members if not m.lost], [m for m in s.members if m.lost]
     if not stays:
         message = f"All of it went back: {_names(lost)}."
-        return _said(
-            replace(s, state=SetState.ROLLED_BACK, phase="rolled_back", sentence=message),
-            "rolled_back",
-            message,
-        )
+        ended = replace(s, state=SetState.ROLLED_BACK, phase="rolled_back", sentence=message, ended_at=now)
+        return _said(ended, "rolled_back", message)
     message = f"Everything is promoted: {_names(stays)}."
     if lost:
         message = f"{len(stays)} of {len(s.members)} are promoted; {_names(lost)} went back."
