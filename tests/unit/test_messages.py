@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serinus.control import messages, wording
+from serinus.control import messages
+from serinus.control.words import wording
 from serinus.ports.notify import Level, Notification
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)

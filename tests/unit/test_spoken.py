@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from contests import Contest, contest_of
 from serinus.control.messages import warning_alert
-from serinus.control.spoken import LONGEST, spoken
-from serinus.control.spoken_korean import SENTENCES
+from serinus.control.words.korean import SENTENCES
+from serinus.control.words.spoken import LONGEST, spoken
 from serinus.core.lifecycle import back, moves
 from serinus.core.policy.presets import RULESETS
 from stories import NOON, Story, draft

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from serinus.control.messages import About
-from serinus.control.phrases import name_in, say
-from serinus.control.wording import counted, cut, lasted, line, numbered, seconds_text
+from serinus.control.words.phrases import name_in, say
+from serinus.control.words.wording import counted, cut, lasted, line, numbered, seconds_text
 from serinus.ports.notify import Level, Notification
 
 __all__ = [

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from serinus.control.phrases import name_in, say
-from serinus.control.spoken import spoken
-from serinus.control.wording import counted, cut, lasted, line, numbered, seconds_text, utc
+from serinus.control.words.phrases import name_in, say
+from serinus.control.words.spoken import spoken
+from serinus.control.words.wording import counted, cut, lasted, line, numbered, seconds_text, utc
 from serinus.core import codec
 from serinus.ports.notify import Level, Notification
 

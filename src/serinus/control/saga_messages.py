@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from serinus.control.messages import About
-from serinus.control.wording import line
+from serinus.control.words.wording import line
 from serinus.ports.notify import Level, Notification
 
 __all__ = ["decision_alert", "failed_alert"]

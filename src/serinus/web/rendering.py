@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from serinus.control.judge_words import FINDINGS
 from serinus.control.judge_words import SIGNS as FINDING_SIGNS
-from serinus.control.spoken import spoken
+from serinus.control.words.spoken import spoken
 from serinus.core.errors import SerinusError
 from serinus.web.words import choose, lasting, translator
 

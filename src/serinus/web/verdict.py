@@ -14,7 +14,7 @@ from serinus.control.judge_words import (
     interval_text,
     value_text,
 )
-from serinus.control.spoken import times
+from serinus.control.words.spoken import times
 from serinus.core.analysis.sequential.words import duration
 from serinus.web.intervals import interval_picture
 from serinus.web.words import translator

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from serinus.control.spoken import times
-from serinus.control.wording import lasted
+from serinus.control.words.spoken import times
+from serinus.control.words.wording import lasted
 from serinus.web.words_members import MEMBERS
 from serinus.web.words_parts import PARTS
 from serinus.web.words_rules import RULES

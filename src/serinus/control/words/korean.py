@@ -5,9 +5,9 @@ The first that fits is taken, so a template goes before a wider one. None ends i
 
 from __future__ import annotations
 
-from serinus.control.spoken_judge import JUDGE
-from serinus.control.spoken_parts import CONTEST, HOOKS
-from serinus.control.spoken_sets import SETS
+from serinus.control.words.korean_judge import JUDGE
+from serinus.control.words.korean_parts import CONTEST, HOOKS
+from serinus.control.words.korean_sets import SETS
 
 __all__ = ["SENTENCES", "TIMES", "WORDS"]
 

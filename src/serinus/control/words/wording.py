@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from serinus.control.phrases import say
+from serinus.control.words.phrases import say
 
 __all__ = ["LONGEST", "counted", "cut", "lasted", "line", "numbered", "seconds_text", "utc"]
 

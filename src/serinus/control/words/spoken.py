@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from serinus.control.spoken_korean import SENTENCES, TIMES, WORDS
+from serinus.control.words.korean import SENTENCES, TIMES, WORDS
 
 __all__ = ["spoken", "times"]
 
