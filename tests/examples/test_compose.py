@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from needs import free_port, program
-from serinus.control import exposition
+from serinus.control.showing import exposition
 from serinus.core.analysis.sequential.plan import Plan
 from serinus.core.policy.presets import SEQUENTIAL
 from serinus.drivers.traffic.envoy import EnvoyConfig

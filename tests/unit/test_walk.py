@@ -9,7 +9,7 @@ from rich.console import Console
 from answers import ALONE, HARM, NOT_YET, SAFE
 from serinus.cli.client import Unreachable
 from serinus.cli.walk import Walk
-from serinus.control import views
+from serinus.control.showing import views
 from serinus.core.model import Status, Waiting
 from serinus.core.policy.presets import SEQUENTIAL
 from stories import NOON, draft

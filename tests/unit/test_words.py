@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import serinus.web
-from serinus.control.judge_words import FINDINGS
+from serinus.control.showing.judge_words import FINDINGS
 from serinus.web import release_sets
 from serinus.web.deployment import ACTIONS, AT_ONCE, GO_ON
 from serinus.web.rendering import STATES

@@ -10,9 +10,9 @@ from fastapi.responses import PlainTextResponse
 from serinus.api.deployments import answer
 from serinus.api.deps import CallerDep, KeyDep, PageDep, PlaneDep, make_call
 from serinus.api.schemas import Answer, Approval, NewServiceBody, ServiceChanges
-from serinus.control import exposition
 from serinus.control.commands import NewService
 from serinus.control.context import stamp
+from serinus.control.showing import exposition
 from serinus.core.model import Role, ServiceKind
 
 __all__ = ["router"]

@@ -30,10 +30,10 @@ from serinus.api.deps import CallerDep, PlaneDep
 from serinus.api.fast import FastExecute
 from serinus.api.middleware import Envelope
 from serinus.api.schemas import Problem
-from serinus.control import exposition
 from serinus.control.context import Caller
 from serinus.control.monitor import MONITOR
 from serinus.control.plane import Plane
+from serinus.control.showing import exposition
 from serinus.core.errors import SerinusError
 from serinus.core.model import Role
 

@@ -7,7 +7,7 @@ from typing import Any
 from rich.markup import escape
 
 from serinus.cli.judged import budget_line, check_lines
-from serinus.control.judge_words import FINDINGS, SIGNS
+from serinus.control.showing.judge_words import FINDINGS, SIGNS
 
 __all__ = ["candidate_lines", "is_contested"]
 

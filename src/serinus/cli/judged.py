@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from serinus.control.judge_words import (
+from serinus.control.showing.judge_words import (
     FINDINGS,
     SIGNS,
     budget_text,

@@ -7,10 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from serinus.control.contest_view import assigned_version
 from serinus.control.context import Caller, Context, stamp
 from serinus.control.finding import find_deployment, find_service
 from serinus.control.record import write_decision
+from serinus.control.showing.contests import assigned_version
 from serinus.control.traffic import TrafficPool
 from serinus.control.unit import Answer, Call, execute
 from serinus.core.breaker import OPEN

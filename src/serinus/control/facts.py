@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from serinus.control.judge_words import interval_text, needs_text, slice_text, value_text
-from serinus.control.judgement import judge_view, watch_view
+from serinus.control.showing.judge_words import interval_text, needs_text, slice_text, value_text
+from serinus.control.showing.judgement import judge_view, watch_view
 from serinus.control.words.phrases import say
 from serinus.core.analysis.sequential.plan import Finding
 from serinus.core.analysis.sequential.words import duration

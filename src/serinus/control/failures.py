@@ -7,8 +7,8 @@ from shlex import quote as shell
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from serinus.control import views
 from serinus.control.context import Context
+from serinus.control.showing import views
 from serinus.core.model import Deployment, ServiceKind
 from serinus.ports.store import Event, Page, Transaction
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from serinus.control import views
 from serinus.control.commands import Commands
 from serinus.control.contest import reaching
 from serinus.control.context import Caller, Context, stamp
@@ -20,6 +19,7 @@ from serinus.control.freezes import freezes_on
 from serinus.control.monitor import MONITOR
 from serinus.control.queries import Queries
 from serinus.control.record import write_event
+from serinus.control.showing import views
 from serinus.control.unit import Answer, Call, execute
 from serinus.core.analysis.evidence import Arm, Side, Window
 from serinus.core.errors import NotFound

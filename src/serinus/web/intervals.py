@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from serinus.control.judge_words import change_text
+from serinus.control.showing.judge_words import change_text
 
 __all__ = ["interval_picture"]
 

@@ -11,8 +11,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
-from serinus.control.judge_words import FINDINGS
-from serinus.control.judge_words import SIGNS as FINDING_SIGNS
+from serinus.control.showing.judge_words import FINDINGS
+from serinus.control.showing.judge_words import SIGNS as FINDING_SIGNS
 from serinus.control.words.spoken import spoken
 from serinus.core.errors import SerinusError
 from serinus.web.words import choose, lasting, translator

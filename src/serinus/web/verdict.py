@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from serinus.control.judge_words import (
+from serinus.control.showing.judge_words import (
     FINDINGS,
     SIGNS,
     budget_text,

@@ -11,8 +11,8 @@ from serinus.control.context import Caller, Context, new_id
 from serinus.control.sets.coordinator import Coordinator, draft_of, standings
 from serinus.control.sets.record import write_set, write_set_event
 from serinus.control.sets.views import set_view
+from serinus.control.showing.views import event_view
 from serinus.control.unit import Answer, Call, execute
-from serinus.control.views import event_view
 from serinus.core.errors import InvalidInput, NotFound, SerinusError, StaleRevision
 from serinus.core.model import Mode, Role
 from serinus.core.policy.release_sets import release_set_from

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from serinus.control.contest_view import strategy_part
 from serinus.control.context import stamp
+from serinus.control.showing.contests import strategy_part
 from serinus.core.codec import to_json
 from serinus.core.hooks import Hook
 from serinus.core.lifecycle.guards import irreversible_behind

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Any
 
-from serinus.control.judgement import judge_view
-from serinus.control.views import totals
+from serinus.control.showing.judgement import judge_view
+from serinus.control.showing.views import totals
 from serinus.core.analysis.evidence import Arm, Side, Window
 from serinus.core.analysis.sequential.plan import Finding
 from serinus.core.lifecycle.moves import under_watch

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from serinus.control.contest_view import candidates_view
 from serinus.control.context import stamp
-from serinus.control.judgement import flips_view, judge_view, surely_differs, watch_view
-from serinus.control.strategy_view import standing_view, strategy_view
+from serinus.control.showing.contests import candidates_view
+from serinus.control.showing.judgement import flips_view, judge_view, surely_differs, watch_view
+from serinus.control.showing.strategies import standing_view, strategy_view
 from serinus.core.analysis.evidence import Arm, Side, Window
 from serinus.core.analysis.sequential.plan import Finding
 from serinus.core.analysis.verdict import Outcome, Verdict

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from serinus.control.context import stamp
-from serinus.control.judgement import judge_view
+from serinus.control.showing.judgement import judge_view
 from serinus.core.analysis.verdict import Verdict
 from serinus.core.bucketing import BUCKETS
 from serinus.core.candidates import Candidate, seats, version_at

@@ -1,0 +1,1 @@
+"""How things look from outside: the same data for the API, the pages and the terminal."""
