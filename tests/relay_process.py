@@ -13,8 +13,8 @@ from pathlib import Path
 from serinus.bootstrap.channels import desk_from, notifiers_from
 from serinus.bootstrap.clock import SystemClock
 from serinus.control.context import Context
-from serinus.control.journal import FileJournal
 from serinus.control.outbox import Relay
+from serinus.control.telling.journal import FileJournal
 from serinus.drivers.store.sql import SqlStore
 
 

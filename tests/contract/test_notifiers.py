@@ -11,8 +11,8 @@ from fixtures_notify import Mailbox
 from needs import free_port
 from serinus.bootstrap.build import notifiers_from
 from serinus.bootstrap.clock import SystemClock
-from serinus.control import messages
-from serinus.control.notifications import NotificationService
+from serinus.control.telling import messages
+from serinus.control.telling.notifications import NotificationService
 from serinus.core.errors import InvalidInput
 from serinus.drivers.notify.email import EmailNotifier
 from serinus.drivers.notify.slack import SlackNotifier

@@ -20,9 +20,9 @@ from fixtures_alarms import ACCOUNT, ROUTING_KEY, WEBHOOK_SECRET, PagerDuty, Twi
 from fixtures_notify import Slack
 from serinus.bootstrap.channels import desk_from, notifiers_from
 from serinus.bootstrap.clock import SystemClock
-from serinus.control import messages
 from serinus.control.context import Context
-from serinus.control.telling import tell
+from serinus.control.telling import messages
+from serinus.control.telling.writing import tell
 from serinus.core.model import Deployment, Service
 from serinus.drivers.store.sql import SqlStore
 from serinus.ports.notify import Level

@@ -8,11 +8,12 @@ from browsing import browser_for
 from fakes.notify import MemoryNotifier
 from fixtures_plane import World
 from serinus.bootstrap.build import build, create_app
-from serinus.control import messages, outbox
+from serinus.control import outbox
 from serinus.control.desk import Desk, read_plan
-from serinus.control.journal import FileJournal
 from serinus.control.outbox import Relay
-from serinus.control.telling import tell
+from serinus.control.telling import messages
+from serinus.control.telling.journal import FileJournal
+from serinus.control.telling.writing import tell
 from serinus.drivers.traffic.inprocess import InProcessDriver
 from serinus.ports.notify import DeliveryFailed, Level, Traits, traits_of
 from serinus.ports.store import OutboxState

@@ -9,8 +9,8 @@ import pytest
 
 from answers import ALONE, ERRORS_EARLY, HARM, LATENCY_SAFE, NOT_YET, SAFE
 from serinus.cli.judged import brief, judge_lines, plan_words, watch_line
-from serinus.control import facts
 from serinus.control.showing import exposition, judge_words, judgement, views
+from serinus.control.telling import facts
 from serinus.core.analysis.evidence import Arm
 from serinus.core.analysis.sequential.answer import CheckAnswer
 from serinus.core.analysis.sequential.estimate import Interval

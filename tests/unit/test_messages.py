@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serinus.control import messages
+from serinus.control.telling import messages
 from serinus.control.words import wording
 from serinus.ports.notify import Level, Notification
 

@@ -9,7 +9,7 @@ import pytest
 
 from fakes.notify import MemoryNotifier
 from serinus.bootstrap.clock import SystemClock
-from serinus.control.notifications import NotificationService
+from serinus.control.telling.notifications import NotificationService
 from serinus.core.errors import InvalidInput
 from serinus.ports.notify import DeliveryFailed, Level
 
@@ -128,6 +128,6 @@ def told():
     """Return any message."""
     from datetime import UTC, datetime
 
-    from serinus.control import messages
+    from serinus.control.telling import messages
 
     return messages.test_message(id="m", at=datetime(2026, 1, 31, tzinfo=UTC))

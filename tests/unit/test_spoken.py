@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contests import Contest, contest_of
-from serinus.control.messages import warning_alert
+from serinus.control.telling.messages import warning_alert
 from serinus.control.words.korean import SENTENCES
 from serinus.control.words.spoken import LONGEST, spoken
 from serinus.core.lifecycle import back, moves

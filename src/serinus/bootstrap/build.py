@@ -21,13 +21,13 @@ from serinus.bootstrap.sources import source_factory
 from serinus.control.context import Context
 from serinus.control.fleet import Fleet
 from serinus.control.hooks import HookRelay
-from serinus.control.journal import FileJournal
 from serinus.control.monitor import MONITOR, Loop, Monitor
 from serinus.control.outbox import Relay
 from serinus.control.plane import Plane
 from serinus.control.polling import Poller, SourcePool
 from serinus.control.reconcile import Reconciler
 from serinus.control.saga import SagaRelay
+from serinus.control.telling.journal import FileJournal
 from serinus.control.traffic import DriverFactory, TrafficPool
 from serinus.core.analysis.flips import RECENT_SECONDS
 from serinus.core.analysis.queries import Source

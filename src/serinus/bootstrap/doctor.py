@@ -11,9 +11,9 @@ from serinus.bootstrap.clock import SystemClock
 from serinus.bootstrap.secrets import with_secrets
 from serinus.control.context import Caller
 from serinus.control.monitor import MONITOR
-from serinus.control.notifications import NotificationService
 from serinus.control.plane import Plane
 from serinus.control.queries import Queries
+from serinus.control.telling.notifications import NotificationService
 from serinus.core.errors import InvalidInput, SerinusError
 from serinus.core.model import Role
 from serinus.ports.fleet import AGENTS

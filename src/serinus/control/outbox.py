@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from serinus.control import followups, messages
 from serinus.control.context import Context
 from serinus.control.desk import Subject
-from serinus.control.journal import Fate, Journal, NoJournal
-from serinus.control.sorting import sorted_out
+from serinus.control.telling import followups, messages
+from serinus.control.telling.journal import Fate, Journal, NoJournal
+from serinus.control.telling.sorting import sorted_out
 from serinus.ports.notify import DeliveryFailed, Level, Notification, Notifier
 from serinus.ports.store import Event, OutboxItem, OutboxState
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from serinus.control import followups, messages
 from serinus.control.context import Context
-from serinus.control.telling import told_items, write_told
+from serinus.control.telling import followups, messages
+from serinus.control.telling.writing import told_items, write_told
 from serinus.core.model import Deployment, Service
 from serinus.ports.notify import Level
 from serinus.ports.store import Transaction

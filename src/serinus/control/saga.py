@@ -12,12 +12,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from serinus.control import saga_messages
 from serinus.control.calls import Calls
 from serinus.control.context import Context, stamp
 from serinus.control.outbox import backoff_seconds
 from serinus.control.readback import awaited
-from serinus.control.telling import tell
+from serinus.control.telling import saga_messages
+from serinus.control.telling.writing import tell
 from serinus.core.codec import from_json, to_json
 from serinus.core.errors import InvalidInput, SerinusError
 from serinus.core.hooks import Hook, Said

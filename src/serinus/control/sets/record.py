@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from serinus.control import messages
 from serinus.control.context import Context
-from serinus.control.telling import tell
+from serinus.control.telling import messages
+from serinus.control.telling.writing import tell
 from serinus.core.model import Deployment, Status
 from serinus.core.release_sets import ReleaseSet, SetDecision, SetState, Told
 from serinus.ports.notify import Level, Notification

@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from serinus.control import followups, messages
 from serinus.control.context import Context, new_id
 from serinus.control.desk import Addressee, Subject
+from serinus.control.telling import followups, messages
 from serinus.core.model import Deployment
 from serinus.ports.notify import Level, Notification
 from serinus.ports.store import OutboxItem, OutboxState, Transaction

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from serinus.control import followups, messages
 from serinus.control.context import Context
+from serinus.control.telling import followups, messages
 from serinus.ports.notify import Level
 from serinus.ports.store import OutboxItem, OutboxState, Transaction
 

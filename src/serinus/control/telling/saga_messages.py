@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from serinus.control.messages import About
+from serinus.control.telling.messages import About
 from serinus.control.words.wording import line
 from serinus.ports.notify import Level, Notification
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from serinus.control.messages import About
+from serinus.control.telling.messages import About
 from serinus.control.words.phrases import name_in, say
 from serinus.control.words.wording import counted, cut, lasted, line, numbered, seconds_text
 from serinus.ports.notify import Level, Notification

@@ -8,8 +8,8 @@ import traceback
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
-from serinus.control import messages
 from serinus.control.context import new_id, page_of
+from serinus.control.telling import messages
 from serinus.core.errors import InvalidInput
 from serinus.ports.clock import Clock
 from serinus.ports.notify import DeliveryFailed, Level, Notification, Notifier, traits_of
