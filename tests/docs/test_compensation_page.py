@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from serinus.control.saga import MOST_TRIES
+from serinus.control.undoing.saga import MOST_TRIES
 from serinus.core.model import CanaryConfig
 from serinus.core.policy.parse import strategy_from
 from undoing import report_failing, rolled_back, strategy, timeline, walked, work

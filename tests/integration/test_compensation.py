@@ -6,7 +6,7 @@ import json
 import sys
 
 from fakes.notify import MemoryNotifier
-from serinus.control.saga import MOST_TRIES
+from serinus.control.undoing.saga import MOST_TRIES
 from undoing import given_up, report_failing, rolled_back, seen, strategy, timeline, walked, work
 
 

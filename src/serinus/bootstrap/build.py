@@ -26,9 +26,9 @@ from serinus.control.outbox import Relay
 from serinus.control.plane import Plane
 from serinus.control.polling import Poller, SourcePool
 from serinus.control.reconcile import Reconciler
-from serinus.control.saga import SagaRelay
 from serinus.control.telling.journal import FileJournal
 from serinus.control.traffic import DriverFactory, TrafficPool
+from serinus.control.undoing.saga import SagaRelay
 from serinus.core.analysis.flips import RECENT_SECONDS
 from serinus.core.analysis.queries import Source
 from serinus.drivers.catalog import RELAYED, TRAFFIC, capabilities, load, rule_engines

@@ -14,10 +14,10 @@ from serinus.control.drafts import NewDeployment, configured, draft_of
 from serinus.control.finding import expect_revision, find_deployment, find_service
 from serinus.control.hooks import check_hooks
 from serinus.control.record import retire, write_decision, write_event
-from serinus.control.saga import check_compensations
 from serinus.control.showing import views
 from serinus.control.starts import ensure_may_start, ensure_reachable, ensure_still_reachable, ensure_stored
 from serinus.control.traffic import TrafficPool
+from serinus.control.undoing.saga import check_compensations
 from serinus.control.unit import Answer, Call, execute
 from serinus.core.address import ensure_addresses
 from serinus.core.decision import Decision

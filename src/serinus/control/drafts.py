@@ -8,8 +8,8 @@ from typing import Any
 
 from serinus.control.context import Context, new_id
 from serinus.control.hooks import check_hooks
-from serinus.control.saga import check_compensations
 from serinus.control.traffic import TrafficPool
+from serinus.control.undoing.saga import check_compensations
 from serinus.core.codec import from_json
 from serinus.core.errors import InvalidInput
 from serinus.core.model import CanaryConfig, CompensationStrategy, Deployment, Service, parse_percentage

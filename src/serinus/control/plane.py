@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from serinus.control.assigning import Assigning
 from serinus.control.audit import AuditLog
 from serinus.control.commands import Commands
-from serinus.control.compensations import CompensationDesk
 from serinus.control.context import Context
 from serinus.control.executing import Executor
 from serinus.control.fleet import Fleet
@@ -24,6 +23,7 @@ from serinus.control.snapshot import Snapshots
 from serinus.control.tokens import Access
 from serinus.control.tools import Tools
 from serinus.control.traffic import TrafficPool
+from serinus.control.undoing.compensations import CompensationDesk
 from serinus.ports.rules import Sandbox
 
 __all__ = ["Plane"]

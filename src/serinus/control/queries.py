@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from serinus.control.compensations import compensation_view, left_undone
 from serinus.control.context import Caller, Context, stamp
 from serinus.control.evidence import every_total, every_window, gather
 from serinus.control.failures import events_of, failing_executions
@@ -14,6 +13,7 @@ from serinus.control.monitor import MONITOR
 from serinus.control.showing import views
 from serinus.control.showing.contests import comparisons, front
 from serinus.control.showing.judgement import flips_view, judge_view, watch_view
+from serinus.control.undoing.compensations import compensation_view, left_undone
 from serinus.core.analysis.evidence import Side, Window
 from serinus.core.analysis.verdict import Outcome, Verdict
 from serinus.core.breaker import CLOSED

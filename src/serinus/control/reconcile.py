@@ -18,10 +18,10 @@ from serinus.control.context import Context, stamp
 from serinus.control.evidence import breaker_key, delta_windows, gather, remember
 from serinus.control.hooks import heard
 from serinus.control.polling import Polled, Poller
-from serinus.control.readback import settle
 from serinus.control.record import write_decision, write_event
 from serinus.control.starts import Starts
 from serinus.control.traffic import TrafficPool, desired_split
+from serinus.control.undoing.readback import settle
 from serinus.core.analysis.evidence import Evidence, Side, TrafficState, Window
 from serinus.core.contest import arms
 from serinus.core.decide import decide

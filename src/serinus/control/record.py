@@ -7,11 +7,11 @@ from typing import Any
 
 from serinus.control.context import Context
 from serinus.control.hooks import hook_item
-from serinus.control.readback import expect
-from serinus.control.saga import open_saga
 from serinus.control.telling import messages, saga_messages
 from serinus.control.telling.facts import harm_facts, sentence_facts, watch_words
 from serinus.control.telling.writing import over, tell
+from serinus.control.undoing.readback import expect
+from serinus.control.undoing.saga import open_saga
 from serinus.core.contest import seen_as
 from serinus.core.decision import Decision, Intent, IntentKind, Reason
 from serinus.core.errors import Unavailable

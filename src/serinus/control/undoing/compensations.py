@@ -8,7 +8,7 @@ from typing import Any
 
 from serinus.control.context import Caller, Context, stamp
 from serinus.control.finding import find_deployment
-from serinus.control.saga import write_line
+from serinus.control.undoing.saga import write_line
 from serinus.control.unit import Answer, Call, execute
 from serinus.core.errors import Conflict, InvalidInput, NotFound
 from serinus.core.model import Role

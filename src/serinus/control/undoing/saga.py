@@ -15,9 +15,9 @@ from typing import Any
 from serinus.control.calls import Calls
 from serinus.control.context import Context, stamp
 from serinus.control.outbox import backoff_seconds
-from serinus.control.readback import awaited
 from serinus.control.telling import saga_messages
 from serinus.control.telling.writing import tell
+from serinus.control.undoing.readback import awaited
 from serinus.core.codec import from_json, to_json
 from serinus.core.errors import InvalidInput, SerinusError
 from serinus.core.hooks import Hook, Said

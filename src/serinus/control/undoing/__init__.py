@@ -1,0 +1,1 @@
+"""What follows a rollback: proxies are read back, and what was completed is compensated."""
