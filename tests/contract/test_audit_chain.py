@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from serinus.control.audit import verify
+from serinus.control.access.audit import verify
 from serinus.core.chain import GENESIS, link
 from serinus.drivers.store.sql import SqlStore
 from serinus.drivers.store.sql.store import HEAD

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from serinus.control.audit import verify
+from serinus.control.access.audit import verify
 from serinus.core.chain import GENESIS, link
 from serinus.drivers.store.sql import tables as t
 from serinus.ports.store import AuditEntry, Page, Tenant

@@ -12,7 +12,7 @@ import pytest
 from browsing import browser_for
 from rulebook import PRICING
 from serinus.api.streams import events
-from serinus.control.tokens import digest
+from serinus.control.access.tokens import digest
 from serinus.core.errors import Unauthenticated
 from serinus.core.model import Role
 

@@ -10,7 +10,7 @@ import pytest
 from serinus.bootstrap.channels import notifiers_from
 from serinus.bootstrap.secrets import with_secrets
 from serinus.bootstrap.sources import source_factory
-from serinus.control.keyring import KeyRing, new_key
+from serinus.control.access.keyring import KeyRing, new_key
 from serinus.core.analysis.queries import Source, SourceType
 from serinus.core.errors import InvalidInput
 from serinus.drivers.store.sql import SqlStore

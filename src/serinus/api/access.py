@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Request, Response
 from serinus.api.deployments import answer
 from serinus.api.deps import CallerDep, KeyDep, PlaneDep, make_call
 from serinus.api.schemas import Answer, MemberChanges, NewMemberBody, NewTokenBody
-from serinus.control.tokens import NewToken
+from serinus.control.access.tokens import NewToken
 from serinus.core.model import Role
 from serinus.ports.people import MemberKind
 

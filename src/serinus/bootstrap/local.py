@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from serinus.bootstrap.build import open_store
 from serinus.bootstrap.clock import SystemClock
 from serinus.bootstrap.secrets import add_key, key_ring
-from serinus.control.audit import Verified, verify
-from serinus.control.keyring import new_key
-from serinus.control.vault import Vault, check_name
+from serinus.control.access.audit import Verified, verify
+from serinus.control.access.keyring import new_key
+from serinus.control.access.vault import Vault, check_name
 from serinus.core.errors import InvalidInput, SerinusError
 from serinus.ports.store import AuditHead, Store
 from serinus.settings import Settings

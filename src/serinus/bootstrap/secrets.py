@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from serinus.control.keyring import KeyRing, new_key
+from serinus.control.access.keyring import KeyRing, new_key
 from serinus.core.errors import InvalidInput
 from serinus.settings import Settings
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from serinus.control.access.audit import AuditLog
+from serinus.control.access.members import People
+from serinus.control.access.tokens import Access
 from serinus.control.assigning import Assigning
-from serinus.control.audit import AuditLog
 from serinus.control.commands import Commands
 from serinus.control.context import Context
 from serinus.control.executing import Executor
 from serinus.control.fleet import Fleet
 from serinus.control.freezes import FreezeCalendars
 from serinus.control.ingest import Ingest
-from serinus.control.members import People
 from serinus.control.polls import Polls
 from serinus.control.queries import Queries
 from serinus.control.rule_tests import RuleTests
@@ -20,7 +21,6 @@ from serinus.control.rulesets import Rulesets
 from serinus.control.sets.commands import ReleaseSets
 from serinus.control.sets.coordinator import Coordinator
 from serinus.control.snapshot import Snapshots
-from serinus.control.tokens import Access
 from serinus.control.tools import Tools
 from serinus.control.traffic import TrafficPool
 from serinus.control.undoing.compensations import CompensationDesk

@@ -12,9 +12,9 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
+from serinus.control.access.tokens import NewToken
 from serinus.control.context import Caller
 from serinus.control.plane import Plane
-from serinus.control.tokens import NewToken
 from serinus.control.unit import Call
 from serinus.core.errors import InvalidInput, NotFound
 from serinus.core.model import Role

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from serinus.control.keyring import KeyRing
+from serinus.control.access.keyring import KeyRing
 from serinus.core.errors import InvalidInput, NotFound
 from serinus.ports.clock import Clock
 from serinus.ports.store import Store

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from serinus.control.access.members import find_member
 from serinus.control.context import Caller, Context, new_id, stamp
-from serinus.control.members import find_member
 from serinus.control.unit import Answer, Call, execute
 from serinus.core.errors import InvalidInput, NotFound, Unauthenticated
 from serinus.core.model import Role
