@@ -8,8 +8,8 @@ import json
 import pytest
 
 from serinus.control.context import Caller, Context
-from serinus.control.fleet import Fleet
-from serinus.control.polls import Polls
+from serinus.control.fleets.fleet import Fleet
+from serinus.control.fleets.polls import Polls
 from serinus.control.traffic import TrafficPool
 from serinus.core.errors import Conflict, InvalidInput
 from serinus.core.model import Role, Service, Upstream

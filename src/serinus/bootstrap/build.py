@@ -19,7 +19,7 @@ from serinus.bootstrap.hooks import Hooks
 from serinus.bootstrap.secrets import with_secrets
 from serinus.bootstrap.sources import source_factory
 from serinus.control.context import Context
-from serinus.control.fleet import Fleet
+from serinus.control.fleets.fleet import Fleet
 from serinus.control.hooks import HookRelay
 from serinus.control.monitor import MONITOR, Loop, Monitor
 from serinus.control.outbox import Relay

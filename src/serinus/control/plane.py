@@ -11,10 +11,10 @@ from serinus.control.assigning import Assigning
 from serinus.control.commands import Commands
 from serinus.control.context import Context
 from serinus.control.executing import Executor
-from serinus.control.fleet import Fleet
+from serinus.control.fleets.fleet import Fleet
+from serinus.control.fleets.polls import Polls
 from serinus.control.freezes import FreezeCalendars
 from serinus.control.ingest import Ingest
-from serinus.control.polls import Polls
 from serinus.control.queries import Queries
 from serinus.control.rule_tests import RuleTests
 from serinus.control.rulesets import Rulesets

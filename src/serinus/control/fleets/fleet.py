@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from serinus.control.context import Caller, Context, stamp
+from serinus.control.fleets.reports import checked
 from serinus.control.record import write_event
-from serinus.control.reports import checked
 from serinus.control.unit import Answer, Call, execute
 from serinus.core.codec import from_json
 from serinus.core.errors import Conflict, InvalidInput, NotFound

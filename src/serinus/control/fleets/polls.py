@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from serinus.control.context import Caller, Context
-from serinus.control.fleet import Fleet, found
-from serinus.control.reports import ensure_name
+from serinus.control.fleets.fleet import Fleet, found
+from serinus.control.fleets.reports import ensure_name
 from serinus.control.traffic import TrafficPool
 from serinus.core.errors import Conflict, InvalidInput, Unavailable
 from serinus.core.model import Role, Service
