@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from following import Process
-from serinus.control import arrivals
+from serinus.control.assignments import arrivals
 from serinus.core.bucketing import bucket_of
 from serinus.core.errors import Unavailable
 from serinus.drivers.assignments.redis import RedisAssignments

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from serinus.api.deployments import Id, answer
 from serinus.api.deps import CallerDep, KeyDep, PageDep, PlaneDep, make_call
 from serinus.api.schemas import Answer, Body, Text
-from serinus.control.assigning import Unit
+from serinus.control.assignments.assigning import Unit
 from serinus.core.lifecycle.placing import PlacedOn
 from serinus.core.model import Role
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from math import inf
 from typing import Any
 
-from serinus.control.sightings import lately
+from serinus.control.assignments.sightings import lately
 from serinus.core.analysis.evidence import Evidence, Side, TrafficState, Window
 from serinus.core.bucketing import BUCKETS
 from serinus.core.histogram import Histogram

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from serinus.control.arrivals import Arrival, Arrivals
+from serinus.control.assignments.arrivals import Arrival, Arrivals
+from serinus.control.assignments.sightings import SightingsInput, Watching
 from serinus.control.context import Caller, Context
 from serinus.control.evidence import breaker_key
-from serinus.control.sightings import SightingsInput, Watching
 from serinus.control.snapshot import Snapshot, Snapshots
 from serinus.core.analysis.evidence import Sample, SampleKind, Side, Window
 from serinus.core.bucketing import PRIORITIES, is_unit_hash

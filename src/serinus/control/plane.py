@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from serinus.control.access.audit import AuditLog
 from serinus.control.access.members import People
 from serinus.control.access.tokens import Access
-from serinus.control.assigning import Assigning
+from serinus.control.assignments.assigning import Assigning
 from serinus.control.commands import Commands
 from serinus.control.context import Context
 from serinus.control.executing import Executor
