@@ -23,7 +23,7 @@ from serinus.api.schemas import (
     TrafficBody,
     UpdateBody,
 )
-from serinus.control.drafts import NewDeployment
+from serinus.control.moving.drafts import NewDeployment
 from serinus.control.unit import Answer as Done
 from serinus.core.errors import InvalidInput
 from serinus.core.model import CompensationStrategy, Role, Status, TargetFilter

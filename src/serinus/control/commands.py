@@ -7,15 +7,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from serinus.control.contest import knock_all, with_addresses
 from serinus.control.context import Context, new_id
-from serinus.control.deciding import Deciding, StartGuard, freshened
-from serinus.control.drafts import NewDeployment, configured, draft_of
 from serinus.control.finding import expect_revision, find_deployment, find_service
 from serinus.control.hooks import check_hooks
+from serinus.control.moving.contest import knock_all, with_addresses
+from serinus.control.moving.deciding import Deciding, StartGuard, freshened
+from serinus.control.moving.drafts import NewDeployment, configured, draft_of
+from serinus.control.moving.starts import (
+    ensure_may_start,
+    ensure_reachable,
+    ensure_still_reachable,
+    ensure_stored,
+)
 from serinus.control.record import retire, write_decision, write_event
 from serinus.control.showing import views
-from serinus.control.starts import ensure_may_start, ensure_reachable, ensure_still_reachable, ensure_stored
 from serinus.control.traffic import TrafficPool
 from serinus.control.undoing.saga import check_compensations
 from serinus.control.unit import Answer, Call, execute

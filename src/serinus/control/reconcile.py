@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from serinus.control.contest import knock_all, with_sides
 from serinus.control.context import Context, stamp
 from serinus.control.evidence import breaker_key, delta_windows, gather, remember
 from serinus.control.hooks import heard
+from serinus.control.moving.contest import knock_all, with_sides
+from serinus.control.moving.starts import Starts
 from serinus.control.polling import Polled, Poller
 from serinus.control.record import write_decision, write_event
-from serinus.control.starts import Starts
 from serinus.control.traffic import TrafficPool, desired_split
 from serinus.control.undoing.readback import settle
 from serinus.core.analysis.evidence import Evidence, Side, TrafficState, Window

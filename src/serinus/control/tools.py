@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import Any
 
 from serinus.control.commands import Commands
-from serinus.control.contest import reaching
 from serinus.control.context import Caller, Context, stamp
-from serinus.control.drafts import NewDeployment
 from serinus.control.evidence import every_window
 from serinus.control.finding import find_deployment, find_service
 from serinus.control.freezes import freezes_on
 from serinus.control.monitor import MONITOR
+from serinus.control.moving.contest import reaching
+from serinus.control.moving.drafts import NewDeployment
 from serinus.control.queries import Queries
 from serinus.control.record import write_event
 from serinus.control.showing import views

@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
 from serinus.control.context import Caller
-from serinus.control.drafts import NewDeployment
+from serinus.control.moving.drafts import NewDeployment
 from serinus.control.plane import Plane
 from serinus.control.unit import Call
 from serinus.core.errors import Conflict, SerinusError

@@ -12,10 +12,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from serinus.control.commands import Commands, Guard
-from serinus.control.contest import knock_all, unmet, with_addresses
 from serinus.control.context import Caller, Context
-from serinus.control.deciding import Deciding, StartGuard, freshened
-from serinus.control.drafts import NewDeployment
+from serinus.control.moving.contest import knock_all, unmet, with_addresses
+from serinus.control.moving.deciding import Deciding, StartGuard, freshened
+from serinus.control.moving.drafts import NewDeployment
 from serinus.control.record import write_decision, write_event
 from serinus.control.sets.record import write_set, write_set_event
 from serinus.control.traffic import TrafficPool

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from serinus.control.contest import dropped, gather_all, promoted, with_sides
 from serinus.control.context import Context
+from serinus.control.moving.contest import dropped, gather_all, promoted, with_sides
+from serinus.control.moving.starts import ensure_may_start
 from serinus.control.record import write_event
-from serinus.control.starts import ensure_may_start
 from serinus.control.traffic import TrafficPool
 from serinus.core.contest import arms
 from serinus.core.decision import Decision

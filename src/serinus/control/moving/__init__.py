@@ -1,0 +1,1 @@
+"""What moves a deployment, for calls, looks and release sets alike: draft, start, moves, candidates."""
