@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from serinus.api.deployments import answer
 from serinus.api.deps import CallerDep, KeyDep, PageDep, PlaneDep, make_call
 from serinus.api.schemas import Answer, Body, Name, ServiceName, Text
-from serinus.control.rulesets import NewVersion
+from serinus.control.rules.rulesets import NewVersion
 from serinus.core.model import Role
 from serinus.core.rules import Case, RuleSettings
 

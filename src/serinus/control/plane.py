@@ -10,14 +10,14 @@ from serinus.control.access.tokens import Access
 from serinus.control.assignments.assigning import Assigning
 from serinus.control.commands import Commands
 from serinus.control.context import Context
-from serinus.control.executing import Executor
 from serinus.control.fleets.fleet import Fleet
 from serinus.control.fleets.polls import Polls
 from serinus.control.freezes import FreezeCalendars
 from serinus.control.ingest import Ingest
 from serinus.control.queries import Queries
-from serinus.control.rule_tests import RuleTests
-from serinus.control.rulesets import Rulesets
+from serinus.control.rules.executing import Executor
+from serinus.control.rules.rulesets import Rulesets
+from serinus.control.rules.testing import RuleTests
 from serinus.control.sets.commands import ReleaseSets
 from serinus.control.sets.coordinator import Coordinator
 from serinus.control.snapshot import Snapshots

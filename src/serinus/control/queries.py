@@ -8,8 +8,8 @@ from typing import Any
 
 from serinus.control.context import Caller, Context, stamp
 from serinus.control.evidence import every_total, every_window, gather
-from serinus.control.failures import events_of, failing_executions
 from serinus.control.monitor import MONITOR
+from serinus.control.rules.failures import events_of, failing_executions
 from serinus.control.showing import views
 from serinus.control.showing.contests import comparisons, front
 from serinus.control.showing.judgement import flips_view, judge_view, watch_view

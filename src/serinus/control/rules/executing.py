@@ -16,8 +16,8 @@ from typing import Any
 
 from serinus.control.context import Caller, Context, new_id
 from serinus.control.ingest import EXECUTOR, Ingest
-from serinus.control.rule_views import encoded
-from serinus.control.rulesets import SHADOW
+from serinus.control.rules.rulesets import SHADOW
+from serinus.control.rules.views import encoded
 from serinus.control.snapshot import LoadedRuleset, Snapshot, Snapshots
 from serinus.core.errors import NotFound, RuleFailed, SerinusError, Unavailable
 from serinus.core.model import Role

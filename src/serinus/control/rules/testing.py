@@ -9,7 +9,7 @@ from typing import Any
 
 from serinus.control.commands import StartGuard
 from serinus.control.context import Caller, Context, stamp
-from serinus.control.rule_views import encoded, find_version
+from serinus.control.rules.views import encoded, find_version
 from serinus.control.unit import Call
 from serinus.core.contest import arms
 from serinus.core.errors import Conflict, InvalidInput

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from serinus.control.context import Caller, Context, new_id
-from serinus.control.rule_views import (
+from serinus.control.rules.views import (
     encoded,
     execution_view,
     find_ruleset,

@@ -1,0 +1,1 @@
+"""Rulesets: kept in versions, tested, executed, and their failures shown."""
