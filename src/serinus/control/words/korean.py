@@ -39,6 +39,9 @@ WORDS = {
 }
 
 _ROLLBACK = {
+    "{stable} is stable now: {version} was taken back": (
+        "이제 {stable}이(가) 안정 버전: {version}은(는) 되돌려졌습니다"
+    ),
     "Rolled back automatically from {share:share} to {stable}: {why:said}": (
         "{share}에서 {stable}(으)로 자동 롤백: {why}"
     ),
