@@ -73,7 +73,7 @@ def race(client, router, bp: int, path: str) -> dict:
 
 def tell(client, router) -> None:
     """Wait until everybody who was put on the canary was told of."""
-    while router._state.fresh or client._transport._backlog:
+    while router._state.fresh or client._transport._backlog or client._transport._units:
         client.flush()
         time.sleep(0.02)
 

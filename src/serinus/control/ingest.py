@@ -96,6 +96,11 @@ class Batch:
     breakers: tuple[_BreakerNews, ...] = ()
     sightings: tuple[SightingsInput, ...] = ()
 
+    @property
+    def only_units(self) -> bool:
+        """Tell whether nothing was measured. Such batches are numbered, but come in no order with others."""
+        return bool(self.units) and not (self.windows or self.samples or self.breakers or self.sightings)
+
 
 class Ingest:
     """Collects batches and commits them together."""
@@ -141,13 +146,17 @@ class Ingest:
             Unavailable: The store does not answer; send the batch again.
         """
         batch = _checked(from_json(Batch, data, "batch"))
+        if not batch.only_units:
+            await self._measured(tenant_id, batch)
+        # What was measured is counted by now; should this fail, the batch comes again for its units.
+        await self._arrivals.take(tenant_id, batch.source, batch.seq, batch.units)
+
+    async def _measured(self, tenant_id: str, batch: Batch) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((tenant_id, batch, done))
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush_soon(urgent=bool(batch.breakers)))
         await done
-        # What was measured is counted by now; should this fail, the batch comes again for its units.
-        await self._arrivals.take(tenant_id, batch.source, batch.seq, batch.units)
 
     async def _flush_soon(self, *, urgent: bool) -> None:
         if not urgent:

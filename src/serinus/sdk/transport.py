@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from serinus.sdk.kept import KeptUnits, plain
 
-__all__ = ["Followed", "Transport"]
+__all__ = ["Followed", "Transport", "apart"]
 
 #: The server sends a heartbeat every 10 s; a stream that is silent for longer is dead.
 STREAM_SECONDS = 30.0
@@ -32,6 +32,13 @@ CALL_SECONDS = 5.0
 MAX_BACKLOG = 120
 BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0)
 SDK = "python/0.1"
+
+
+def apart(batch: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Part a batch into measurements and units: units that cannot be stored keep no measurement waiting."""
+    rest = {**(batch or {}), "units": []}
+    units = {"units": batch["units"]} if batch and batch["units"] else None
+    return (rest if any(rest.values()) else None), units
 
 
 class Followed(Protocol):
@@ -77,6 +84,7 @@ class Transport:
         self._source = uuid.uuid4().hex
         self._seq = 0
         self._backlog: deque[dict[str, Any]] = deque()
+        self._units: deque[dict[str, Any]] = deque()
         self._sending = threading.Lock()
         self._closed, self._hurry = threading.Event(), threading.Event()
         self._etag = ""
@@ -216,25 +224,32 @@ class Transport:
             self.flush()
 
     def flush(self, *, last: bool = False) -> None:
-        """Number what there is and send the backlog, oldest first, until one does not go through."""
+        """Number what there is and send it, oldest first, until one does not go through; units come last."""
         with self._sending:
             try:
-                self._put(self._client.take_batch(last=last))
-                while len(self._backlog) < MAX_BACKLOG // 2 and (units := self._client.take_units()):
-                    self._put({"windows": [], "units": units, "samples": [], "breakers": []})
+                measured, units = apart(self._client.take_batch(last=last))
+                self._put(self._backlog, measured)
+                self._put(self._units, units)
+                while len(self._units) < MAX_BACKLOG // 2 and (more := self._client.take_units()):
+                    self._put(self._units, {"units": more})
                 while len(self._backlog) > MAX_BACKLOG:
-                    self._client.take_back(self._backlog.popleft())
-                    self._client.dropped += 1
-                while self._backlog and self._sent(self._backlog[0]):
                     self._backlog.popleft()
+                    self._client.dropped += 1
+                while len(self._units) > MAX_BACKLOG:
+                    self._client.take_back(self._units.popleft())
+                for queue in (self._backlog, self._units):
+                    while queue and self._sent(queue[0]):
+                        queue.popleft()
+                    if queue:
+                        break
             except Exception as error:  # noqa: BLE001 - the thread's edge: measuring must not end with one bad batch
                 self._client.last_error = f"{type(error).__name__} while sending measurements"
 
-    def _put(self, batch: Mapping[str, Any] | None) -> None:
+    def _put(self, queue: deque[dict[str, Any]], batch: Mapping[str, Any] | None) -> None:
         if batch:
             self._seq += 1
             who = {"source": self._source, "seq": self._seq, "sdk": SDK}
-            self._backlog.append({**who, "snapshot_revision": self._client.revision, **batch})
+            queue.append({**who, "snapshot_revision": self._client.revision, **batch})
 
     def _sent(self, batch: Mapping[str, Any]) -> bool:
         """Send one batch; ``True`` when it needs no second try."""

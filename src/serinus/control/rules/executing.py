@@ -27,6 +27,7 @@ from serinus.ports.rules import Outcome, Sandbox
 from serinus.ports.store import Execution
 from serinus.sdk import Choice, Client, Router
 from serinus.sdk.kept import KeptUnits, packed
+from serinus.sdk.transport import apart
 
 __all__ = ["Executed", "Executor"]
 
@@ -68,7 +69,9 @@ class _Tenant:
     revision: str = ""
     #: (ruleset, what of ``SHADOW``) → how often, since the last flush.
     shadows: Counter[tuple[str, str]] = field(default_factory=Counter)
+    #: Measurements, and units that are on a canary: the latter keep no measurement waiting.
     unsent: deque[dict[str, Any]] = field(default_factory=deque)
+    untold: deque[dict[str, Any]] = field(default_factory=deque)
     kept: KeptUnits = field(default_factory=KeptUnits)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     again_at: float = 0.0
@@ -346,12 +349,13 @@ class Executor:
         problem: SerinusError | None = None
         for tenant in list(self._tenants.values()):
             self._collect(tenant)
-            try:
-                while tenant.unsent:
-                    await self._ingest.submit(tenant.id, tenant.unsent[0])
-                    tenant.unsent.popleft()
-            except SerinusError as error:
-                problem = problem or error
+            for queue in (tenant.unsent, tenant.untold):
+                try:
+                    while queue:
+                        await self._ingest.submit(tenant.id, queue[0])
+                        queue.popleft()
+                except SerinusError as error:
+                    problem = problem or error
         entries = [*self._failed, *self._good]
         if entries:
             async with self._context.store.begin() as tx:
@@ -369,17 +373,23 @@ class Executor:
             choice = Choice(router.plan.canary_version, is_canary=True, priority=None)
             tenant.client.metric(name, choice, f"shadow_{what}", times)
         tenant.shadows.clear()
-        batch = tenant.client.take_batch(last=True)
-        if batch is None:
-            return
-        now = int(self._context.clock.now().timestamp())
-        for one in (*batch["windows"], *batch["samples"]):
-            one["start"] = now  # by the clock of the control plane
-        if len(tenant.unsent) >= MAX_UNSENT:
-            tenant.client.take_back(tenant.unsent.popleft())
+        measured, units = apart(tenant.client.take_batch(last=True))
+        if measured:
+            now = int(self._context.clock.now().timestamp())
+            for one in (*measured["windows"], *measured["samples"]):
+                one["start"] = now  # by the clock of the control plane
+            if len(tenant.unsent) >= MAX_UNSENT:
+                tenant.unsent.popleft()
+            tenant.unsent.append(self._numbered(tenant, measured))
+        if units:
+            if len(tenant.untold) >= MAX_UNSENT:
+                tenant.client.take_back(tenant.untold.popleft())
+            tenant.untold.append(self._numbered(tenant, units))
+
+    def _numbered(self, tenant: _Tenant, batch: dict[str, Any]) -> dict[str, Any]:
         self._seq += 1
         who = {"source": self._source, "seq": self._seq, "sdk": "serinus"}
-        tenant.unsent.append({**who, "snapshot_revision": tenant.client.revision, **batch})
+        return {**who, "snapshot_revision": tenant.client.revision, **batch}
 
     async def close(self) -> None:
         """Store the rest, and end the workers."""
