@@ -111,6 +111,7 @@ def test_a_walk_ends_with_the_exit_code_of_its_rollout(shell, tmp_path):
     judged = shell("rollout", "run", "--service", "checkout", "--version", "v4", *plan)
     assert "judge: errors 2 ×, latency +10 % found or excluded (95 % sure)" in judged
     assert json.loads(shell("rollout", "list", "--json"))["total"] == 2
+    assert "No page 2: there are 2 deployments" in shell("rollout", "list", "--page", "2")
 
 
 def test_mistakes_are_told_with_what_to_do(shell):

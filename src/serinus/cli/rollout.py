@@ -44,7 +44,7 @@ def start(
         list[str] | None, typer.Option("--workflow", help="Start with this workflow only.")
     ] = None,
     policy: Annotated[
-        str, typer.Option("--policy", help="Policy file, or a preset: rulesets, for candidates sequential.")
+        str, typer.Option("--policy", help="Policy file, or a preset; the judge unless given.")
     ] = "",
     stickiness: StickinessOption = "",
     strategy: Annotated[
@@ -71,7 +71,7 @@ def start(
             "version": version or (candidate or [""])[0],
             "addresses": [] if candidate else address or [],
             "compensation_strategy": compensation.value,
-            "analysis": analysis_of(policy or ("sequential" if candidate else "rulesets"))[0],
+            "analysis": analysis_of(policy or "sequential")[0],
             "strategy": moves,
         }
         later = {"start_at": moment_of(at)} if at else {}
@@ -89,6 +89,7 @@ def start(
 def list_(
     service: Annotated[str | None, typer.Option("--service", help="Only of this service.")] = None,
     status: Annotated[str | None, typer.Option("--status", help="Only in this status.")] = None,
+    page: Annotated[int, typer.Option("--page", min=1, help="Older ones, 50 a page.")] = 1,
     as_json: JsonFlag = False,
 ) -> None:
     """List deployments, newest first."""
@@ -96,9 +97,12 @@ def list_(
         control = api()
         if service:
             control.get(f"/services/{service}")  # a name that does not exist is told, and no empty list
-        found = control.get("/deployments", service_id=service, status=status)
+        found = control.get("/deployments", service_id=service, status=status, page=page)
         if as_json:
             print_json(found)
+            return
+        if not found["deployments"] and page > 1:
+            lines([f"No page {page}: there are {found['total']} deployments, 50 a page."])
             return
         if not found["deployments"]:
             which = "No such deployment" if service or status else "No deployment"
@@ -110,6 +114,9 @@ def list_(
         for view in found["deployments"]:
             table.add_row(*render.deployment_row(view))
         out().print(table)
+        older = found["total"] - (page - 1) * found["page_size"] - len(found["deployments"])
+        if older > 0:
+            lines([f"… and {older} older: --page {page + 1}"])
 
 
 @app.command()
