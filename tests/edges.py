@@ -16,7 +16,19 @@ from serinus.core.errors import InvalidInput
 from serinus.core.model import Upstream
 from serinus.ports.traffic import Capability, Counters, DesiredSplit, Share, TrafficDriver, TrafficError
 
-__all__ = ["EDGES", "ODD", "POLLED", "USERS", "Backend", "Edge", "ask", "can", "carried", "close_to"]
+__all__ = [
+    "EDGES",
+    "ODD",
+    "POLLED",
+    "TRY_SECONDS",
+    "USERS",
+    "Backend",
+    "Edge",
+    "ask",
+    "can",
+    "carried",
+    "close_to",
+]
 
 #: Every real proxy: the name it is told by → the fixture that starts it.
 EDGES = {
@@ -30,6 +42,9 @@ EDGES = {
 
 #: The same proxies where they poll us: name → fixture.
 POLLED = {"envoy polls": "polled_envoy_edge", "traefik polls": "polled_traefik_edge"}
+
+#: How long a canary may take to answer. A busy machine is no hanging canary.
+TRY_SECONDS = 1.5
 
 #: Keys that other hashes have stumbled over.
 ODD = ["a b", "a,b", "a;b=c", "ü", "日本語", "x" * 200, "-", "0", "a'b\"c", "%20", "user@example.com", "\\1"]

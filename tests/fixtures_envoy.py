@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from edges import Backend, Edge
+from edges import TRY_SECONDS, Backend, Edge
 from needs import free_port, program
 from serinus.drivers.traffic.envoy import EnvoyConfig, EnvoyDriver, bootstrap
 
@@ -61,7 +61,7 @@ async def edge(tmp_path):
     data = {
         "listen": f"127.0.0.1:{port}",
         "instances": [{"name": "edge-1", "admin": f"http://127.0.0.1:{admin}", "config_dir": str(tmp_path)}],
-        "try_seconds": 1.5,  # a busy machine is no hanging canary
+        "try_seconds": TRY_SECONDS,
     }
     config = EnvoyConfig.read(data)
     driver = EnvoyDriver(config)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from edges import Backend, Edge
+from edges import TRY_SECONDS, Backend, Edge
 from needs import free_port, program
 from serinus.drivers.traffic.haproxy import HaproxyConfig, HaproxyDriver
 
@@ -70,7 +70,7 @@ async def haproxy_with(folder: Path, *, tcp: bool = False, **settings: Any) -> A
         "listen": f"127.0.0.1:{port}",
         "metrics_listen": f"127.0.0.1:{metrics}",
         "instances": [{"name": "edge-1", "admin": admin, "config_dir": str(folder)}],
-        "try_seconds": 1.5,  # a busy machine is no hanging canary
+        "try_seconds": TRY_SECONDS,
         **settings,
     }
     config = HaproxyConfig.read(data)

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from edges import Backend, Edge
+from edges import TRY_SECONDS, Backend, Edge
 from needs import free_port, program
 from serinus.drivers.traffic.nginx import NginxConfig, NginxDriver, NginxReloadDriver, ReloadConfig
 from serinus.drivers.traffic.nginx.binary import INSTALL
@@ -75,7 +75,7 @@ def settings(folder: Path, **more) -> dict:
     return {
         "listen": f"127.0.0.1:{free_port()}",
         "instances": [instance],
-        "try_seconds": 1.5,  # a busy machine is no hanging canary
+        "try_seconds": TRY_SECONDS,
         "workers": 1,
         **more,
     }

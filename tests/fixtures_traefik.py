@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from edges import Backend, Edge
+from edges import TRY_SECONDS, Backend, Edge
 from needs import free_port, program
 from serinus.drivers.traffic.traefik import TraefikConfig, TraefikDriver
 from serinus.drivers.traffic.traefik.config import DYNAMIC_FILE
@@ -52,7 +52,7 @@ def make_traefik(folder, settings) -> TraefikEdge:
     data = {
         "listen": f"127.0.0.1:{port}",
         "instances": [{"name": "edge-1", "admin": f"http://127.0.0.1:{admin}", "config_dir": str(folder)}],
-        "try_seconds": 1.5,  # a busy machine is no hanging canary
+        "try_seconds": TRY_SECONDS,
         **settings,
     }
     config = TraefikConfig.read(data)

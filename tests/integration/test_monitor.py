@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from edges import TRY_SECONDS
 from fixtures_store import FakeClock
 from serinus.bootstrap.build import build
 from serinus.control import outbox
@@ -160,7 +161,7 @@ async def test_a_split_changed_by_hand_is_on_the_timeline_and_put_right(edge, wo
         "instances": [
             {"name": "edge-1", "admin": f"http://127.0.0.1:{edge.admin}", "config_dir": str(edge.folder)}
         ],
-        "try_seconds": 1.5,  # a busy machine is no hanging canary
+        "try_seconds": TRY_SECONDS,
     }
     upstreams = {"v1": [f"127.0.0.1:{edge.stable.port}"], "v2": [f"127.0.0.1:{edge.canary.port}"]}
     await world.service(driver="envoy", driver_config=config, upstreams=upstreams)

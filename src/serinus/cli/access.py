@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from serinus.cli.common import JsonFlag, api, err, handled, out, print_json
+from serinus.core.policy.units import number_of
 
 __all__ = ["accounts", "members", "tokens"]
 
@@ -49,8 +50,8 @@ def _list(kind: str, *, as_json: bool) -> None:
 def _remove(who: str) -> None:
     with handled():
         gone = api().delete(f"/members/{_id_of(who)}")
-        name, count = escape(gone["name"]), gone["revoked_tokens"]
-        out().print(f"[green]✔[/] {name} is removed; {count} token{'' if count == 1 else 's'} revoked.")
+        revoked = number_of(gone["revoked_tokens"], "token")
+        out().print(f"[green]✔[/] {escape(gone['name'])} is removed; {revoked} revoked.")
 
 
 def _set_role(who: str, role: str) -> None:

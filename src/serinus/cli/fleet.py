@@ -12,6 +12,7 @@ from rich.markup import escape
 from serinus.cli import render
 from serinus.cli.client import data_dir
 from serinus.cli.common import JsonFlag, api, err, failed, handled, out, print_json
+from serinus.core.policy.units import number_of
 
 __all__ = ["agent", "fleet"]
 
@@ -83,7 +84,7 @@ def list_instances(
             print_json({"fleets": found})
         for one in [] if as_json else found:
             there = sum(i["seen_at"] is not None for i in one["instances"])
-            out().print(f"[bold]{escape(one['service'])}[/]  {there} instance{'' if there == 1 else 's'}")
+            out().print(f"[bold]{escape(one['service'])}[/]  {number_of(there, 'instance')}")
             for i in one["instances"]:
                 out().print(_line(i))
         if not found and not as_json:

@@ -15,6 +15,7 @@ from serinus.cli.planning import CompensationOption, StickinessOption, analysis_
 from serinus.cli.rollout_run import run
 from serinus.cli.strategy_files import contest_of, moment_of, no_share_beside_steps, strategy_of
 from serinus.core.model import CompensationStrategy as Undoing
+from serinus.core.policy.units import number_of
 
 __all__ = ["app"]
 
@@ -102,7 +103,8 @@ def list_(
             print_json(found)
             return
         if not found["deployments"] and page > 1:
-            lines([f"No page {page}: there are {found['total']} deployments, 50 a page."])
+            there = "is" if found["total"] == 1 else "are"
+            lines([f"No page {page}: there {there} {number_of(found['total'], 'deployment')}, 50 a page."])
             return
         if not found["deployments"]:
             which = "No such deployment" if service or status else "No deployment"
