@@ -14,9 +14,10 @@ __all__ = ["Stake", "blamed", "relevant"]
 #: (check, stratum, capital staked there by now); the stratum ``""`` is everything together.
 Stake = tuple[str, str, float]
 
-#: Harm must explain what was seen better than a harm of just the tolerated size, by this much (nats). A
-#: latency wanders by itself around what is tolerated, so there it is more; harm that is there has it anyway.
-MARGIN = {"errors": 1.0, "latency": 1.75}
+#: Harm must explain what was seen better than a harm of just the tolerated size, by this much (nats): one
+#: that was there from the start, and one that began late. Pods wander by themselves for minutes, most of
+#: all in latency, and that is like something that began late; harm that is there has it anyway.
+MARGIN = {"errors": (2.25, 2.0), "latency": (1.75, 4.5)}
 #: Failures that may be one and the same, retried, are no pattern before there are this many; unless
 #: nearly everything fails.
 EVENTS = 3
@@ -58,7 +59,7 @@ def _tolerated(plan: Plan, bets: Bets, book: Ledger, check: str, stratum: str) -
     if check == "errors" and book.tolerated_ratio(plan) > bets.ratios[0]:
         return not _beyond_points(plan, relevant(group, check, bets), book.dispersion.factor)
     best, late = group.best(check, bets)
-    if group.capital(check).margin(best, late=late) >= MARGIN[check]:
+    if group.capital(check).margin(best, late=late) >= MARGIN[check][late]:
         return False
     # On a busy service a window's bets are cut and the tolerated harm is not: then the numbers speak,
     # with errors taken for as clustered as they may be while that is not known.

@@ -20,6 +20,8 @@ CLIP = 5.0
 NOISE = 1.5
 #: Doubt before anything was seen; it fades as windows come in.
 UNKNOWN = 20.0
+#: Pairs of windows (the prior's among them) up to which the estimate is hardly more than a guess.
+GUESS = 19.0
 #: What is likely at most: so many standard errors above the estimate.
 ABOVE = 2.0
 #: Mean of ``min(chi-square with one degree of freedom, CLIP)``: what clipping takes away.
@@ -45,6 +47,11 @@ class Dispersion:
     def worst(self) -> float:
         """What it may be while little is known: how many failures may be one event."""
         return max(self.factor, 1.0 + UNKNOWN / (self.weight + 1.0))
+
+    @property
+    def guessed(self) -> bool:
+        """Whether too little was seen yet to tell clusters from chance."""
+        return self.weight <= GUESS
 
     @property
     def likely(self) -> float:

@@ -166,7 +166,11 @@ class Judge:
         if canary.errors > 1 and one_event > 1.0:
             # Until it is known how clustered errors are, those that came together count as few.
             few = 1.0 + (canary.errors - 1.0) / one_event
-            tempered = [min(g, few * log(r)) for g, r in zip(tempered, bets.ratios, strict=True)]
+            if self.book.dispersion.guessed:
+                part = few / canary.errors
+                tempered = [min(t, g * part) if g > 0 else t for t, g in zip(tempered, found, strict=True)]
+            else:
+                tempered = [min(t, few * log(r)) for t, r in zip(tempered, bets.ratios, strict=True)]
         gains = Gains(tempered, tolerated / temper)
         if self.plan.latency:
             self._latency(name, canary, stable, gains, slow)
