@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from time import perf_counter
 
+from serinus.sdk.client import CLIENT_LEFT
 from serinus.sdk.paths import Templates
 
 TYPE_CHECKING = False
@@ -82,7 +84,7 @@ class SerinusMiddleware:
         choice = self._choose(scope)
         scope["serinus"] = choice
         header = (b"x-serinus-version", choice.version.encode("latin-1", "replace"))
-        status = 500
+        status = 0
 
         async def sending(message: Any) -> None:
             nonlocal status
@@ -94,11 +96,15 @@ class SerinusMiddleware:
         began = perf_counter()
         try:
             await self._app(scope, receive, sending)
+        except CancelledError:
+            # The client left, or the server stops: no failure of the version, and proxies count it alike.
+            self._record(choice, scope, status or CLIENT_LEFT, began)
+            raise
         except BaseException:
             # The application's own error is its own; we only count it.
             self._record(choice, scope, 500, began)
             raise
-        self._record(choice, scope, status, began)
+        self._record(choice, scope, status or 500, began)
 
     def _choose(self, scope: Scope) -> Choice:
         try:

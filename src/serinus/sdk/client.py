@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from serinus.sdk.rulesets import Ruleset
     from serinus.sdk.transport import Transport
 
-__all__ = ["Client"]
+__all__ = ["CLIENT_LEFT", "Client"]
+
+#: What proxies write down for a client that left before it was answered.
+CLIENT_LEFT = 499
 
 #: Samples kept between two flushes; more are dropped and counted.
 MAX_SAMPLES = 10_000
@@ -110,6 +113,8 @@ class Client:
     ) -> None:
         """Record one answered request. A status of 500 or above, or an exception told as 500, is an error.
 
+        499, a client that left, is no error, and no success that would calm the breaker.
+
         What a canary that is over answers late is no evidence on the one that runs now.
         """
         if choice.is_canary and not self.service(service).plan.tests(choice.version):
@@ -123,7 +128,7 @@ class Client:
             router = self.service(service)
             if status >= 500:
                 router.failed(choice.candidate)
-            elif router.needs_success:
+            elif status != CLIENT_LEFT and router.needs_success:
                 router.succeeded(choice.candidate)
 
     def metric(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, MutableMapping
 from time import perf_counter
 from typing import Any
 
+from serinus.sdk.client import CLIENT_LEFT
 from serinus.sdk.router import CanaryRouter, DeploymentVersion, MetricsCollector
 
 __all__ = ["ADMIN_PATH", "CanaryMiddleware"]
@@ -56,7 +58,7 @@ class CanaryMiddleware:
         canary = self._router.routes_endpoint(scope["path"]) and self._router.is_canary_user(user)
         version = DeploymentVersion.CANARY if canary else DeploymentVersion.LEGACY
         scope["canary_version"] = version
-        status = 500
+        status = 0
 
         async def sending(message: Any) -> None:
             nonlocal status
@@ -67,13 +69,16 @@ class CanaryMiddleware:
         began = perf_counter()
         try:
             await self._app(scope, receive, sending)
-        except Exception:
+        except CancelledError:
+            status = status or CLIENT_LEFT
+            raise
+        except BaseException:
             status = 500  # also where the answer had begun well
             raise
         finally:
             took = (perf_counter() - began) * 1000
             endpoint = getattr(scope.get("route"), "path", None) or "other"
-            self._collector.record_request(endpoint, scope["method"], user, version, status, took)
+            self._collector.record_request(endpoint, scope["method"], user, version, status or 500, took)
 
     async def _show(self, scope: Scope, send: Send) -> None:
         allowed = self._admin(scope)

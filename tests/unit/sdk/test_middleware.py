@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from serinus.core.bucketing import bucket_of
@@ -82,3 +84,40 @@ async def test_an_answer_that_breaks_off_is_an_error():
     with pytest.raises(RuntimeError, match="went away"):
         await middleware(request(x_user_id="ada"), None, received)
     assert collector.get_metrics_summary()["canary"]["error_count"] == 1
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before an answer", "in the middle of one"])
+async def test_a_client_that_leaves_is_no_error(begun):
+    """The server cancels the request; the version has done nothing wrong, and was not proven well either."""
+    client, collector = Client(url="http://127.0.0.1:1", token="t", snapshot=SNAPSHOT), MetricsCollector()
+    asked = asyncio.Event()
+
+    async def app(scope, receive, send):
+        if begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        asked.set()
+        await asyncio.Event().wait()
+
+    for middleware in (
+        SerinusMiddleware(app, client=client, service="checkout"),
+        CanaryMiddleware(app, router=CanaryRouter(100), collector=collector),
+    ):
+        asked.clear()
+        task = asyncio.create_task(middleware(request(x_user_id="ada"), None, received))
+        await asked.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    ((requests, errors, _),) = client.recorder("checkout").drain().values()
+    client.close()
+    assert (requests, errors) == (1, 0)
+    assert collector.get_metrics_summary()["canary"]["error_count"] == 0
+
+
+def test_a_client_that_leaves_does_not_calm_the_breaker():
+    """Failures in a row stay in a row while clients give up on a version that hangs."""
+    client = Client(url="", snapshot=SNAPSHOT)
+    user = next(user for user in USERS if bucket_of("dep_1", user) < 5000)
+    for status in (500, 499, 500, 499, 500, 499, 500, 499, 500):
+        client.record("checkout", client.service("checkout").expose(user), "/", status, 1.0)
+    assert not client.service("checkout").expose(user).is_canary
