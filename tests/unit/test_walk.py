@@ -27,10 +27,18 @@ class Told:
 
     def __init__(self, *looks) -> None:
         self.looks = list(looks)
+        #: What happened between the events and the state of a look; asked for where that may be the last.
+        self.meanwhile: list[dict] = []
+        self.again = False
 
     def get(self, path: str, **_):
         """Return the events first, then the deployment, as the walk asks for them."""
-        return {"events": self.looks[0][1]} if path.endswith("events") else self.looks.pop(0)[0]
+        if path.endswith("events"):
+            again, self.again = self.again, False
+            return {"events": self.meanwhile if again else self.looks[0][1]}
+        view = self.looks.pop(0)[0]
+        self.again = bool(view["waiting"]) or view["status"] != "canary"
+        return view
 
 
 def walked(*looks) -> tuple[int, str, Walk]:
@@ -87,6 +95,19 @@ Stage 2 of 4
 """
     )
     assert [s["judge"]["finding"] for s in walk.stages] == ["not_yet", "harm"]
+
+
+def test_the_last_stage_is_told_though_it_ended_in_the_middle_of_a_look():
+    """Its event came between the events and the state of that look, and no later one tells it."""
+    view, late = looked(SAFE, "step_passed", {"verdicts": []}, waiting=Waiting.PROMOTION)
+    page = io.StringIO()
+    api = Told(STARTED, (view, []))
+    api.meanwhile = late
+    out = Console(file=page, width=80, highlight=False, no_color=True)
+    walk = Walk(api=api, out=out, err=out, deployment_id="dep_1", poll=0.001)
+    assert walk.follow()[0] == 0
+    assert "validation  PASSED" in page.getvalue()
+    assert [stage["outcome"] for stage in walk.stages] == ["passed"]
 
 
 def test_a_limit_is_shown_beside_the_judge():

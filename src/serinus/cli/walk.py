@@ -86,8 +86,11 @@ class Walk:
     def _look(self) -> dict[str, Any] | None:
         """Read news and state; while the control plane is away say so once, and try again."""
         try:
-            events = self.api.get(f"/deployments/{self.deployment_id}/events", after=self._seen)["events"]
+            events = self._news(self._seen)
             view: dict[str, Any] = self.api.get(f"/deployments/{self.deployment_id}")
+            if view["waiting"] or view["status"] != "canary":
+                # It may have got there after the events were read, and there may be no look after this one.
+                events += self._news(events[-1]["event_id"] if events else self._seen)
         except Unreachable as error:
             if not self._away:
                 self._away = True
@@ -102,6 +105,12 @@ class Walk:
             self._tell(event, view)
         self._judge = view.get("judge")
         return view
+
+    def _news(self, after: int) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = self.api.get(f"/deployments/{self.deployment_id}/events", after=after)[
+            "events"
+        ]
+        return events
 
     def _tell(self, event: dict[str, Any], view: dict[str, Any]) -> None:
         """Print what an event means for the walk."""
