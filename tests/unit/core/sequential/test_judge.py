@@ -141,16 +141,17 @@ def test_retry_clusters_are_no_harm(size):
     assert [judged(world, 180, seed=seed).found for seed in range(15)] == [None] * 15
 
 
+def fed(*failed, stable=6):
+    """Return the answer after windows in which so many of 20 canary and 1,980 stable requests failed."""
+    judge = Judge(ERRORS_ONLY)
+    for at, errors in enumerate(failed):
+        pair = Pair(stable=Counts(1980, stable), canary=Counts(20, errors))
+        answer = judge.feed(Moment(start=at * 10, seconds=10, strata={"": pair}))
+    return answer
+
+
 def test_two_windows_with_a_retried_failure_each_are_no_pattern():
     """Four failures in each of two windows may be two; a third window with some is one too many."""
-
-    def fed(*failed):
-        judge = Judge(ERRORS_ONLY)
-        for at, errors in enumerate(failed):
-            pair = Pair(stable=Counts(1980, 6), canary=Counts(20, errors))
-            answer = judge.feed(Moment(start=at * 10, seconds=10, strata={"": pair}))
-        return answer
-
     assert fed(4, 4).evidence >= 100
     assert fed(4, 4).finding is Finding.NOT_YET
     assert fed(4, 4, 2).finding is Finding.HARM
@@ -159,29 +160,13 @@ def test_two_windows_with_a_retried_failure_each_are_no_pattern():
 
 def test_failures_that_came_together_are_little_evidence_before_it_is_known_how_clustered_errors_are():
     """Three failures in one of the first three windows may be one, retried; one in each of them are three."""
-
-    def fed(*failed):
-        judge = Judge(ERRORS_ONLY)
-        for at, errors in enumerate(failed):
-            pair = Pair(stable=Counts(1980, 6), canary=Counts(20, errors))
-            answer = judge.feed(Moment(start=at * 10, seconds=10, strata={"": pair}))
-        return answer.evidence
-
-    assert fed(3, 0, 0) < fed(1, 1, 1) / 6
+    assert fed(3, 0, 0).evidence < fed(1, 1, 1).evidence / 6
 
 
 def test_retries_in_the_first_windows_are_little_evidence_where_stable_fails_often():
     """One request in fifty fails. Three retried failures in half a minute are not nine failures yet."""
-
-    def fed(*failed):
-        judge = Judge(ERRORS_ONLY)
-        for at, errors in enumerate(failed):
-            pair = Pair(stable=Counts(1980, 40), canary=Counts(20, errors))
-            answer = judge.feed(Moment(start=at * 10, seconds=10, strata={"": pair}))
-        return answer.finding
-
-    assert fed(3, 3, 3) is Finding.NOT_YET
-    assert fed(3, 3, 3, 3) is Finding.HARM
+    assert fed(3, 3, 3, stable=40).finding is Finding.NOT_YET
+    assert fed(3, 3, 3, 3, stable=40).finding is Finding.HARM
 
 
 def test_errors_reported_a_minute_late_are_no_harm():
